@@ -1,0 +1,111 @@
+/**
+ * The one place that declares C functions. A wrong prototype is a memory error, so every function here is called once
+ * for success and once for errno by test/kernel/libc.test.ts. koffi is loaded on first use: not every command needs it.
+ *
+ * Each function returns what C returns, or −errno: a thrown error costs 25 µs, and on hot paths failure is an answer.
+ * Paths are text or, for names that are not UTF-8, Buffers (a NUL is appended here).
+ */
+import { createRequire } from "node:module";
+import { constants } from "node:os";
+import { TsbuildError } from "../errors.ts";
+
+type CFunction = (...args: unknown[]) => number;
+
+/** Prototypes by name. `syscall` has a fixed form of six words: those numbers ≥ 424 are equal on all architectures. */
+const prototypes = {
+  lgetxattr: "long lgetxattr(const void *path, const char *name, _Out_ uint8_t *value, size_t size)",
+  llistxattr: "long llistxattr(const void *path, _Out_ uint8_t *list, size_t size)",
+  lsetxattr: "int lsetxattr(const void *path, const char *name, const uint8_t *value, size_t size, int flags)",
+  lremovexattr: "int lremovexattr(const void *path, const char *name)",
+  fgetxattr: "long fgetxattr(int fd, const char *name, _Out_ uint8_t *value, size_t size)",
+  fsetxattr: "int fsetxattr(int fd, const char *name, const uint8_t *value, size_t size, int flags)",
+  mknodat: "int mknodat(int dir, const void *path, unsigned int mode, unsigned long dev)",
+  mkdirat: "int mkdirat(int dir, const void *path, unsigned int mode)",
+  linkat: "int linkat(int olddir, const void *old, int newdir, const void *new, int flags)",
+  symlinkat: "int symlinkat(const void *target, int dir, const void *path)",
+  unlinkat: "int unlinkat(int dir, const void *path, int flags)",
+  fchownat: "int fchownat(int dir, const void *path, unsigned int uid, unsigned int gid, int flags)",
+  fchmodat: "int fchmodat(int dir, const void *path, unsigned int mode, int flags)",
+  utimensat: "int utimensat(int dir, const void *path, const int64_t *times, int flags)",
+  renameat2: "int renameat2(int olddir, const void *old, int newdir, const void *new, unsigned int flags)",
+  readlinkat: "long readlinkat(int dir, const void *path, _Out_ uint8_t *buffer, size_t size)",
+  syncfs: "int syncfs(int fd)",
+  copy_file_range:
+    "long copy_file_range(int in, int64_t *inOffset, int out, int64_t *outOffset, size_t size, unsigned int flags)",
+  ioctl: "int ioctl(int fd, unsigned long request, unsigned long argument)",
+  fcntl: "int fcntl(int fd, int command, _Inout_ uint8_t *argument)",
+  flock: "int flock(int fd, int operation)",
+  mount: "int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)",
+  umount2: "int umount2(const char *target, int flags)",
+  unshare: "int unshare(int flags)",
+  setns: "int setns(int fd, int type)",
+  memfd_create: "int memfd_create(const char *name, unsigned int flags)",
+  close: "int close(int fd)",
+  kill: "int kill(int pid, int signal)",
+  prctl: "int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)",
+  syscall: "long syscall(long number, long a, long b, long c, long d, long e)",
+  syscallPath: "long syscall(long number, long a, const void *path, const void *c, long d, long e)",
+} as const;
+
+export type LibcName = keyof typeof prototypes;
+
+interface Loaded {
+  readonly call: (name: LibcName, args: readonly unknown[]) => number;
+}
+
+let loaded: Loaded | undefined;
+
+function load(): Loaded {
+  if (loaded !== undefined) return loaded;
+  const koffi = createRequire(import.meta.url)("koffi") as typeof import("koffi");
+  const library = koffi.load(null);
+  const functions = new Map<LibcName, CFunction>();
+  const call = (name: LibcName, args: readonly unknown[]): number => {
+    let fn = functions.get(name);
+    if (fn === undefined) {
+      fn = library.func(prototypes[name]) as CFunction;
+      functions.set(name, fn);
+    }
+    const result = Number(fn(...args));
+    return result === -1 ? -koffi.errno() : result;
+  };
+  loaded = { call };
+  return loaded;
+}
+
+/** Calls a C function on this thread. Returns its result, or −errno. */
+export function libc(name: LibcName, ...args: readonly unknown[]): number {
+  return load().call(name, args);
+}
+
+/** A path as C wants it: bytes and a NUL. */
+export function cPath(path: string | Buffer): Buffer {
+  return Buffer.concat([typeof path === "string" ? Buffer.from(path, "utf8") : path, Buffer.of(0)]);
+}
+
+const errnoNames = new Map<number, string>(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+
+/** `ENOENT` of −2 or 2. */
+export function errnoName(errno: number): string {
+  return errnoNames.get(Math.abs(errno)) ?? `errno ${Math.abs(errno)}`;
+}
+
+export const errno: typeof constants.errno = constants.errno;
+
+/**
+ * Turns a −errno into an error that says what was being done.
+ * @throws {TsbuildError} `SYSCALL_FAILED`, or `NO_SPACE`, `READ_ONLY` and `PERMISSION_DENIED` where errno says so.
+ */
+export function check(result: number, doing: string): number {
+  if (result >= 0) return result;
+  const name = errnoName(result);
+  const code =
+    name === "ENOSPC" || name === "EDQUOT"
+      ? "NO_SPACE"
+      : name === "EROFS"
+        ? "READ_ONLY"
+        : name === "EPERM" || name === "EACCES"
+          ? "PERMISSION_DENIED"
+          : "SYSCALL_FAILED";
+  throw new TsbuildError({ code, what: `${doing}: ${name}` });
+}

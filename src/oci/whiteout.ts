@@ -1,0 +1,7 @@
+/** Whiteouts in a layer's tar. Source: image-spec, layer.md, "Whiteouts". */
+export const whiteoutPrefix = ".wh.";
+export const opaqueMarker = ".wh..wh..opq";
+
+export function isWhiteoutName(name: string): boolean {
+  return name.startsWith(whiteoutPrefix);
+}

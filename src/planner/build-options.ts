@@ -1,0 +1,50 @@
+/** What a build is asked to do, as a value: what the CLI's flags become. */
+import type { Platform } from "../oci/platform.ts";
+import type { Reference } from "../oci/reference.ts";
+import type { ResolvedImage } from "./build-graph.ts";
+
+export interface BuildOptions {
+  /** The Dockerfile's text and the name it is shown under. */
+  readonly dockerfile: { readonly text: string; readonly file: string };
+  readonly context: BuildContext;
+  /** Text of the ignore file that applies to the main context, and its name for messages. */
+  readonly ignore: { readonly text: string; readonly file: string } | undefined;
+  /** By lower-case name. */
+  readonly namedContexts: ReadonlyMap<string, NamedContext>;
+  readonly target: string | undefined;
+  /** Set and empty is not unset: `--build-arg A=`. */
+  readonly buildArgs: ReadonlyMap<string, string>;
+  readonly labels: ReadonlyMap<string, string>;
+  readonly platform: Platform | undefined;
+  readonly noCache: boolean;
+  /** Lower case. */
+  readonly noCacheFilter: readonly string[];
+  readonly network: "default" | "none" | "host";
+  readonly extraHosts: readonly { readonly name: string; readonly address: string }[];
+  readonly shmSizeBytes: number | undefined;
+  readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
+  readonly memoryBytes: number | undefined;
+  readonly cgroupParent: string | undefined;
+  /** Entitlements: `network.host`, `security.insecure`. */
+  readonly allow: readonly string[];
+  readonly secrets: ReadonlyMap<string, SecretSource>;
+}
+
+export type BuildContext =
+  | { readonly kind: "directory"; readonly path: string }
+  /** `-`: a Dockerfile on stdin, no files. */
+  | { readonly kind: "empty" };
+
+export type NamedContext =
+  | { readonly kind: "directory"; readonly path: string }
+  | { readonly kind: "image"; readonly reference: string };
+
+export type SecretSource =
+  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "environment"; readonly value: string };
+
+/**
+ * Finds an image in the store, or pulls it.
+ * @throws {TsbuildError} `BASE_IMAGE_NOT_FOUND`
+ */
+export type ResolveImage = (reference: Reference, platform: Platform) => Promise<ResolvedImage>;
