@@ -50,7 +50,10 @@ export type ErrorCode =
   | "CONTAINER_NOT_FOUND"
   | "CONTAINER_STATE"
   | "RUNTIME_FAILED"
-  | "USER_NOT_FOUND";
+  | "USER_NOT_FOUND"
+  // cli
+  | "TEMPLATE_FAILED"
+  | "TEMPLATE_INVALID";
 
 /** Where something went wrong: printed in front of the message. Lines and columns count from 1. */
 export type Where =

@@ -1,0 +1,117 @@
+/**
+ * Every command: its words, one line about it, and how its module is loaded. A module is loaded only when its command
+ * is called, so that none pays for another's imports.
+ */
+import type { CommandModule } from "./command.ts";
+
+export interface CommandEntry {
+  /** For `--help`. */
+  readonly summary: string;
+  readonly section: Section;
+  readonly load: () => Promise<CommandModule>;
+  /** Words after the first that is no flag belong to somebody else: `run IMAGE COMMAND -x`. */
+  readonly flagsEndAtFirstWord?: true;
+  /** Docker's own exit code when tsbuild itself fails before the container's process runs. */
+  readonly failureCode?: 125;
+  /** Works without a store: it is neither loaded nor opened. */
+  readonly storeless?: true;
+}
+
+export const sections = ["Build", "Containers", "Images", "Registries", "Cache", "System"] as const;
+export type Section = (typeof sections)[number];
+
+/** By the command's own words, in the order of `--help`. */
+export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, CommandEntry>([
+  [
+    "version",
+    {
+      summary: "what this tsbuild is",
+      section: "System",
+      load: () => import("./commands/version.ts"),
+      storeless: true,
+    },
+  ],
+]);
+
+/** Words of a group, and the command each stands for. Those whose command is not there do not exist. */
+const groupMembers: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  container: same(
+    "attach commit cp create diff exec export inspect kill logs ps pause port rename restart rm run start stats stop top",
+    "unpause update wait",
+    { ls: "ps", list: "ps", remove: "rm", prune: "container prune" },
+  ),
+  image: same("build history import inspect load pull push save search tag", {
+    ls: "images",
+    list: "images",
+    images: "images",
+    rm: "rmi",
+    rmi: "rmi",
+    remove: "rmi",
+    prune: "image prune",
+  }),
+  builder: same("build", { prune: "cache prune", du: "cache du" }),
+  buildx: same("build", { b: "build", prune: "cache prune", du: "cache du" }),
+  system: same("info version", { check: "system check", df: "system df", prune: "system prune" }),
+  cache: {
+    ls: "cache ls",
+    list: "cache ls",
+    inspect: "cache inspect",
+    why: "cache why",
+    du: "cache du",
+    prune: "cache prune",
+  },
+};
+
+/** Further names of whole commands. */
+const aliases: Readonly<Record<string, string>> = { bud: "build", prune: "system prune" };
+
+export type Lookup =
+  | { readonly kind: "command"; readonly name: string; readonly entry: CommandEntry; readonly words: number }
+  | { readonly kind: "group"; readonly group: string; readonly wrong: string | undefined }
+  | { readonly kind: "unknown" };
+
+/** Finds the command that the leading words name. `words` of the result says how many of them it took. */
+export function findCommand(first: string, second: string | undefined): Lookup {
+  const members = Object.hasOwn(groupMembers, first) ? groupMembers[first] : undefined;
+  if (members !== undefined) {
+    const target = second !== undefined && Object.hasOwn(members, second) ? members[second] : undefined;
+    const entry = target === undefined ? undefined : commands.get(target);
+    if (entry === undefined || target === undefined) return { kind: "group", group: first, wrong: second };
+    return { kind: "command", name: `${first} ${second}`, entry, words: 2 };
+  }
+  const name = (Object.hasOwn(aliases, first) && aliases[first]) || first;
+  const entry = commands.get(name);
+  return entry === undefined ? { kind: "unknown" } : { kind: "command", name: first, entry, words: 1 };
+}
+
+/** The words of a group that exist, each with what it does. */
+export function groupCommands(group: string): ReadonlyMap<string, CommandEntry> {
+  const members = Object.hasOwn(groupMembers, group) ? groupMembers[group] : undefined;
+  const found = new Map<string, CommandEntry>();
+  for (const [word, target] of Object.entries(members ?? {})) {
+    const entry = commands.get(target);
+    if (entry !== undefined) found.set(word, entry);
+  }
+  return found;
+}
+
+/** Groups that have at least one command. */
+export function groups(): readonly string[] {
+  return Object.keys(groupMembers).filter((group) => groupCommands(group).size > 0);
+}
+
+/** All words that may stand first. */
+export function firstWords(): readonly string[] {
+  const plain = [...commands.keys()].filter((name) => !name.includes(" "));
+  const others = Object.entries(aliases).flatMap(([alias, target]) => (commands.has(target) ? [alias] : []));
+  return [...plain, ...groups(), ...others];
+}
+
+function same(...parts: readonly (string | Readonly<Record<string, string>>)[]): Readonly<Record<string, string>> {
+  const members: Record<string, string> = {};
+  for (const part of parts) {
+    if (typeof part === "string") for (const word of part.split(" ")) members[word] = word;
+    else Object.assign(members, part);
+  }
+  return members;
+}

@@ -1,0 +1,79 @@
+/**
+ * The program: gives the world of this process to the command line and leaves with its exit code. The first signal
+ * asks for an orderly end, the second ends at once. A reader that goes away ends us quietly.
+ */
+import { constants } from "node:os";
+import { signalExitCode } from "./exit-code.ts";
+import { runCommandLine, type World } from "./run-command-line.ts";
+
+const endingSignals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+/** How long an ended command may take to let go after its reader has gone. */
+const unwindMs = 5000;
+
+type SignalHandler = (signal: NodeJS.Signals) => void;
+
+const ending = new AbortController();
+let interceptor: SignalHandler | undefined;
+
+function onSignal(signal: NodeJS.Signals): void {
+  if (interceptor !== undefined) interceptor(signal);
+  else if (ending.signal.aborted) process.exit(signalExitCode(signal));
+  else ending.abort(signal);
+}
+
+/** Signals that Node can hear and that mean something to a container's process. */
+function passableSignals(): readonly NodeJS.Signals[] {
+  const deaf = ["SIGKILL", "SIGSTOP", "SIGCHLD", "SIGPIPE", "SIGWINCH", "SIGURG", "SIGPROF", "SIGTRAP", "SIGTTIN"];
+  const faults = ["SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGIOT", "SIGSYS", "SIGSTKFLT", "SIGUNUSED"];
+  const listened: readonly string[] = [...endingSignals, ...deaf, ...faults, "SIGTTOU", "SIGPOLL"];
+  const names = Object.keys(constants.signals).filter((name) => !listened.includes(name));
+  // Keys of Node's own table of signals.
+  return names as NodeJS.Signals[];
+}
+
+const interceptSignals: World["interceptSignals"] = (handler) => {
+  const before = interceptor;
+  const further = passableSignals();
+  interceptor = handler;
+  for (const name of further) process.on(name, onSignal);
+  return {
+    [Symbol.dispose]: () => {
+      interceptor = before;
+      for (const name of further) process.off(name, onSignal);
+    },
+  };
+};
+
+function onBrokenPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== "EPIPE") throw error;
+  if (!ending.signal.aborted) ending.abort("SIGPIPE");
+  setTimeout(() => process.exit(signalExitCode("SIGPIPE")), unwindMs).unref();
+}
+
+function watched(stream: NodeJS.WriteStream): NodeJS.WriteStream {
+  if (stream.listenerCount("error", onBrokenPipe) === 0) stream.on("error", onBrokenPipe);
+  return stream;
+}
+
+function setColor(color: "always" | "never"): void {
+  delete process.env["NO_COLOR"];
+  delete process.env["FORCE_COLOR"];
+  process.env[color === "always" ? "FORCE_COLOR" : "NO_COLOR"] = "1";
+}
+
+for (const name of endingSignals) process.on(name, onSignal);
+// Node announces node:sqlite as experimental on stderr, which is ours.
+if (process.env["TSBUILD_DEBUG"] === undefined) process.removeAllListeners("warning");
+
+const code = await runCommandLine(process.argv.slice(2), {
+  stdin: () => process.stdin,
+  stdout: () => watched(process.stdout),
+  stderr: () => watched(process.stderr),
+  environment: process.env,
+  cwd: process.cwd(),
+  uid: process.getuid?.() ?? 0,
+  signal: ending.signal,
+  interceptSignals,
+  setColor,
+});
+process.exit(ending.signal.aborted ? signalExitCode(String(ending.signal.reason)) : code);
