@@ -1,0 +1,281 @@
+/**
+ * COPY: writes a Selection into a fresh upperdir, so that the image looks as if the files had been copied into its root.
+ * Pure file work in sync calls; `copy-tree.worker.ts` runs it beside the build when there are many files.
+ * Source: LANGUAGE §3.5.3–3.5.9, which describes BuildKit's fsutil `copy`.
+ */
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  copyFileSync,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  futimesSync,
+  lchownSync,
+  linkSync,
+  openSync,
+  readSync,
+  symlinkSync,
+  writeSync,
+} from "node:fs";
+import { errnoOf } from "../errors.ts";
+import { type BytePath, bytePath, fsPath, joinBytePath } from "../kernel/byte-path.ts";
+import { check, cPath, libc } from "../kernel/libc.ts";
+import type { SelectedEntry, SelectedSource } from "../planner/selection.ts";
+import { changeMode, type ModeChange } from "./change-mode.ts";
+import { cannotCopyToNonDirectory, cannotReplaceDirectory, changedWhileCopied } from "./errors.ts";
+import { type FolderMetadata, parentOf, setOwner, setTime, UpperTree } from "./upper-tree.ts";
+
+/** Plain data: it crosses to a worker as it is. */
+export interface CopyTask {
+  readonly upperdir: string;
+  /** Trees below, bottom first. Empty for `--link`, which looks at nothing. */
+  readonly lowerdirs: readonly string[];
+  /** Absolute; a trailing `/` means a folder. */
+  readonly destination: string;
+  readonly sources: readonly SelectedSource[];
+  /** −1 leaves a part of the owner as it is. */
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  readonly chmod: ModeChange | undefined;
+  /** `--parents`: the destination is a folder, and each source brings the folders it lay in. */
+  readonly parents: boolean;
+}
+
+/** @throws {TsbuildError} `COPY_FAILED`, `NO_SPACE` */
+export function copyTree(task: CopyTask): void {
+  const tree = new UpperTree(task.upperdir, task.lowerdirs);
+  for (const source of task.sources) copySource(tree, task, source);
+  if (task.parents && task.sources.length === 0) makeDestination(tree, task);
+  tree.finish();
+}
+
+/** What created parents get. */
+export function parentMetadata(task: Pick<CopyTask, "owner" | "chmod">): FolderMetadata {
+  return {
+    mode: task.chmod?.kind === "octal" ? task.chmod.mode : 0o755,
+    uid: Math.max(task.owner?.uid ?? 0, 0),
+    gid: Math.max(task.owner?.gid ?? 0, 0),
+  };
+}
+
+function copySource(tree: UpperTree, task: CopyTask, source: SelectedSource): void {
+  const copy = new SourceCopy(tree, task);
+  const [root, ...below] = source.entries;
+  if (task.parents) {
+    const destination = makeDestination(tree, task);
+    for (const parent of source.keptParents) copy.folder(joinBytePath(destination, parent.path), parent);
+    const place = joinBytePath(
+      destination,
+      joinBytePath(source.keptParents.at(-1)?.path ?? ("" as BytePath), source.basename),
+    );
+    if (root.type === "dir") copy.folder(place, root);
+    else copy.leaf(place, root);
+    copy.entries(place, below);
+    return;
+  }
+  if (/\/\.?$/.test(task.destination)) makeDestination(tree, task);
+  const wanted = tree.resolve(bytePath(task.destination));
+  if (root.type === "dir") {
+    if (wanted.node !== undefined && wanted.node.type !== "dir") throw cannotCopyToNonDirectory(wanted.path);
+    tree.makeFolders(wanted.path, parentMetadata(task));
+    copy.entries(wanted.path, below);
+    // The top folder keeps its own mode and owner: only the time is the source's.
+    tree.setFolderTime(wanted.path, root.mtimeNs);
+    return;
+  }
+  const place = wanted.node?.type === "dir" ? joinBytePath(wanted.path, source.basename) : wanted.path;
+  tree.makeFolders(parentOf(place), parentMetadata(task));
+  copy.leaf(place, root);
+}
+
+function makeDestination(tree: UpperTree, task: CopyTask): BytePath {
+  const { path } = tree.resolve(bytePath(task.destination));
+  tree.makeFolders(path, parentMetadata(task));
+  return path;
+}
+
+/** One source: hard links hold within it. */
+class SourceCopy {
+  readonly #tree: UpperTree;
+  readonly #task: CopyTask;
+  readonly #firstNames = new Map<string, BytePath>();
+
+  constructor(tree: UpperTree, task: CopyTask) {
+    this.#tree = tree;
+    this.#task = task;
+  }
+
+  entries(top: BytePath, entries: readonly SelectedEntry[]): void {
+    for (const entry of entries) {
+      const place = joinBytePath(top, entry.path);
+      if (entry.type === "dir") this.folder(place, entry);
+      else this.leaf(place, entry);
+    }
+  }
+
+  /** Made, or merged with one that is there: mode, owner and time become the source's. */
+  folder(place: BytePath, entry: SelectedEntry): void {
+    const tree = this.#tree;
+    const metadata = { mode: this.#mode(entry), ...this.#owner(entry) };
+    const node = tree.find(place);
+    // A link to a folder is not followed here: merging stays inside what the destination itself names.
+    if (node !== undefined && node.type !== "dir") throw cannotCopyToNonDirectory(place);
+    if (node === undefined) tree.makeFolder(place, metadata);
+    else {
+      tree.makeFolders(place, metadata);
+      tree.setFolderMetadata(place, metadata);
+    }
+    tree.setFolderTime(place, entry.mtimeNs);
+  }
+
+  /** Anything but a folder; what is there is replaced, never followed. */
+  leaf(place: BytePath, entry: SelectedEntry): void {
+    const tree = this.#tree;
+    const node = tree.find(place);
+    if (node?.type === "dir") throw cannotReplaceDirectory(place);
+    if (node?.inUpper === true) tree.clear(place);
+    tree.touch(parentOf(place));
+    const first = entry.inode === undefined ? undefined : this.#firstNames.get(entry.inode);
+    if (first !== undefined) {
+      linkSync(tree.hostPath(first), tree.hostPath(place));
+      return;
+    }
+    if (entry.inode !== undefined) this.#firstNames.set(entry.inode, place);
+    this.#write(tree.hostPath(place), entry);
+  }
+
+  #write(hostPath: string | Buffer, entry: SelectedEntry): void {
+    const { uid, gid } = this.#owner(entry);
+    switch (entry.type) {
+      case "file":
+        writeFile(hostPath, entry, uid, gid, this.#mode(entry));
+        return;
+      case "symlink":
+        symlinkSync(fsPath(entry.target ?? ("" as BytePath)), hostPath);
+        setOwner(hostPath, uid, gid);
+        break;
+      default:
+        makeNode(hostPath, entry);
+        lchownSync(hostPath, uid, gid);
+        chmodSync(hostPath, this.#mode(entry));
+    }
+    setTime(hostPath, entry.mtimeNs);
+  }
+
+  #mode(entry: SelectedEntry): number {
+    const { chmod } = this.#task;
+    return chmod === undefined ? entry.mode : changeMode(chmod, entry.mode, entry.type === "dir");
+  }
+
+  #owner(entry: SelectedEntry): { readonly uid: number; readonly gid: number } {
+    const { owner } = this.#task;
+    if (owner === undefined) return { uid: entry.uid, gid: entry.gid };
+    return { uid: owner.uid < 0 ? entry.uid : owner.uid, gid: owner.gid < 0 ? entry.gid : owner.gid };
+  }
+}
+
+const AT_FDCWD = -100;
+
+function makeNode(hostPath: string | Buffer, entry: SelectedEntry): void {
+  const format =
+    entry.type === "fifo" ? constants.S_IFIFO : entry.type === "char" ? constants.S_IFCHR : constants.S_IFBLK;
+  const device = entry.type === "fifo" ? 0 : deviceNumber(entry.major ?? 0, entry.minor ?? 0);
+  check(
+    libc("mknodat", AT_FDCWD, cPath(hostPath), format | 0o600, device),
+    `making the ${entry.type} node ${entry.path}`,
+  );
+}
+
+/** Source: glibc, gnu_dev_makedev(3). */
+export function deviceNumber(major: number, minor: number): number {
+  return Number(
+    ((BigInt(major) & 0xfffff000n) << 32n) |
+      ((BigInt(major) & 0xfffn) << 8n) |
+      ((BigInt(minor) & 0xffffff00n) << 12n) |
+      (BigInt(minor) & 0xffn),
+  );
+}
+
+const smallFile = 256 * 1024;
+const buffer = Buffer.allocUnsafeSlow(smallFile + 1);
+
+function writeFile(hostPath: string | Buffer, entry: SelectedEntry, uid: number, gid: number, mode: number): void {
+  const output =
+    entry.content !== undefined
+      ? writeBytes(hostPath, entry.content)
+      : entry.size > smallFile
+        ? copyLarge(hostPath, entry)
+        : copySmall(hostPath, entry);
+  try {
+    if (uid !== 0 || gid !== 0 || processUid !== 0) fchownSync(output, uid, gid);
+    // After the owner: chown(2) clears set-user-ID and set-group-ID.
+    fchmodSync(output, mode);
+    if (entry.capability !== undefined) {
+      const value = Buffer.from(entry.capability, "base64");
+      check(libc("fsetxattr", output, "security.capability", value, value.length, 0), "setting file capabilities");
+    }
+    setFileTime(output, hostPath, entry.mtimeNs);
+  } finally {
+    closeSync(output);
+  }
+}
+
+const processUid = process.geteuid?.() ?? 0;
+
+function writeBytes(hostPath: string | Buffer, content: Uint8Array): number {
+  const output = openSync(hostPath, "wx", 0o600);
+  for (let offset = 0; offset < content.length; ) offset += writeSync(output, content, offset);
+  return output;
+}
+
+/** One read and one write: for small files faster than any way without a copy. */
+function copySmall(hostPath: string | Buffer, entry: SelectedEntry): number {
+  const input = openSource(entry);
+  try {
+    const length = readSync(input, buffer, 0, buffer.length, 0);
+    if (length !== entry.size || !isUnchanged(input, entry)) throw changedWhileCopied(nameOf(entry.hostPath));
+    return writeBytes(hostPath, buffer.subarray(0, length));
+  } finally {
+    closeSync(input);
+  }
+}
+
+/** Shares the blocks where the file system can, else the kernel copies. */
+function copyLarge(hostPath: string | Buffer, entry: SelectedEntry): number {
+  const input = openSource(entry);
+  try {
+    copyFileSync(`/proc/self/fd/${input}`, hostPath, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+    if (!isUnchanged(input, entry)) throw changedWhileCopied(nameOf(entry.hostPath));
+    return openSync(hostPath, constants.O_RDWR | constants.O_NOFOLLOW);
+  } finally {
+    closeSync(input);
+  }
+}
+
+function openSource(entry: SelectedEntry): number {
+  try {
+    return openSync(entry.hostPath, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    // It was there when it was hashed.
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ELOOP") throw changedWhileCopied(nameOf(entry.hostPath));
+    throw error;
+  }
+}
+
+/** What was hashed is what is copied: an editor that saves in between must not put its bytes under the old key. */
+function isUnchanged(fd: number, entry: SelectedEntry): boolean {
+  const stats = fstatSync(fd);
+  return stats.size === entry.size && Math.abs(stats.mtimeMs - Number(entry.mtimeNs) / 1e6) < 0.001;
+}
+
+/** Node takes seconds as floating point, which is exact for whole ones only. */
+function setFileTime(fd: number, hostPath: string | Buffer, mtimeNs: bigint): void {
+  if (mtimeNs % 1_000_000_000n === 0n)
+    futimesSync(fd, Number(mtimeNs / 1_000_000_000n), Number(mtimeNs / 1_000_000_000n));
+  else setTime(hostPath, mtimeNs);
+}
+
+function nameOf(hostPath: string | Buffer): string {
+  return typeof hostPath === "string" ? hostPath : hostPath.toString("utf8");
+}

@@ -1,0 +1,44 @@
+/** What the executor can say when it fails: one function an error, to be read side by side. */
+import { TsbuildError, type Where } from "../errors.ts";
+import { type BytePath, textOfBytePath } from "../kernel/byte-path.ts";
+
+const inImage = (path: BytePath): string => `/${textOfBytePath(path)}`;
+
+export const notAFolder = (path: BytePath): TsbuildError =>
+  new TsbuildError({ code: "COPY_FAILED", what: `${inImage(path)} is not a directory` });
+
+export const tooManyLinks = (path: BytePath): TsbuildError =>
+  new TsbuildError({ code: "COPY_FAILED", what: `${inImage(path)}: too many levels of symbolic links` });
+
+export const cannotCopyToNonDirectory = (path: BytePath): TsbuildError =>
+  new TsbuildError({ code: "COPY_FAILED", what: `cannot copy a directory to ${inImage(path)}: it is not a directory` });
+
+export const cannotReplaceDirectory = (path: BytePath): TsbuildError =>
+  new TsbuildError({ code: "COPY_FAILED", what: `cannot replace the directory ${inImage(path)} with a file` });
+
+export const changedWhileCopied = (hostPath: string): TsbuildError =>
+  new TsbuildError({
+    code: "COPY_FAILED",
+    what: `${hostPath} changed while it was being copied`,
+    hint: "build again",
+  });
+
+export const noAccountsForName = (owner: string, why: string): TsbuildError =>
+  new TsbuildError({
+    code: "COPY_FAILED",
+    what: `cannot look up ${owner}: ${why}`,
+    hint: "use numbers, as in --chown=1000:1000",
+  });
+
+export const invalidMode = (text: string): TsbuildError =>
+  new TsbuildError({
+    code: "COPY_FAILED",
+    what: `invalid mode ${JSON.stringify(text)}`,
+    hint: "use octal (0644) or symbolic (u+x,go-w)",
+  });
+
+export const archiveBroken = (name: string, why: string): TsbuildError =>
+  new TsbuildError({ code: "ARCHIVE_INVALID", what: `cannot unpack ${name}: ${why}` });
+
+export const unsupported = (what: string, where?: Where): TsbuildError =>
+  new TsbuildError({ code: "UNSUPPORTED", what, where });

@@ -1,0 +1,309 @@
+/**
+ * The root file system of an image as a step sees it while its layer is being written: trees of layers below (never
+ * changed) and one upperdir of ours on top. It answers what stands at a path, resolves symlinks without ever leaving the
+ * root, and makes the upperdir look as if overlayfs had been written through.
+ *
+ * Why plain paths are safe here: the upperdir belongs to this step alone, no process of the image runs meanwhile, and each
+ * folder of it that a path goes through was made by us as a folder, or looked at without following. So no component of
+ * `upperdir + path` can be a symlink.
+ */
+import {
+  chmodSync,
+  chownSync,
+  constants,
+  lchownSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  type Stats,
+  unlinkSync,
+} from "node:fs";
+import { type BytePath, bytePathOfLatin1, fsPathBelow, joinBytePath, textOfBytePath } from "../kernel/byte-path.ts";
+import { check, cPath, libc } from "../kernel/libc.ts";
+import { notAFolder, tooManyLinks } from "./errors.ts";
+
+export type NodeType = "file" | "dir" | "symlink" | "other";
+
+export interface FoundNode {
+  readonly type: NodeType;
+  /** Where it lies on the host: absolute. */
+  readonly hostPath: string | Buffer;
+  readonly inUpper: boolean;
+}
+
+export interface FolderMetadata {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** One folder of the merged root. */
+interface Folder {
+  inUpper: boolean;
+  /** Trees below in which it is part of the merged folder, topmost first. */
+  readonly trees: readonly string[];
+}
+
+const maxLinks = 255;
+const AT_FDCWD = -100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const UTIME_NOW = (1n << 30n) - 1n;
+
+export class UpperTree {
+  readonly upperdir: string;
+  readonly #folders = new Map<BytePath, Folder>();
+  /** Folders whose time is to be set when all is written; undefined: what writing into them made of it. */
+  readonly #times = new Map<BytePath, bigint | undefined>();
+
+  /** `lowerdirs` bottom first, as everywhere. */
+  constructor(upperdir: string, lowerdirs: readonly string[]) {
+    this.upperdir = upperdir;
+    this.#folders.set("" as BytePath, { inUpper: true, trees: lowerdirs.toReversed() });
+  }
+
+  // Looking ---------------------------------------------------------------------------------------------------------
+
+  /** What stands at `path`, whose parents must be real folders (a result of `resolve`). Nothing is followed. */
+  find(path: BytePath): FoundNode | undefined {
+    if (path === "") return { type: "dir", hostPath: this.upperdir, inUpper: true };
+    const parent = this.#folder(parentOf(path));
+    return parent === undefined ? undefined : this.#look(parent, path);
+  }
+
+  /**
+   * The path without symlinks, `..` stopping at the root, and what stands there. A name that is missing ends the looking:
+   * what follows is taken as written.
+   * @throws {TsbuildError} `COPY_FAILED` for a loop of links, or a file where a folder is needed
+   */
+  resolve(path: BytePath): { readonly path: BytePath; readonly node: FoundNode | undefined } {
+    let rest = path.split("/").reverse();
+    let current = "" as BytePath;
+    let node = this.find(current);
+    let links = 0;
+    for (let name = rest.pop(); name !== undefined; name = rest.pop()) {
+      if (name === "" || name === ".") continue;
+      if (name === "..") {
+        current = parentOf(current);
+        node = this.find(current);
+        continue;
+      }
+      if (node !== undefined && node.type !== "dir") throw notAFolder(current);
+      const next = joinBytePath(current, bytePathOfLatin1(name));
+      node = node === undefined ? undefined : this.find(next);
+      if (node?.type !== "symlink") {
+        current = next;
+        continue;
+      }
+      links++;
+      if (links > maxLinks) throw tooManyLinks(path);
+      const target = readlinkSync(node.hostPath, "latin1");
+      rest = rest.concat(target.split("/").reverse());
+      if (target.startsWith("/")) current = "" as BytePath;
+      node = this.find(current);
+    }
+    return { path: current, node };
+  }
+
+  /** Bytes of a regular file of the image, links followed inside the root; undefined when there is none. */
+  readFile(path: BytePath): Buffer | undefined {
+    const { node } = this.resolve(path);
+    return node?.type === "file" ? readFileSync(node.hostPath) : undefined;
+  }
+
+  /** True while not even the root of a layer stands below and nothing was written. */
+  isEmpty(): boolean {
+    const root = this.#folders.get("" as BytePath);
+    return root?.trees.length === 0 && readdirSync(this.upperdir).length === 0;
+  }
+
+  // Writing ---------------------------------------------------------------------------------------------------------
+
+  /**
+   * Makes the folder `path` and its missing parents in the upperdir. What exists below is copied up with its metadata; a
+   * new one gets `metadata`, and its time is that of writing. `path` must be a result of `resolve`.
+   * @throws {TsbuildError} `COPY_FAILED` when a component is a file
+   */
+  makeFolders(path: BytePath, metadata: FolderMetadata): void {
+    if (this.#folders.get(path)?.inUpper === true) return;
+    const parent = parentOf(path);
+    this.makeFolders(parent, metadata);
+    const node = this.find(path);
+    if (node !== undefined && node.type !== "dir") throw notAFolder(path);
+    if (node?.inUpper === true) return;
+    if (node === undefined) this.makeFolder(path, metadata);
+    else this.#copyUp(path, node);
+  }
+
+  /** Makes one new folder whose parent is in the upperdir already. */
+  makeFolder(path: BytePath, metadata: FolderMetadata): void {
+    const below = this.#treesBelow(path);
+    const hostPath = this.hostPath(path);
+    mkdirSync(hostPath);
+    this.setFolderMetadata(path, metadata);
+    this.#folders.set(path, { inUpper: true, trees: below });
+    this.touch(parentOf(path));
+  }
+
+  setFolderMetadata(path: BytePath, { mode, uid, gid }: FolderMetadata): void {
+    const hostPath = this.hostPath(path);
+    chownSync(hostPath, uid, gid);
+    chmodSync(hostPath, mode);
+  }
+
+  /**
+   * Clears the place `path` for a new entry that is no folder; its parent must be in the upperdir. A name of the layers
+   * below needs no clearing: what is written hides it.
+   * @throws nothing but what unlink throws; a folder there is the caller's mistake
+   */
+  clear(path: BytePath): void {
+    unlinkSync(this.hostPath(path));
+  }
+
+  /** `path` in the upperdir: absolute. */
+  hostPath(path: BytePath): string | Buffer {
+    return fsPathBelow(this.upperdir, path);
+  }
+
+  /** The names in folder `path` have changed: it keeps the time that writing gave it, unless one was set. */
+  touch(path: BytePath): void {
+    if (this.#times.get(path) !== undefined && this.#copiedUp.delete(path)) this.#times.set(path, undefined);
+  }
+
+  /** The time folder `path` shall have once all is written. */
+  setFolderTime(path: BytePath, mtimeNs: bigint): void {
+    this.#copiedUp.delete(path);
+    this.#times.set(path, mtimeNs);
+  }
+
+  /** Sets the times of folders, deepest first: each write into a folder moved its time. */
+  finish(): void {
+    const paths = [...this.#times.keys()].sort((a, b) => b.length - a.length);
+    for (const path of paths) {
+      const mtimeNs = this.#times.get(path);
+      if (mtimeNs !== undefined) setTime(this.hostPath(path), mtimeNs);
+    }
+    this.#times.clear();
+    this.#copiedUp.clear();
+  }
+
+  // Inside ----------------------------------------------------------------------------------------------------------
+
+  /** Copied up only to hold something deeper, names unchanged so far: these keep the time they have below. */
+  readonly #copiedUp = new Set<BytePath>();
+
+  #folder(path: BytePath): Folder | undefined {
+    const known = this.#folders.get(path);
+    if (known !== undefined) return known;
+    const node = this.find(path);
+    return node?.type === "dir" ? this.#folders.get(path) : undefined;
+  }
+
+  /** Looks up one name, and remembers it when it is a folder. */
+  #look(parent: Folder, path: BytePath): FoundNode | undefined {
+    if (parent.inUpper) {
+      const hostPath = this.hostPath(path);
+      const stats = lstatSync(hostPath, { throwIfNoEntry: false });
+      if (stats !== undefined) {
+        if (isWhiteout(stats)) return undefined;
+        if (stats.isDirectory())
+          this.#folders.set(path, { inUpper: true, trees: isOpaque(hostPath) ? [] : this.#merged(parent, path) });
+        return { type: typeOf(stats), hostPath, inUpper: true };
+      }
+    }
+    for (const [position, tree] of parent.trees.entries()) {
+      const hostPath = fsPathBelow(tree, path);
+      const stats = lstatSync(hostPath, { throwIfNoEntry: false });
+      if (stats === undefined) continue;
+      if (isWhiteout(stats)) return undefined;
+      if (stats.isDirectory())
+        this.#folders.set(path, { inUpper: false, trees: foldersFrom(parent.trees.slice(position), path) });
+      return { type: typeOf(stats), hostPath, inUpper: false };
+    }
+    return undefined;
+  }
+
+  #merged(parent: Folder, path: BytePath): readonly string[] {
+    return foldersFrom(parent.trees, path);
+  }
+
+  /** Trees below with which a folder made at `path` in the upperdir will merge. */
+  #treesBelow(path: BytePath): readonly string[] {
+    const parent = this.#folder(parentOf(path));
+    return parent === undefined ? [] : foldersFrom(parent.trees, path);
+  }
+
+  #copyUp(path: BytePath, node: FoundNode): void {
+    const stats = lstatSync(node.hostPath, { bigint: true });
+    const hostPath = this.hostPath(path);
+    const below = this.#folders.get(path)?.trees ?? [];
+    mkdirSync(hostPath);
+    chownSync(hostPath, Number(stats.uid), Number(stats.gid));
+    chmodSync(hostPath, Number(stats.mode) & 0o7777);
+    this.#folders.set(path, { inUpper: true, trees: below });
+    this.#times.set(path, stats.mtimeNs);
+    this.#copiedUp.add(path);
+  }
+}
+
+/** Of `trees` (topmost first) those in which `path` is a folder, down to the first that hides what is below it. */
+function foldersFrom(trees: readonly string[], path: BytePath): readonly string[] {
+  const found: string[] = [];
+  for (const tree of trees) {
+    const hostPath = fsPathBelow(tree, path);
+    const stats = lstatSync(hostPath, { throwIfNoEntry: false });
+    if (stats === undefined) continue;
+    if (!stats.isDirectory()) break;
+    found.push(tree);
+    if (isOpaque(hostPath)) break;
+  }
+  return found;
+}
+
+function typeOf(stats: Stats): NodeType {
+  if (stats.isDirectory()) return "dir";
+  if (stats.isFile()) return "file";
+  return stats.isSymbolicLink() ? "symlink" : "other";
+}
+
+/** Source: kernel, Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories". */
+function isWhiteout(stats: Stats): boolean {
+  return (stats.mode & constants.S_IFMT) === constants.S_IFCHR && stats.rdev === 0;
+}
+
+const oneByte = Buffer.alloc(2);
+
+function isOpaque(folder: string | Buffer): boolean {
+  const path = cPath(folder);
+  return ["trusted.overlay.opaque", "user.overlay.opaque"].some(
+    (name) => libc("lgetxattr", path, name, oneByte, oneByte.length) === 1 && oneByte[0] === 0x79,
+  );
+}
+
+export function parentOf(path: BytePath): BytePath {
+  const slash = path.lastIndexOf("/");
+  return (slash < 0 ? "" : path.slice(0, slash)) as BytePath;
+}
+
+export function baseNameOf(path: BytePath): BytePath {
+  return path.slice(path.lastIndexOf("/") + 1) as BytePath;
+}
+
+/** Sets a modification time to the nanosecond, which Node's floating-point seconds cannot; a symlink's own. */
+export function setTime(hostPath: string | Buffer, mtimeNs: bigint): void {
+  const seconds = mtimeNs / 1_000_000_000n - (mtimeNs % 1_000_000_000n < 0n ? 1n : 0n);
+  const times = BigInt64Array.of(0n, UTIME_NOW, seconds, mtimeNs - seconds * 1_000_000_000n);
+  check(
+    libc("utimensat", AT_FDCWD, cPath(hostPath), times, AT_SYMLINK_NOFOLLOW),
+    `setting the time of ${textOf(hostPath)}`,
+  );
+}
+
+export function setOwner(hostPath: string | Buffer, uid: number, gid: number): void {
+  lchownSync(hostPath, uid, gid);
+}
+
+function textOf(hostPath: string | Buffer): string {
+  return typeof hostPath === "string" ? hostPath : textOfBytePath(bytePathOfLatin1(hostPath.toString("latin1")));
+}
