@@ -1,0 +1,194 @@
+// Builds dist/: the launcher, one bundle an entry point, the program `tsbuild` in front of them, and declaration files.
+// Plain JavaScript that an older Node runs too: `npm ci` calls it before anyone knows which Node there is.
+//   --fast   no declaration files, old chunks stay: what the tests use when a source is newer than dist/
+import { execFileSync } from "node:child_process";
+import {
+  chmodSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join, relative, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const dist = join(root, "dist");
+const fast = process.argv.includes("--fast");
+const packageJson = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+
+if (!existsSync(join(root, "node_modules/esbuild"))) {
+  fail("the development dependencies are not installed: npm ci (without --omit=dev)");
+}
+if (!fast) rmSync(dist, { recursive: true, force: true });
+mkdirSync(dist, { recursive: true });
+await buildLauncher();
+await bundle();
+writeProgram();
+linkProgram();
+placeHelloCompiler();
+if (!fast) declarations();
+
+function fail(message) {
+  process.stderr.write(`build: ${message}\n`);
+  process.exit(1);
+}
+
+async function buildLauncher() {
+  const script = join(root, "scripts/build-launcher.mjs");
+  if (existsSync(script)) execFileSync(process.execPath, [script], { stdio: "inherit", cwd: root });
+}
+
+/** Each entry lies directly in dist/, beside the chunks, so that a file URL means the same in all of them. */
+function entryPoints() {
+  const entries = { main: "src/cli/main.ts", index: "src/index.ts", monitor: "src/runtime/monitor.ts" };
+  for (const file of sourceFiles(join(root, "src"))) {
+    if (file.endsWith(".worker.ts")) entries[basename(file, ".ts")] = relative(root, file);
+  }
+  return Object.fromEntries(Object.entries(entries).filter(([, file]) => existsSync(join(root, file))));
+}
+
+function sourceFiles(folder) {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? sourceFiles(path) : entry.name.endsWith(".ts") ? [path] : [];
+  });
+}
+
+async function bundle() {
+  const esbuild = await import(pathToFileURL(join(root, "node_modules/esbuild/lib/main.js")).href);
+  const entries = entryPoints();
+  await esbuild.default.build({
+    absWorkingDir: root,
+    entryPoints: Object.entries(entries).map(([out, file]) => ({ in: file, out })),
+    outdir: "dist",
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "node",
+    target: "node24",
+    // koffi finds its binary beside itself.
+    external: ["koffi"],
+    chunkNames: "[name]-[hash]",
+    minifySyntax: true,
+    legalComments: "none",
+    logLevel: "warning",
+    define: { TSBUILD_VERSION_INFO: JSON.stringify({ version: packageJson.version, commit: commit() }) },
+    // Bundled CommonJS asks for Node's modules by `require`.
+    banner: {
+      js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
+    },
+    plugins: [fileUrls(entries)],
+  });
+}
+
+/** `new URL("./x.worker.ts", import.meta.url)` in a source becomes the place of that file beside the bundle. */
+function fileUrls(entries) {
+  const outputs = new Map(Object.entries(entries).map(([out, file]) => [join(root, file), `./${out}.js`]));
+  const pattern = /new URL\(\s*(["'])([^"'$]+)\1,\s*import\.meta\.url\s*,?\s*\)/g;
+  const placeOf = (target) => {
+    const output = outputs.get(target);
+    if (output !== undefined) return output;
+    const fromDist = relative(dist, target);
+    if (target === join(root, "package.json") || fromDist === "" || !fromDist.startsWith("..")) {
+      return fromDist.startsWith("..") ? fromDist : `./${fromDist}`;
+    }
+    return undefined;
+  };
+  return {
+    name: "file-urls",
+    setup(build) {
+      build.onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => {
+        const errors = [];
+        const contents = readFileSync(path, "utf8").replace(pattern, (whole, _quote, target) => {
+          const place = placeOf(resolve(dirname(path), target));
+          if (place === undefined) errors.push({ text: `${target} is not shipped: ${whole}` });
+          return `new URL(${JSON.stringify(place ?? target)}, import.meta.url)`;
+        });
+        return { contents, loader: "ts", errors };
+      });
+    },
+  };
+}
+
+function commit() {
+  try {
+    const output = execFileSync("git", ["rev-parse", "--short=7", "HEAD"], {
+      cwd: root,
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    return output.toString().trim();
+  } catch {
+    return "package";
+  }
+}
+
+/**
+ * The file that `tsbuild` is. It must be read by any Node there is, so that an old one can say what is wrong instead of
+ * stumbling over new syntax. Compiled code is kept beside it, or where the user's caches are.
+ */
+function writeProgram() {
+  const major = Number.parseInt(packageJson.engines.node.replace(/\D+/, ""), 10);
+  const program = `#!/usr/bin/env node
+import module from "node:module";
+import { accessSync, constants } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+if (Number.parseInt(process.versions.node, 10) < ${major}) {
+  process.stderr.write(
+    "tsbuild: needs Node ${major} or newer, and this is " + process.version + ": install a current one (npm install -g node@${major}), or put it first on the PATH\\n",
+  );
+  process.exit(1);
+}
+module.enableCompileCache(process.env.NODE_COMPILE_CACHE || cacheFolder());
+await import("./main.js");
+
+function cacheFolder() {
+  const here = dirname(fileURLToPath(import.meta.url));
+  try {
+    accessSync(here, constants.W_OK);
+    return join(here, ".compiled");
+  } catch {
+    return join(process.env.XDG_CACHE_HOME || join(process.env.HOME || "/", ".cache"), "tsbuild");
+  }
+}
+`;
+  writeFileSync(join(dist, "tsbuild.js"), program);
+  chmodSync(join(dist, "tsbuild.js"), 0o755);
+}
+
+/** npm links the programs of dependencies, not our own: this makes \`npx tsbuild\` work in a working copy. */
+function linkProgram() {
+  const link = join(root, "node_modules/.bin/tsbuild");
+  // A node_modules that is itself a link belongs to another working copy.
+  if (!existsSync(dirname(link)) || lstatSync(join(root, "node_modules")).isSymbolicLink()) return;
+  rmSync(link, { force: true });
+  symlinkSync("../../dist/tsbuild.js", link);
+}
+
+/** fixtures/hello runs esbuild in its build: the context needs its own copy, for this machine's architecture. */
+function placeHelloCompiler() {
+  const from = join(root, `node_modules/@esbuild/linux-${process.arch}/bin/esbuild`);
+  const to = join(root, "fixtures/hello/esbuild");
+  if (!existsSync(from) || !existsSync(dirname(to))) return;
+  rmSync(to, { force: true });
+  try {
+    linkSync(from, to);
+  } catch {
+    copyFileSync(from, to, constants.COPYFILE_FICLONE);
+  }
+  chmodSync(to, 0o755);
+}
+
+function declarations() {
+  const tsc = join(root, "node_modules/typescript/bin/tsc");
+  execFileSync(process.execPath, [tsc, "-p", "tsconfig.build.json"], { stdio: "inherit", cwd: root });
+}
