@@ -1,0 +1,78 @@
+/**
+ * From a stage's template and its finished layers to an image in the store: history times, config bytes, names.
+ * Source: LANGUAGE §5.1–5.2; BuildKit's exporter/containerimage `patchImageConfig` and `normalizeLayersAndHistory`.
+ */
+import type { DiffId } from "../oci/digest.ts";
+import type { HistoryEntry, ImageConfig, Timestamp } from "../oci/image-config.ts";
+import { imageConfigJson } from "../oci/image-config-json.ts";
+import type { Reference } from "../oci/reference.ts";
+import type { ImageTemplate, StepId } from "../planner/build-graph.ts";
+import type { Chain, Store, StoredImage } from "../store/store.ts";
+
+const comment = "buildkit.dockerfile.v0";
+
+export interface FinishedStage {
+  readonly template: ImageTemplate;
+  readonly chain: Chain;
+  /** How many layers of `chain` came from the base image. */
+  readonly baseLayers: number;
+  /** When each step's layer was first built. */
+  readonly createdBy: (step: StepId) => Timestamp;
+}
+
+/** Writes the image and points `tags` at it. Idempotent: the same layers and times give the same ID. */
+export function commitImage(store: Store, stage: FinishedStage, tags: readonly Reference[]): StoredImage {
+  const diffIds = stage.chain.map((layer) => store.layers.get(layer).diffId);
+  const image = store.images.add({ config: imageConfigJson(imageConfig(stage, diffIds)), chain: stage.chain });
+  for (const tag of tags) store.images.tag(tag, image.id);
+  return image;
+}
+
+export function imageConfig(stage: Omit<FinishedStage, "chain">, diffIds: readonly DiffId[]): ImageConfig {
+  const { template } = stage;
+  const history = withTimes([
+    ...completeBaseHistory(template.baseHistory, stage.baseLayers),
+    ...template.history.map((entry) =>
+      entry.step === undefined
+        ? { created_by: entry.createdBy, comment, empty_layer: true }
+        : { created: stage.createdBy(entry.step), created_by: entry.createdBy, comment },
+    ),
+  ]);
+  const created = history.findLast((entry) => entry.created !== undefined)?.created;
+  return {
+    architecture: template.architecture,
+    os: template.os,
+    config: template.config,
+    history,
+    rootfs: { type: "layers", diff_ids: diffIds },
+    ...(template.author !== undefined && { author: template.author }),
+    ...(template.variant !== undefined && { variant: template.variant }),
+    ...(created !== undefined && { created }),
+  };
+}
+
+/** A base whose history does not account for each of its layers would shift ours onto the wrong ones. */
+function completeBaseHistory(history: readonly HistoryEntry[], layers: number): readonly HistoryEntry[] {
+  const missing = layers - history.filter((entry) => entry.empty_layer !== true).length;
+  return missing <= 0 ? history : [...history, ...Array.from({ length: missing }, () => ({ comment }))];
+}
+
+/**
+ * Entries without a time take one: the first run of them that of the layer below, all later ones that of the nearest
+ * entry above. So a fully cached build gives identical bytes.
+ */
+export function withTimes(history: readonly HistoryEntry[]): readonly HistoryEntry[] {
+  const firstWithout = history.findIndex((entry) => entry.created === undefined);
+  if (firstWithout < 0) return history;
+  const next = history.slice(firstWithout).find((entry) => entry.created !== undefined);
+  let time = (next ?? history.findLast((entry) => entry.created !== undefined))?.created;
+  let seen = false;
+  return history.map((entry) => {
+    if (entry.created !== undefined) {
+      if (seen) time = entry.created;
+      return entry;
+    }
+    seen = true;
+    return time === undefined ? entry : { created: time, ...entry };
+  });
+}
