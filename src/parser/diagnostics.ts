@@ -1,0 +1,161 @@
+/** Every sentence the parser says, one function each, so that they can be read side by side. */
+import type { Diagnostic, Range } from "./ast.ts";
+
+export type Report = (diagnostic: Diagnostic) => void;
+
+const error = (code: string, message: string, range: Range, hint?: string): Diagnostic =>
+  hint === undefined ? { severity: "error", code, message, range } : { severity: "error", code, message, range, hint };
+
+const didYouMean = (nearest: string | undefined): string | undefined =>
+  nearest === undefined ? undefined : `did you mean ${nearest}?`;
+
+// the file -------------------------------------------------------------------------------------------------------
+
+export const notText = (range: Range): Diagnostic =>
+  error("not-text", "this is not a text file", range, "name the Dockerfile with -f");
+export const emptyFile = (range: Range): Diagnostic =>
+  error("empty-file", "the file is empty", range, "a Dockerfile starts with FROM");
+export const noInstruction = (range: Range): Diagnostic =>
+  error("no-instruction", "the file has no instruction", range, "a Dockerfile starts with FROM");
+export const noStage = (range: Range): Diagnostic =>
+  error("no-stage", "the file has ARG but no FROM, so there is nothing to build", range);
+export const beforeFrom = (keyword: string, range: Range): Diagnostic =>
+  error("before-from", `${keyword} stands before the first FROM`, range, "only ARG may stand there");
+export const lineTooLong = (bytes: number, range: Range): Diagnostic =>
+  error(
+    "line-too-long",
+    `the line has ${bytes} bytes, at most 65535 are allowed`,
+    range,
+    "split it with continuations",
+  );
+
+// directives -----------------------------------------------------------------------------------------------------
+
+export const repeatedDirective = (name: string, range: Range): Diagnostic =>
+  error("repeated-directive", `the directive ${name} is given twice`, range);
+export const badEscape = (value: string, range: Range): Diagnostic =>
+  error("bad-escape", `the escape character is ${value}, and can only be \\ or \``, range);
+export const badCheck = (what: string, range: Range): Diagnostic => error("bad-check-directive", what, range);
+export const foreignSyntax = (reference: string, range: Range): Diagnostic => ({
+  severity: "warning",
+  code: "foreign-syntax",
+  message: `syntax ${reference} is not used: tsbuild has one frontend, its own`,
+  range,
+});
+
+// lines ----------------------------------------------------------------------------------------------------------
+
+export const unknownInstruction = (keyword: string, range: Range, nearest?: string): Diagnostic =>
+  error("unknown-instruction", `unknown instruction ${keyword}`, range, didYouMean(nearest));
+export const unreadable = (keyword: string, range: Range): Diagnostic =>
+  error("unreadable-instruction", `${keyword} cannot be understood from here on`, range);
+export const emptyContinuation = (range: Range): Diagnostic => ({
+  severity: "warning",
+  code: "NoEmptyContinuation",
+  message: "an empty line stands inside a continued instruction",
+  range,
+  hint: "remove the empty line, or write a comment there",
+});
+export const unterminatedHeredoc = (name: string, range: Range): Diagnostic =>
+  error("unterminated-heredoc", `the heredoc is never closed: no line is exactly ${name}`, range);
+
+// flags ----------------------------------------------------------------------------------------------------------
+
+export const unknownFlag = (keyword: string, flag: string, range: Range, nearest?: string): Diagnostic =>
+  error("unknown-flag", `${keyword} has no flag ${flag}`, range, didYouMean(nearest));
+export const noFlags = (keyword: string, flag: string, range: Range): Diagnostic =>
+  error("unknown-flag", `${keyword} takes no flags, but ${flag} is given`, range);
+export const repeatedFlag = (flag: string, range: Range): Diagnostic =>
+  error("repeated-flag", `${flag} is given twice`, range);
+export const flagNeedsValue = (flag: string, range: Range): Diagnostic =>
+  error("flag-needs-value", `${flag} needs a value`, range, `write ${flag}=VALUE`);
+export const badFlagValue = (flag: string, value: string, expected: string, range: Range): Diagnostic =>
+  error("bad-flag-value", `${flag} is ${value === "" ? "empty" : value}, but must be ${expected}`, range);
+
+// words ----------------------------------------------------------------------------------------------------------
+
+export const unclosedQuote = (quote: string, range: Range): Diagnostic =>
+  error("unclosed-quote", `the quote ${quote} is never closed`, range);
+export const unclosedSubstitution = (range: Range): Diagnostic =>
+  error("bad-substitution", "${ is never closed with }", range);
+export const badSubstitution = (text: string, range: Range): Diagnostic =>
+  error("bad-substitution", `${text} is no variable`, range, "write ${NAME}");
+export const unsupportedModifier = (modifier: string, range: Range): Diagnostic =>
+  error(
+    "bad-substitution",
+    `the modifier ${modifier} is not known`,
+    range,
+    "known are :- - :+ + :? ? # ## % %% / and //",
+  );
+export const replaceNeedsSlash = (range: Range): Diagnostic =>
+  error("bad-substitution", "a replacement needs both slashes", range, "write ${NAME/PATTERN/REPLACEMENT}");
+export const badPatternEscape = (text: string, range: Range): Diagnostic =>
+  error("bad-pattern", `${text} is no escape of a pattern`, range, "a pattern knows \\* \\? \\\\ \\} and \\/");
+export const tooDeep = (range: Range): Diagnostic =>
+  error("bad-substitution", "variables are nested too deeply", range);
+
+// arguments ------------------------------------------------------------------------------------------------------
+
+export const needsArgument = (keyword: string, range: Range, example: string): Diagnostic =>
+  error("missing-argument", `${keyword} needs an argument`, range, `write ${example}`);
+export const tooFewArguments = (keyword: string, range: Range): Diagnostic =>
+  error("missing-argument", `${keyword} needs a source and a destination`, range);
+export const notStrings = (keyword: string, range: Range): Diagnostic =>
+  error("json-not-strings", `the JSON form of ${keyword} takes strings only`, range);
+export const needsJson = (keyword: string, range: Range): Diagnostic =>
+  error(
+    "needs-json",
+    `${keyword} takes a JSON array with at least one string`,
+    range,
+    `write ${keyword} ["/bin/sh", "-c"]`,
+  );
+export const fromArity = (range: Range): Diagnostic =>
+  error("from-arguments", "FROM takes an image, and AS with a name after it", range, "write FROM IMAGE AS NAME");
+export const badStageName = (name: string, range: Range): Diagnostic =>
+  error(
+    "bad-stage-name",
+    `${name} is no stage name`,
+    range,
+    "a stage name starts with a letter and holds letters, digits, - _ and .",
+  );
+export const emptyName = (keyword: string, range: Range): Diagnostic =>
+  error("empty-name", `a name in ${keyword} is empty`, range);
+export const pairWithoutEquals = (keyword: string, word: string, range: Range): Diagnostic =>
+  error("pair-without-equals", `${word} in ${keyword} has no =`, range, "write NAME=VALUE, with quotes around blanks");
+export const pairWithoutValue = (keyword: string, name: string, range: Range): Diagnostic =>
+  error("pair-without-value", `${keyword} ${name} has no value`, range, `write ${keyword} ${name}=VALUE`);
+export const heredocDestination = (keyword: string, range: Range): Diagnostic =>
+  error("heredoc-destination", `a heredoc cannot be the destination of ${keyword}`, range);
+export const variableInFrom = (flag: string, range: Range): Diagnostic =>
+  error(
+    "variable-in-from",
+    `${flag} takes no variables`,
+    range,
+    "name a stage with FROM $IMAGE AS NAME, and use that name",
+  );
+export const urlInCopy = (url: string, range: Range): Diagnostic =>
+  error("url-in-copy", `COPY cannot download ${url}`, range, "use ADD");
+export const checksumOfLocal = (range: Range): Diagnostic =>
+  error("checksum-of-local", "--checksum needs one source that is a URL or a git repository", range);
+export const badChmod = (value: string, range: Range): Diagnostic =>
+  error("bad-chmod", `${value} is no mode`, range, "write octal digits such as 0644, or u+x");
+export const emptyVolume = (range: Range): Diagnostic => error("empty-volume", "a path in VOLUME is empty", range);
+export const badPort = (port: string, range: Range): Diagnostic =>
+  error("bad-port", `${port} is no port`, range, "write PORT, PORT-PORT, PORT/udp");
+export const badSignal = (signal: string, range: Range): Diagnostic =>
+  error("bad-signal", `${signal} is no signal`, range, "write a name such as SIGTERM, or a number");
+export const healthcheckType = (word: string, range: Range): Diagnostic =>
+  error("healthcheck-type", `HEALTHCHECK knows CMD and NONE, not ${word}`, range, "write HEALTHCHECK CMD COMMAND");
+export const healthcheckNone = (range: Range): Diagnostic =>
+  error("healthcheck-none", "HEALTHCHECK NONE takes no arguments", range);
+export const badTrigger = (keyword: string, range: Range): Diagnostic =>
+  error("bad-trigger", `ONBUILD cannot hold ${keyword}`, range);
+export const notOneTrigger = (range: Range): Diagnostic =>
+  error("bad-trigger", "an ONBUILD trigger is one instruction", range);
+
+// mounts ---------------------------------------------------------------------------------------------------------
+
+export const badMount = (what: string, range: Range, hint?: string): Diagnostic =>
+  error("bad-mount", what, range, hint);
+export const unknownMountOption = (key: string, range: Range, nearest?: string): Diagnostic =>
+  error("bad-mount", `--mount has no option ${key}`, range, didYouMean(nearest));

@@ -1,0 +1,78 @@
+/** Reads the flag words of an instruction against its row in the table. LANGUAGE 1.6.3. */
+import type { Range, Word } from "./ast.ts";
+import { badFlagValue, flagNeedsValue, noFlags, type Report, repeatedFlag, unknownFlag } from "./diagnostics.ts";
+import type { InstructionRow } from "./instruction-table.ts";
+import { type MappedText, rangeIn, sliceMapped } from "./mapped-text.ts";
+import { nearest } from "./suggest.ts";
+import { parseWord } from "./word.ts";
+
+export interface FlagUse {
+  /** With its dashes: `--chown`. */
+  readonly name: string;
+  /** Quotes removed; absent without `=`. */
+  readonly value?: MappedText;
+  /** Of the whole flag word. */
+  readonly range: Range;
+}
+
+export type Flags = ReadonlyMap<string, readonly FlagUse[]>;
+
+/** `words`: unquoted flag words, each with its range. */
+export function readFlags(
+  keyword: string,
+  row: InstructionRow,
+  words: readonly { readonly word: MappedText; readonly range: Range }[],
+  report: Report,
+): Flags {
+  const flags = new Map<string, FlagUse[]>();
+  if (row.flags === "ignored") return flags;
+  for (const { word, range } of words) {
+    const use = splitFlag(word, range);
+    const kind = row.flags?.[use.name];
+    const earlier = flags.get(use.name);
+    if (row.flags === undefined) report(noFlags(keyword, use.name, range));
+    else if (kind === undefined)
+      report(unknownFlag(keyword, use.name, range, nearest(use.name, Object.keys(row.flags))));
+    else if (earlier !== undefined && kind !== "list") report(repeatedFlag(use.name, range));
+    else {
+      if (kind === "boolean") checkBoolean(use, report);
+      else if (use.value === undefined || (use.value.text === "" && (kind === "choice" || use.name === "--mount"))) {
+        report(flagNeedsValue(use.name, range));
+      }
+      flags.set(use.name, [...(earlier ?? []), use]);
+    }
+  }
+  return flags;
+}
+
+function splitFlag(word: MappedText, range: Range): FlagUse {
+  const equals = word.text.indexOf("=");
+  if (equals === -1) return { name: word.text, range };
+  const value = sliceMapped(word, equals + 1, word.text.length);
+  return { name: word.text.slice(0, equals), value, range };
+}
+
+function checkBoolean(use: FlagUse, report: Report): void {
+  const text = use.value?.text;
+  if (text === undefined || ["true", "false"].includes(text.toLowerCase())) return;
+  report(badFlagValue(use.name, text, "true or false", use.range));
+}
+
+/** The value of a text flag; undefined when it is not given, or empty. */
+export function flagText(flags: Flags, name: string): MappedText | undefined {
+  const value = flags.get(name)?.[0]?.value;
+  return value === undefined || value.text === "" ? undefined : value;
+}
+
+/** The value of a boolean flag; undefined when it is not given. */
+export function flagBoolean(flags: Flags, name: string): boolean | undefined {
+  const use = flags.get(name)?.[0];
+  return use === undefined ? undefined : use.value === undefined || use.value.text.toLowerCase() === "true";
+}
+
+/** A whole text as one word. */
+export function wholeWord(text: MappedText, escaper: "\\" | "`", report: Report): Word {
+  return parseWord(text, 0, text.text.length, { escape: escaper, quotes: true, report });
+}
+
+export const wholeRange = (text: MappedText): Range => rangeIn(text, 0, text.text.length);

@@ -1,0 +1,40 @@
+/** FROM [--platform=P] IMAGE [AS NAME]. LANGUAGE 3.1. */
+import type { IToken } from "chevrotain";
+import { badStageName, emptyName, fromArity } from "../diagnostics.ts";
+import { type Built, flagWord, type Line, literalOf, rangeOf, spanOf, textOf, wordOf } from "./line.ts";
+
+export interface FromArguments {
+  readonly image: IToken | undefined;
+  readonly as: IToken | undefined;
+  readonly stage: IToken | undefined;
+  readonly surplus: readonly IToken[];
+}
+
+export function buildFrom(line: Line, { image, as, stage, surplus }: FromArguments): Built {
+  const written = (token: IToken | undefined) => (token?.isInsertedInRecovery === true ? undefined : token);
+  const imageToken = written(image);
+  const stageToken = written(stage);
+  const [first] = surplus;
+  if (imageToken === undefined) return void line.report(fromArity(line.node.keyword.range));
+  if (first !== undefined) return void line.report(fromArity(rangeOf(line, { ...spanOf(first), end: line.span.end })));
+  if (as !== undefined && stageToken === undefined) return void line.report(fromArity(rangeOf(line, spanOf(as))));
+  const word = wordOf(line, spanOf(imageToken));
+  if (literalOf(word) === "") line.report(emptyName("FROM", word.range));
+  const platform = flagWord(line, "--platform");
+  const stageNameText = stageToken === undefined ? undefined : textOf(line, spanOf(stageToken));
+  if (
+    stageToken !== undefined &&
+    stageNameText !== undefined &&
+    !/^[a-z][a-z0-9\-_.]*$/.test(stageNameText.toLowerCase())
+  ) {
+    line.report(badStageName(stageNameText, rangeOf(line, spanOf(stageToken))));
+  }
+  return {
+    kind: "from",
+    ...line.node,
+    image: word,
+    ...(platform === undefined ? {} : { platform }),
+    ...(stageNameText === undefined ? {} : { stageName: stageNameText.toLowerCase(), stageNameText }),
+    ...(as === undefined ? {} : { asText: as.image }),
+  };
+}

@@ -1,0 +1,203 @@
+/** `RUN --mount=`: a line of CSV with options that fit one type and not the other. LANGUAGE 3.4. */
+import type { MountFlag, Range, Word } from "../ast.ts";
+import { badMount, unknownMountOption } from "../diagnostics.ts";
+import { parseGoBoolean } from "../directives.ts";
+import { addSlice, type MappedText, mappedText, noPieces, rangeIn, sliceMapped } from "../mapped-text.ts";
+import { nearest } from "../suggest.ts";
+import { parseWord } from "../word.ts";
+import { type Line, literalOf } from "./line.ts";
+import { oneOf } from "./run.ts";
+
+type MountType = MountFlag["type"];
+
+const types: readonly MountType[] = ["bind", "cache", "tmpfs", "secret", "ssh"];
+const sharings = ["shared", "private", "locked"] as const;
+
+interface Option {
+  /** The name it goes by in the node. */
+  readonly name: keyof MountFlag;
+  /** The types that know it; absent: all. */
+  readonly types?: readonly MountType[];
+  /** May stand without value. */
+  readonly bare?: true;
+}
+
+const owner: readonly MountType[] = ["cache", "secret", "ssh"];
+
+const options: ReadonlyMap<string, Option> = new Map<string, Option>([
+  ["type", { name: "type" }],
+  ["target", { name: "target" }],
+  ["dst", { name: "target" }],
+  ["destination", { name: "target" }],
+  ["source", { name: "source", types: ["bind", "cache", "secret"] }],
+  ["src", { name: "source", types: ["bind", "cache", "secret"] }],
+  ["from", { name: "from", types: ["bind", "cache"] }],
+  ["readonly", { name: "readonly", bare: true }],
+  ["ro", { name: "readonly", bare: true }],
+  ["readwrite", { name: "readonly", bare: true }],
+  ["rw", { name: "readonly", bare: true }],
+  ["id", { name: "id" }],
+  ["sharing", { name: "sharing", types: ["cache"] }],
+  ["mode", { name: "mode", types: owner }],
+  ["uid", { name: "uid", types: owner }],
+  ["gid", { name: "gid", types: owner }],
+  ["size", { name: "size", types: ["tmpfs"] }],
+  ["required", { name: "required", types: ["secret", "ssh"], bare: true }],
+  ["env", { name: "env", types: ["secret"] }],
+]);
+
+type Draft = { -readonly [Key in keyof MountFlag]: MountFlag[Key] };
+
+/** Undefined when something is wrong with it, and then that is reported. */
+export function parseMount(line: Line, value: MappedText, range: Range): MountFlag | undefined {
+  const fields = csvFields(value);
+  if (fields === undefined) return void line.report(badMount("the quotes in --mount do not close", range));
+  const mount: Draft = { type: "bind", range };
+  const seen: { readonly key: string; readonly option: Option; readonly range: Range }[] = [];
+  let valid = true;
+  for (const field of fields) {
+    const fieldRange = rangeIn(field, 0, field.text.length);
+    const equals = field.text.indexOf("=");
+    const key = (equals === -1 ? field.text : field.text.slice(0, equals)).toLowerCase();
+    const option = options.get(key);
+    if (option === undefined) {
+      line.report(unknownMountOption(key, fieldRange, nearest(key, options.keys())));
+      valid = false;
+      continue;
+    }
+    const text = equals === -1 ? undefined : sliceMapped(field, equals + 1, field.text.length);
+    const problem = setOption(line, mount, key, option, text);
+    if (problem !== undefined) {
+      line.report(badMount(problem, fieldRange));
+      valid = false;
+    }
+    seen.push({ key, option, range: fieldRange });
+  }
+  for (const { key, option, range: fieldRange } of seen) {
+    if (option.types === undefined || option.types.includes(mount.type)) continue;
+    line.report(badMount(`a mount of type ${mount.type} has no ${key}`, fieldRange));
+    valid = false;
+  }
+  if (!valid) return undefined;
+  const problem = wholeProblem(mount);
+  return problem === undefined ? mount : void line.report(badMount(problem, range));
+}
+
+/** Sets one option, or says what is wrong with it. */
+function setOption(
+  line: Line,
+  mount: Draft,
+  key: string,
+  option: Option,
+  text: MappedText | undefined,
+): string | undefined {
+  // Read from left to right: these two look at the type that was given before them.
+  if ((key === "required" || key === "size") && !(option.types ?? types).includes(mount.type)) {
+    return `a mount of type ${mount.type} has no ${key}; type must stand before it`;
+  }
+  if (text === undefined) {
+    if (option.bare === undefined) return `${key} in --mount needs a value: ${key}=VALUE`;
+    if (option.name === "required") mount.required = true;
+    else mount.readonly = key === "readonly" || key === "ro";
+    return undefined;
+  }
+  const word = parseWord(text, 0, text.text.length, { escape: line.escape, quotes: true, report: line.report });
+  switch (option.name) {
+    case "target":
+    case "source":
+    case "id":
+    case "env":
+      mount[option.name] = word;
+      return undefined;
+    case "mode":
+    case "uid":
+    case "gid":
+    case "size":
+      mount[option.name] = word;
+      return numberProblem(key, option.name, literalOf(word));
+    case "from":
+      if (/\$./.test(text.text)) {
+        return "from in --mount takes no variables; name a stage with FROM $IMAGE AS NAME, and use that name";
+      }
+      mount.from = text.text;
+      return undefined;
+    default:
+      return setChoice(mount, key, option, word);
+  }
+}
+
+function setChoice(mount: Draft, key: string, option: Option, word: Word): string | undefined {
+  const value = literalOf(word);
+  if (value === undefined) return `${key} in --mount cannot hold a variable in tsbuild`;
+  if (option.name === "type") {
+    const type = types.find((candidate) => candidate === value.toLowerCase());
+    if (type === undefined) return `${value} is no type of mount, those are ${oneOf(types)}`;
+    mount.type = type;
+  } else if (option.name === "sharing") {
+    const sharing = sharings.find((candidate) => candidate === value.toLowerCase());
+    if (sharing === undefined) return `sharing is ${value}, but must be ${oneOf(sharings)}`;
+    mount.sharing = sharing;
+  } else {
+    const boolean = parseGoBoolean(value);
+    if (boolean === undefined) return `${key} is ${value}, but must be true or false`;
+    if (option.name === "required") mount.required = boolean;
+    else mount.readonly = key === "readonly" || key === "ro" ? boolean : !boolean;
+  }
+  return undefined;
+}
+
+function numberProblem(
+  key: string,
+  name: "mode" | "uid" | "gid" | "size",
+  value: string | undefined,
+): string | undefined {
+  if (value === undefined) return undefined;
+  if (name === "size") {
+    return /^\d+(\.\d+)? ?([kmgtp]?i?b?)$/i.test(value)
+      ? undefined
+      : `size is ${value}, but must be a number of bytes such as 64m`;
+  }
+  const digits = name === "mode" ? /^[0-7]+$/ : /^[0-9]+$/;
+  const number = digits.test(value) ? Number.parseInt(value, name === "mode" ? 8 : 10) : Number.NaN;
+  if (number <= 0xffff_ffff) return undefined;
+  return `${key} is ${value}, but must be ${name === "mode" ? "octal digits such as 0600" : "a number"}`;
+}
+
+function wholeProblem(mount: MountFlag): string | undefined {
+  if (mount.type !== "secret") return undefined;
+  if (mount.source !== undefined && mount.id !== undefined) return "a secret has an id or a source, not both";
+  const named = [mount.id, mount.source, mount.target].some((word) => word !== undefined && literalOf(word) !== "");
+  return named ? undefined : "a secret needs an id";
+}
+
+/** The fields of one CSV record as Go reads it, or undefined when its quotes do not match. */
+function csvFields(value: MappedText): readonly MappedText[] | undefined {
+  const fields: MappedText[] = [];
+  const { text } = value;
+  let at = 0;
+  while (at <= text.length) {
+    if (text[at] !== '"') {
+      const comma = text.indexOf(",", at);
+      const end = comma === -1 ? text.length : comma;
+      if (text.slice(at, end).includes('"')) return undefined;
+      fields.push(sliceMapped(value, at, end));
+      at = end + 1;
+      continue;
+    }
+    const pieces = noPieces();
+    at++;
+    for (;;) {
+      const quote = text.indexOf('"', at);
+      if (quote === -1) return undefined;
+      addSlice(pieces, value, at, quote);
+      at = quote + 1;
+      if (text[at] !== '"') break;
+      addSlice(pieces, value, at, at + 1);
+      at++;
+    }
+    if (at < text.length && text[at] !== ",") return undefined;
+    fields.push(pieces.length > 0 ? mappedText(pieces) : sliceMapped(value, at, at));
+    at++;
+  }
+  return fields;
+}

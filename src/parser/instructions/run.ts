@@ -1,0 +1,43 @@
+/** RUN. LANGUAGE 3.4. */
+import type { RunInstruction } from "../ast.ts";
+import { badFlagValue } from "../diagnostics.ts";
+import { type CommandArguments, commandOf } from "./command.ts";
+import { shellHeredoc } from "./heredoc.ts";
+import type { Built, Line } from "./line.ts";
+import { parseMount } from "./mount.ts";
+
+const networks = ["default", "none", "host"] as const;
+const securities = ["sandbox", "insecure"] as const;
+
+export function buildRun(line: Line, args: CommandArguments): Built {
+  const heredocs = line.heredocs.map((raw) => shellHeredoc(line, raw));
+  const network = choice(line, "--network", networks);
+  const security = choice(line, "--security", securities);
+  const mounts = (line.flags.get("--mount") ?? []).flatMap((use) => {
+    const mount = use.value === undefined ? undefined : parseMount(line, use.value, use.range);
+    return mount === undefined ? [] : [mount];
+  });
+  const devices = (line.flags.get("--device") ?? []).map((use) => use.value?.text ?? "");
+  return {
+    kind: "run",
+    ...line.node,
+    command: commandOf(line, args, heredocs),
+    mounts,
+    ...(network === undefined ? {} : { network }),
+    ...(security === undefined ? {} : { security }),
+    devices,
+  } satisfies RunInstruction;
+}
+
+function choice<Value extends string>(line: Line, flag: string, values: readonly Value[]): Value | undefined {
+  const use = line.flags.get(flag)?.[0];
+  const text = use?.value?.text;
+  if (use === undefined || text === undefined || text === "") return undefined;
+  const value = values.find((candidate) => candidate === text);
+  if (value === undefined) line.report(badFlagValue(flag, text, oneOf(values), use.range));
+  return value;
+}
+
+export function oneOf(values: readonly string[]): string {
+  return `${values.slice(0, -1).join(", ")} or ${values.at(-1) ?? ""}`;
+}

@@ -1,0 +1,37 @@
+/** Those that take the rest of their line as one word: USER, WORKDIR, STOPSIGNAL, MAINTAINER. LANGUAGE 3.10 to 3.12. */
+import { badSignal } from "../diagnostics.ts";
+import { type Built, type Line, literalOf, reportMissing, type Span, textOf, wordOf } from "./line.ts";
+
+export const buildUser = (line: Line, text: Span | undefined): Built =>
+  text === undefined ? reportMissing(line) : { kind: "user", ...line.node, user: wordOf(line, text) };
+
+export const buildWorkdir = (line: Line, text: Span | undefined): Built =>
+  text === undefined ? reportMissing(line) : { kind: "workdir", ...line.node, path: wordOf(line, text) };
+
+export const buildMaintainer = (line: Line, text: Span | undefined): Built =>
+  text === undefined ? reportMissing(line) : { kind: "maintainer", ...line.node, name: textOf(line, text) };
+
+export function buildStopsignal(line: Line, text: Span | undefined): Built {
+  if (text === undefined) return reportMissing(line);
+  const signal = wordOf(line, text);
+  const value = literalOf(signal);
+  if (value !== undefined && !isSignal(value)) line.report(badSignal(value, signal.range));
+  return { kind: "stopsignal", ...line.node, signal };
+}
+
+/** signal(7), the names that Linux has on every architecture. */
+const signals: ReadonlySet<string> = new Set(
+  (
+    "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM TRAP " +
+    "TSTP TTIN TTOU UNUSED URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX"
+  ).split(" "),
+);
+
+/** A number that is not zero, or a name with or without SIG, in any case. LANGUAGE 3.12. */
+export function isSignal(text: string): boolean {
+  if (/^[+-]?\d+$/.test(text)) return Number(text) !== 0;
+  const name = text.toUpperCase().replace(/^SIG/, "");
+  const realtime = /^RT(MIN\+|MAX-)(\d+)$/.exec(name);
+  if (realtime !== null) return Number(realtime[2]) >= 1 && Number(realtime[2]) <= (realtime[1] === "MIN+" ? 15 : 14);
+  return signals.has(name);
+}

@@ -1,0 +1,37 @@
+/** EXPOSE and VOLUME. LANGUAGE 3.8, 3.12. */
+import type { Word } from "../ast.ts";
+import { badPort, emptyVolume } from "../diagnostics.ts";
+import { parseWord } from "../word.ts";
+import type { PathArguments } from "./copy.ts";
+import { type Built, type Line, literalOf, reportMissing, type Span, wordOf } from "./line.ts";
+
+export function buildExpose(line: Line, words: readonly Span[]): Built {
+  if (words.length === 0) return reportMissing(line);
+  const ports = words.map((span) => wordOf(line, span));
+  for (const port of ports) {
+    const text = literalOf(port);
+    // A blank, escaped or quoted, splits again when the planner expands the word.
+    if (text !== undefined && !/\s/.test(text) && text !== "" && !isPort(text)) line.report(badPort(text, port.range));
+  }
+  return { kind: "expose", ...line.node, ports };
+}
+
+/** `[[IP:]HOST:]PORT[-PORT][/PROTO]`, as far as it can be told without the planner's rules about IPs. */
+function isPort(text: string): boolean {
+  const match = /^(?:.*:)?([+]?\d+)(?:-([+]?\d+))?(?:\/(tcp|udp|sctp)?)?$/i.exec(text);
+  if (match === null) return false;
+  const from = Number(match[1]);
+  const to = Number(match[2] ?? match[1]);
+  return from <= to && to <= 65_535;
+}
+
+export function buildVolume(line: Line, { words, json }: PathArguments): Built {
+  const options = { escape: line.escape, quotes: true, report: line.report };
+  const paths: readonly Word[] =
+    json === undefined
+      ? words.map((span) => wordOf(line, span))
+      : json.elements.map((element) => parseWord(element, 0, element.text.length, options));
+  if (paths.length === 0) return reportMissing(line);
+  for (const path of paths) if (literalOf(path)?.trim() === "") line.report(emptyVolume(path.range));
+  return { kind: "volume", ...line.node, paths };
+}
