@@ -1,0 +1,279 @@
+/**
+ * HTTP as a registry needs it, on undici: redirects by hand (credentials never go to another host), proxies and CA files
+ * from the environment, retries for what passes. What comes out is an answer of any status, or an error.
+ */
+import type { Readable } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Dispatcher } from "undici";
+import { errnoOf, TsbuildError } from "../errors.ts";
+import { isLoopback } from "./endpoint.ts";
+import { connectionLost, registryUnreachable } from "./errors.ts";
+
+export interface HttpOptions {
+  /** Proxies, CA files. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** No certificate is checked. */
+  readonly insecure: boolean;
+  /** Sent with each request (`HttpHeaders` of the client configuration). */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Before the first retry; doubles with each. */
+  readonly retryDelayMs?: number;
+  /** How long nothing may come. */
+  readonly timeoutMs?: number;
+}
+
+export interface HttpRequest {
+  readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
+  readonly url: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Uint8Array | Readable;
+  readonly signal: AbortSignal;
+  /** `pulling x`: for errors. */
+  readonly doing: string;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  /** After redirects. */
+  readonly url: string;
+  /** The first value, undefined without one. */
+  header(name: string): string | undefined;
+  headerLines(name: string): readonly string[];
+  /** Must be read to its end, discarded or destroyed. */
+  readonly body: Readable;
+  /** Reads a small rest, so that the connection can be used again. */
+  discard(): Promise<void>;
+}
+
+const maxRedirects = 5;
+const retries = 3;
+const redirectStatuses = new Set([301, 302, 303, 307, 308]);
+const transientStatuses = new Set([408, 429, 500, 502, 503, 504]);
+
+/** Something that may be gone when it is tried again. */
+export class Transient extends Error {
+  readonly error: TsbuildError;
+  readonly retryAfterMs: number | undefined;
+  constructor(error: TsbuildError, retryAfterMs?: number) {
+    super(error.message);
+    this.error = error;
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+export function isTransientStatus(status: number): boolean {
+  return transientStatuses.has(status);
+}
+
+export class Http implements AsyncDisposable {
+  readonly #options: HttpOptions;
+  readonly #dispatchers = new Map<string, Promise<Dispatcher>>();
+
+  constructor(options: HttpOptions) {
+    this.#options = options;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const dispatcher of this.#dispatchers.values()) await (await dispatcher).destroy();
+    this.#dispatchers.clear();
+  }
+
+  /** Follows redirects of GET and HEAD. @throws {Transient} when the connection fails. */
+  async request(request: HttpRequest): Promise<HttpAnswer> {
+    let url = request.url;
+    let headers = {
+      ...this.#options.headers,
+      "user-agent": "tsbuild",
+      "accept-encoding": "identity",
+      ...request.headers,
+    };
+    for (let hops = 0; ; hops++) {
+      const answer = await this.#once({ ...request, url, headers });
+      const location = answer.header("location");
+      const follow =
+        redirectStatuses.has(answer.status) && location !== undefined && /^(GET|HEAD)$/.test(request.method);
+      if (!follow) return answer;
+      await answer.discard();
+      if (hops === maxRedirects) throw connectionLost(request.doing, url, "it redirects without end");
+      const next = resolveUrl(location, url);
+      if (next === undefined)
+        throw connectionLost(request.doing, url, "it redirects to something that is no web address");
+      if (next.origin !== new URL(url).origin) {
+        // A token for the registry is none of the business of the storage behind it.
+        const { authorization: _, ...others } = headers as Record<string, string>;
+        headers = others as typeof headers;
+      }
+      url = next.href;
+    }
+  }
+
+  async #once(request: HttpRequest): Promise<HttpAnswer> {
+    const { url, doing, signal } = request;
+    signal.throwIfAborted();
+    const undici = await import("undici");
+    const timeout = this.#options.timeoutMs ?? 60_000;
+    try {
+      const { statusCode, headers, body } = await undici.request(url, {
+        method: request.method,
+        headers: request.headers ?? {},
+        body: request.body ?? null,
+        dispatcher: await this.#dispatcherFor(new URL(url)),
+        signal,
+        headersTimeout: timeout,
+        bodyTimeout: timeout,
+      });
+      const lines = (name: string): readonly string[] => {
+        const value = headers[name.toLowerCase()];
+        return value === undefined ? [] : typeof value === "string" ? [value] : value;
+      };
+      return {
+        status: statusCode,
+        url,
+        header: (name) => lines(name)[0],
+        headerLines: lines,
+        body,
+        discard: () => body.dump({ limit: 1 << 16 }),
+      };
+    } catch (error) {
+      throw networkError(error, doing, url, signal);
+    }
+  }
+
+  #dispatcherFor(url: URL): Promise<Dispatcher> {
+    const direct = isLoopback(url.host) || !hasProxy(this.#options.environment);
+    const key = `${direct ? "direct" : "proxy"} ${url.protocol}`;
+    let dispatcher = this.#dispatchers.get(key);
+    if (dispatcher === undefined) {
+      const unverified = this.#options.insecure || isLoopback(url.host);
+      dispatcher = makeDispatcher({ url, direct, unverified, environment: this.#options.environment });
+      this.#dispatchers.set(key, dispatcher);
+    }
+    return dispatcher;
+  }
+
+  /**
+   * Runs `attempt` until it does not throw `Transient`, at most three times more. `progress` says how far a transfer
+   * has come: a mebibyte more since the last failure counts as a fresh start.
+   */
+  async retrying<T>(signal: AbortSignal, attempt: () => Promise<T>, progress: () => number = () => 0): Promise<T> {
+    let failures = 0;
+    let reached = progress();
+    for (;;) {
+      try {
+        return await attempt();
+      } catch (failure) {
+        if (!(failure instanceof Transient)) throw failure;
+        if (progress() - reached >= 1 << 20) failures = 0;
+        reached = progress();
+        if (++failures > retries) throw failure.error;
+        const backoff = (this.#options.retryDelayMs ?? 500) * 2 ** (failures - 1);
+        await delay(failure.retryAfterMs ?? backoff, undefined, { signal }).catch(() => signal.throwIfAborted());
+      }
+    }
+  }
+}
+
+/** Seconds or a date. Source: RFC 9110, 10.2.3. At most a minute: a person waits. */
+export function retryAfterMs(header: string | undefined, now: number): number | undefined {
+  if (header === undefined) return undefined;
+  const wait = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - now;
+  return Number.isNaN(wait) ? undefined : Math.min(Math.max(wait, 0), 60_000);
+}
+
+/** http and https only: a registry shall not make us open anything else. */
+export function resolveUrl(location: string, base: string): URL | undefined {
+  const url = URL.parse(location, base);
+  return url !== null && (url.protocol === "https:" || url.protocol === "http:") ? url : undefined;
+}
+
+/** Reads a small body whole. @throws {Transient} */
+export async function readBody(answer: HttpAnswer, limitBytes: number, doing: string): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > limitBytes) throw connectionLost(doing, answer.url, `the answer is longer than ${limitBytes} bytes`);
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    if (error instanceof TsbuildError) throw error;
+    throw networkError(error, doing, answer.url, undefined);
+  }
+  return Buffer.concat(chunks);
+}
+
+const refusals: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connection refused",
+  ENOTFOUND: "no such host",
+  EAI_AGAIN: "the name service does not answer",
+  EHOSTUNREACH: "no route to the host",
+  ENETUNREACH: "the network is unreachable",
+};
+
+/** A `Transient` for what may pass, `registryUnreachable` for what will not, the reason itself when it is an abort. */
+export function networkError(error: unknown, doing: string, url: string, signal: AbortSignal | undefined): unknown {
+  if (signal?.aborted === true) return signal.reason;
+  const cause = error instanceof AggregateError ? error.errors[0] : error;
+  const code = errnoOf(cause) ?? "";
+  const refusal = refusals[code];
+  if (refusal !== undefined) return registryUnreachable(url, refusal, error);
+  if (isTlsError(code, cause)) return registryUnreachable(url, tlsReason(cause), error);
+  return new Transient(connectionLost(doing, url, brokenReason(code, cause), error));
+}
+
+function brokenReason(code: string, cause: unknown): string {
+  if (code === "UND_ERR_CONNECT_TIMEOUT" || code === "ETIMEDOUT") return "no connection in time";
+  if (code === "UND_ERR_HEADERS_TIMEOUT" || code === "UND_ERR_BODY_TIMEOUT") return "nothing came for too long";
+  if (code === "UND_ERR_SOCKET" || code === "ECONNRESET" || code === "EPIPE") return "the connection was cut";
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+export function isTlsError(code: string, cause: unknown): boolean {
+  return (
+    /^(ERR_TLS|ERR_SSL|CERT_|EPROTO|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/.test(code) ||
+    (cause instanceof Error && /wrong version number|packet length too long/.test(cause.message))
+  );
+}
+
+function tlsReason(cause: unknown): string {
+  const text = cause instanceof Error ? cause.message : String(cause);
+  if (/wrong version number|packet length too long/.test(text)) return "it does not speak https";
+  return text.replaceAll(/\s+/g, " ").trim();
+}
+
+function hasProxy(environment: HttpOptions["environment"]): boolean {
+  return proxyNames.some((name) => (environment[name] ?? environment[name.toLowerCase()] ?? "") !== "");
+}
+
+const proxyNames = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] as const;
+
+interface DispatcherOptions {
+  readonly url: URL;
+  readonly direct: boolean;
+  readonly unverified: boolean;
+  readonly environment: HttpOptions["environment"];
+}
+
+async function makeDispatcher({ url, direct, unverified, environment }: DispatcherOptions): Promise<Dispatcher> {
+  const { Agent, EnvHttpProxyAgent } = await import("undici");
+  const tls = url.protocol !== "https:" ? {} : unverified ? { rejectUnauthorized: false } : { ca: await authorities() };
+  const connect = { timeout: 15_000, ...tls };
+  if (direct) return new Agent({ connect, allowH2: false });
+  const variable = (name: string): string => environment[name.toLowerCase()] || environment[name] || "";
+  const all = variable("ALL_PROXY");
+  return new EnvHttpProxyAgent({
+    httpProxy: variable("HTTP_PROXY") || all,
+    httpsProxy: variable("HTTPS_PROXY") || all,
+    noProxy: variable("NO_PROXY"),
+    connect,
+    requestTls: tls,
+    allowH2: false,
+  });
+}
+
+/** Node's own authorities with NODE_EXTRA_CA_CERTS, and the system's, which minds SSL_CERT_FILE and SSL_CERT_DIR. */
+async function authorities(): Promise<string[]> {
+  const { getCACertificates } = await import("node:tls");
+  return [...new Set([...getCACertificates("default"), ...getCACertificates("system")])];
+}
