@@ -4,7 +4,7 @@
  * Source: distribution-spec 1.1; distribution's token authentication.
  */
 import { createHash, type Hash } from "node:crypto";
-import { closeSync, createReadStream, ftruncateSync, openSync, writeSync } from "node:fs";
+import { closeSync, createReadStream, openSync, writeSync } from "node:fs";
 import { Readable } from "node:stream";
 import { errnoOf, TsbuildError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";

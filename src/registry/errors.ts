@@ -137,7 +137,7 @@ export function loginCommand(domain: string): string {
 
 /** Text from elsewhere, on one line, without what would move a terminal's cursor. */
 export function printable(text: string, limit = 500): string {
-  const clean = text.replaceAll(/[\x00-\x1f\x7f-\x9f\u2028\u2029]+/g, " ").trim();
+  const clean = text.replaceAll(/[\s\x00-\x1f\x7f-\x9f]+/g, " ").trim();
   return clean.length > limit ? `${clean.slice(0, limit)}…` : clean;
 }
 
