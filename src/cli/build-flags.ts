@@ -255,13 +255,13 @@ function kindOf(path: string): "directory" | "file" | undefined {
   return stat === undefined ? undefined : stat.isDirectory() ? "directory" : "file";
 }
 
-interface FoundDockerfile {
+export interface FoundDockerfile {
   readonly path: string;
   readonly shown: string;
 }
 
 /** Source: LANGUAGE rule 1.1.7; `Containerfile` is podman's name for it. */
-function findDockerfile(given: string | undefined, folder: string, cwd: string): FoundDockerfile {
+export function findDockerfile(given: string | undefined, folder: string, cwd: string): FoundDockerfile {
   const wanted = given === undefined ? join(folder, "Dockerfile") : resolve(cwd, given);
   const candidates = [wanted];
   if (basename(wanted) === "Dockerfile") candidates.push(join(dirname(wanted), "dockerfile"));
@@ -315,7 +315,7 @@ function shownPath(path: string, folder: string, given: string | undefined): str
   return inside.startsWith("..") || isAbsolute(inside) ? (given ?? path) : inside;
 }
 
-function readDockerfile(dockerfile: FoundDockerfile): Buffer {
+export function readDockerfile(dockerfile: FoundDockerfile): Buffer {
   try {
     return readFileSync(dockerfile.path);
   } catch (error) {
@@ -328,7 +328,7 @@ function readDockerfile(dockerfile: FoundDockerfile): Buffer {
 }
 
 /** A NUL among the first bytes, or many that no text has: then every line of it would be an error of its own. */
-function textOf(bytes: Buffer, shown: string): string {
+export function textOf(bytes: Buffer, shown: string): string {
   const head = bytes.subarray(0, 4096);
   const strange = head.reduce((count, byte) => count + (byte < 9 || (byte > 13 && byte < 27) ? 1 : 0), 0);
   if (strange > head.length / 20)

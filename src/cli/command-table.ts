@@ -23,6 +23,15 @@ export type Section = (typeof sections)[number];
 /** By the command's own words, in the order of `--help`. */
 export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, CommandEntry>([
   [
+    "parse",
+    {
+      summary: "what a Dockerfile says, and what is wrong with it",
+      section: "Build",
+      load: () => import("./commands/parse.ts"),
+      storeless: true,
+    },
+  ],
+  [
     "version",
     {
       summary: "what this tsbuild is",
