@@ -155,7 +155,7 @@ class TemplateParser {
   }
 
   #pipe(tokens: readonly Token[], context: string): Pipe {
-    const source = tokens.map((token) => token.source).join(" ");
+    const source = sourceOf(tokens);
     const assignment = tokens.findIndex(
       (token) => token.kind === "sign" && (token.name === ":=" || token.name === "="),
     );
@@ -194,7 +194,7 @@ class TemplateParser {
     if (others.length > 0 && (first.kind === "literal" || first.kind === "dot") && first.fields.length === 0) {
       throw templateInvalid(`can't give argument to non-function ${first.source}`);
     }
-    return { operands: [first, ...others], source: tokens.map((token) => token.source).join(" ") };
+    return { operands: [first, ...others], source: sourceOf(tokens) };
   }
 
   #operand(tokens: readonly Token[], start: number, context: string): readonly [Operand, number] {
@@ -260,6 +260,12 @@ function nameIn(tokens: readonly Token[], context: string): string {
   const token = tokens[0];
   if (token?.kind !== "string") throw templateInvalid(`unexpected ${token?.source ?? "}}"} in ${context}`);
   return token.value;
+}
+
+function sourceOf(tokens: readonly Token[]): string {
+  return tokens
+    .map((token, index) => (index === 0 || (token.kind === "field" && token.adjoined) ? "" : " ") + token.source)
+    .join("");
 }
 
 function splitAtBars(tokens: readonly Token[]): readonly (readonly Token[])[] {
