@@ -10,9 +10,9 @@ import { errnoOf, TsbuildError } from "../errors.ts";
 import { type Platform, parsePlatform } from "../oci/platform.ts";
 import { parseReference, parseReferenceAsWritten, type Reference } from "../oci/reference.ts";
 import type { BuildContext, BuildOptions, NamedContext, SecretSource } from "../planner/build-options.ts";
-import { nearestName } from "../planner/did-you-mean.ts";
 import type { CommandContext } from "./command.ts";
 import { readStandardInput, unpackContext } from "./context-archive.ts";
+import { nearestWord } from "./nearest-word.ts";
 
 /** What was asked: the library's options, and what the command itself does with the result. */
 export interface BuildRequest extends Disposable {
@@ -303,7 +303,7 @@ function similarNames(folder: string, wanted: string): readonly string[] {
     return []; // the folder is not there either: the message says enough
   }
   const near = names.filter((name) => /^(?:docker|container)file|\.(?:docker|container)file$/i.test(name));
-  const meant = nearestName(wanted, names);
+  const meant = nearestWord(wanted, names);
   return [...new Set(meant === undefined ? near : [meant, ...near])]
     .filter((name) => kindOf(join(folder, name)) === "file" && !name.endsWith(".dockerignore"))
     .slice(0, 4);

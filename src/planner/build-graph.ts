@@ -12,6 +12,8 @@ import type { Chain } from "../store/store.ts";
 export type StepId = Brand<"StepId">;
 
 export interface BuildGraph {
+  /** Tells this Dockerfile's cache records from those of another: the context's folder. */
+  readonly site: string;
   readonly file: string;
   readonly text: string;
   /** Those the target needs, in file order. The last is the target. */

@@ -1,0 +1,255 @@
+/**
+ * From the Dockerfile to the graph: names resolved, words expanded, triggers run, and only what the target needs. The
+ * planner's first arrow; it never reads a context and never runs anything.
+ */
+import { TsbuildError, type Where } from "../errors.ts";
+import { hostPlatform, type Platform, parsePlatform } from "../oci/platform.ts";
+import { parseReference } from "../oci/reference.ts";
+import type { ArgInstruction, Diagnostic, Dockerfile, FromInstruction, Instruction } from "../parser/ast.ts";
+import { whereOf } from "../parser/position.ts";
+import type { BuildGraph, GraphStage, ResolvedImage } from "./build-graph.ts";
+import type { BuildOptions, ResolveImage } from "./build-options.ts";
+import {
+  baseFailed,
+  circularStages,
+  emptyImageName,
+  emptyPlatform,
+  noStage,
+  targetNotFound,
+  variableInFrom,
+} from "./errors.ts";
+import { type BindContext, evaluateStage } from "./evaluate-stage.ts";
+import { expandWord } from "./expand-word.ts";
+import { findNamedContext } from "./named-contexts.ts";
+import { builderArgs, type GlobalScope, globalScope, isProxyArg, platformArgs } from "./scopes.ts";
+import { lastStageNamed, type StageSource, stageByOrigin, stageTitle } from "./stage-names.ts";
+import { imageTemplate, type StageState } from "./stage-state.ts";
+
+/**
+ * The graph of `options.target`. `dockerfile` has no errors: lines that the parser could not read are left out.
+ * `resolveImage` is called for each image that the target needs, for several at once.
+ * @throws {TsbuildError} `INSTRUCTION_INVALID`, `EXPANSION_FAILED`, `STAGE_NOT_FOUND`, `UNSUPPORTED`,
+ * `INVALID_REFERENCE`, `INVALID_PLATFORM`, and what `resolveImage` throws, with its place in the file
+ */
+export async function buildGraph(
+  dockerfile: Dockerfile,
+  options: BuildOptions,
+  resolveImage: ResolveImage,
+): Promise<BuildGraph> {
+  const source: Dockerfile = dockerfile;
+  const { globals, froms } = splitStages(dockerfile.instructions);
+  const target = findTarget(froms, options.target);
+  if (target === undefined) throw noStage(undefined);
+  const platform = { platform: options.platform ?? hostPlatform(), explicit: options.platform !== undefined };
+  const targetStage = options.target ?? froms.at(-1)?.from.stageName ?? "default";
+  const global = globalScope(
+    globals,
+    platformArgs(hostPlatform(), platform.platform, targetStage),
+    options.buildArgs,
+    (range) => whereOf(source, range),
+  );
+  const stages = froms.map((stage, index) => bindFrom(stage, index, { source, global, target: platform.platform }));
+  checkOrigins(stages, source);
+
+  const warnings: Diagnostic[] = [];
+  const images = new Map<string, Promise<ResolvedImage>>();
+  const states = new Map<number, Promise<StageState>>();
+  const context: BindContext = {
+    source,
+    options,
+    global,
+    build: hostPlatform(),
+    target: platform,
+    stages,
+    warn: (warning) => warnings.push(warning),
+    resolve: (name, imagePlatform) => {
+      const key = `${name} ${JSON.stringify(imagePlatform)}`;
+      const known = images.get(key);
+      if (known !== undefined) return known;
+      const image = Promise.try(() => resolveImage(parseReference(name), imagePlatform));
+      images.set(key, image);
+      return image;
+    },
+    state: (index) => {
+      const known = states.get(index);
+      if (known !== undefined) return known;
+      const state = evaluateStage(index, context);
+      states.set(index, state);
+      return state;
+    },
+  };
+  startResolving(target, context);
+  const result = await context.state(target);
+  const evaluated = await Promise.all([...states.values()]);
+  evaluated.sort((a, b) => a.index - b.index);
+  warnUnusedArgs(dockerfile, context);
+  return {
+    site: options.context.kind === "directory" ? options.context.path : "-",
+    file: dockerfile.file,
+    text: dockerfile.text,
+    stages: evaluated.map((state) => graphStage(state, state === result ? options.labels : new Map())),
+    steps: evaluated.flatMap((state) => state.steps),
+    warnings: warnings.sort((a, b) => a.range.start - b.range.start),
+  };
+}
+
+function graphStage(state: StageState, labels: ReadonlyMap<string, string>): GraphStage {
+  return {
+    index: state.index,
+    name: state.name,
+    base: state.base,
+    platform: state.platform,
+    result: state.tree,
+    image: imageTemplate(state, labels),
+  };
+}
+
+// The stages of the file -----------------------------------------------------------------------------------------
+
+interface StageLines {
+  readonly from: FromInstruction;
+  readonly body: readonly Instruction[];
+}
+
+function splitStages(instructions: readonly Instruction[]): {
+  readonly globals: readonly ArgInstruction[];
+  readonly froms: readonly StageLines[];
+} {
+  const globals: ArgInstruction[] = [];
+  const froms: { readonly from: FromInstruction; readonly body: Instruction[] }[] = [];
+  for (const instruction of instructions) {
+    if (instruction.kind === "from") froms.push({ from: instruction, body: [] });
+    else if (froms.length > 0) froms.at(-1)?.body.push(instruction);
+    else if (instruction.kind === "arg") globals.push(instruction);
+  }
+  return { globals, froms };
+}
+
+/** By name only, the last of that name. Source: LANGUAGE §4.1, §4.4. */
+function findTarget(stages: readonly StageLines[], target: string | undefined): number | undefined {
+  if (target === undefined || target === "") return stages.length === 0 ? undefined : stages.length - 1;
+  const index = stages.findLastIndex((stage) => stage.from.stageName === target.toLowerCase());
+  if (index >= 0) return index;
+  const names = stages.flatMap((stage) => stage.from.stageNameText ?? []);
+  throw targetNotFound(target, [...new Set(names)]);
+}
+
+/** The FROM line of every stage is expanded, needed or not. Source: LANGUAGE §4.4. */
+function bindFrom(
+  { from, body }: StageLines,
+  index: number,
+  context: { readonly source: Dockerfile; readonly global: GlobalScope; readonly target: Platform },
+): StageSource {
+  const locate = (range: FromInstruction["range"]): Where => whereOf(context.source, range);
+  const image = expandWord(from.image, context.global.variables, locate);
+  if (image === "") throw emptyImageName(from.image.raw, locate(from.image.range));
+  let platform: Platform | undefined;
+  if (from.platform !== undefined) {
+    const text = expandWord(from.platform, context.global.variables, locate);
+    if (text === "") throw emptyPlatform(locate(from.platform.range));
+    try {
+      platform = parsePlatform(text);
+    } catch (error) {
+      if (error instanceof TsbuildError) throw baseFailed(error, locate(from.platform.range));
+      throw error;
+    }
+  }
+  return { index, name: from.stageName, image, platform, from, body };
+}
+
+// Checks over all stages -----------------------------------------------------------------------------------------
+
+/** COPY --from indexes and cycles are checked for every stage, needed or not. Source: LANGUAGE §4.3, §4.4. */
+function checkOrigins(stages: readonly StageSource[], source: Dockerfile): void {
+  const needs = stages.map((stage) => stageNeeds(stage, stages, source));
+  const done = new Set<number>();
+  const path: number[] = [];
+  const visit = (index: number, where: Where): void => {
+    if (done.has(index)) return;
+    const at = path.indexOf(index);
+    if (at >= 0)
+      throw circularStages(
+        path.slice(at).map((member) => stageTitle(stages, member)),
+        where,
+      );
+    path.push(index);
+    for (const need of needs[index] ?? []) visit(need.stage, need.where);
+    path.pop();
+    done.add(index);
+  };
+  for (const stage of stages) visit(stage.index, whereOf(source, stage.from.range));
+}
+
+interface Need {
+  readonly stage: number;
+  readonly where: Where;
+}
+
+function stageNeeds(stage: StageSource, stages: readonly StageSource[], source: Dockerfile): readonly Need[] {
+  const needs: Need[] = [];
+  const base = stages.slice(0, stage.index).findLast((earlier) => earlier.name === stage.image);
+  if (base !== undefined) needs.push({ stage: base.index, where: whereOf(source, stage.from.range) });
+  for (const instruction of stage.body) {
+    if (instruction.kind === "copy" && instruction.from !== undefined) {
+      const { value, range } = instruction.from;
+      const where = whereOf(source, range);
+      if (/[\\'"]|\$[\p{L}\p{N}_{@*#?$!-]/u.test(value)) throw variableInFrom("--from", value, where);
+      const index = stageByOrigin(value, stages, where);
+      if (index !== undefined) needs.push({ stage: index, where });
+    } else if (instruction.kind === "run") {
+      for (const mount of instruction.mounts) {
+        if (mount.from === undefined) continue;
+        const where = whereOf(source, mount.range);
+        if (/\$[\p{L}\p{N}_{]/u.test(mount.from)) throw variableInFrom("--mount from", mount.from, where);
+        const index = lastStageNamed(mount.from, stages);
+        if (index !== undefined) needs.push({ stage: index, where });
+      }
+    }
+  }
+  return needs;
+}
+
+// Images ---------------------------------------------------------------------------------------------------------
+
+/** Images that FROM lines of needed stages name are asked for at once, not one after the other. */
+function startResolving(target: number, context: BindContext): void {
+  const seen = new Set<number>();
+  const visit = (index: number): void => {
+    const stage = context.stages[index];
+    if (stage === undefined || seen.has(index)) return;
+    seen.add(index);
+    if (
+      stage.name !== undefined &&
+      findNamedContext(context.options.namedContexts, stage.name, context.target.platform)
+    )
+      return;
+    const needs = stageNeeds(stage, context.stages, context.source);
+    for (const need of needs) if (need.stage < index) visit(need.stage);
+    const earlier = context.stages.slice(0, index).some((other) => other.name === stage.image);
+    const platform = stage.platform ?? context.target.platform;
+    if (earlier || stage.image === "scratch") return;
+    if (findNamedContext(context.options.namedContexts, stage.image, platform) !== undefined) return;
+    // Whoever needs it awaits the same promise and reports its failure with the place.
+    context.resolve(stage.image, platform).catch(() => undefined);
+  };
+  visit(target);
+}
+
+// Build arguments ------------------------------------------------------------------------------------------------
+
+/** Declared nowhere in the file, and no name that the builder knows. Source: LANGUAGE §2.7.6. */
+function warnUnusedArgs(dockerfile: Dockerfile, context: BindContext): void {
+  const declared = new Set<string>();
+  for (const instruction of dockerfile.instructions)
+    if (instruction.kind === "arg") for (const arg of instruction.args) declared.add(arg.name);
+  const unused = [...context.options.buildArgs.keys()].filter(
+    (name) => !declared.has(name) && !context.global.names.has(name) && !builderArgs.has(name) && !isProxyArg(name),
+  );
+  if (unused.length === 0) return;
+  context.warn({
+    severity: "warning",
+    code: "UnusedBuildArg",
+    message: `One or more build-args [${unused.join(" ")}] were not consumed`,
+    range: { start: 0, end: 0 },
+  });
+}

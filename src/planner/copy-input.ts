@@ -1,0 +1,114 @@
+/** COPY and ADD: from the instruction to the value that is hashed and run. Source: LANGUAGE §3.5. */
+import type { Where } from "../errors.ts";
+import type { AddInstruction, CopyInstruction } from "../parser/ast.ts";
+import type { CopyInput, CopySource, TreeRef } from "./build-graph.ts";
+import { absolutePath } from "./clean-path.ts";
+import { checksumMisplaced, chmodInvalid, heredocName, parentsNeedsName, unsupported, urlInCopy } from "./errors.ts";
+import { expandWord, type Locate, type Variables } from "./expand-word.ts";
+import { heredocBody } from "./run-input.ts";
+
+export interface CopyContext {
+  readonly variables: Variables;
+  readonly workdir: string;
+  readonly locate: Locate;
+  readonly from: TreeRef;
+}
+
+export interface BoundCopy {
+  readonly input: CopyInput;
+  /** `COPY --chown=1 a <<b /d # buildkit`. */
+  readonly history: string;
+}
+
+/** @throws {TsbuildError} `INSTRUCTION_INVALID`, `UNSUPPORTED` */
+export function bindCopy(instruction: CopyInstruction | AddInstruction, context: CopyContext): BoundCopy {
+  const { variables, locate } = context;
+  const where = locate(instruction.range);
+  const expand = (word: Parameters<typeof expandWord>[0]): string => expandWord(word, variables, locate);
+  const markers = new Set(instruction.heredocs.map((heredoc) => heredoc.marker));
+  const written = instruction.sources
+    .filter((word) => !markers.has(word.raw))
+    .map((word) => ({ word, text: expand(word) }));
+  const parents = instruction.kind === "copy" && instruction.parents;
+  const sources: CopySource[] = written.map(({ word, text }) =>
+    copySource(instruction.kind, text, parents, locate(word.range)),
+  );
+  // Two markers of one name both get the last body.
+  const bodies = new Map<string, string>();
+  for (const heredoc of instruction.heredocs) {
+    if (heredoc.name.includes("/")) throw heredocName(heredoc.name, locate(heredoc.range));
+    bodies.set(heredoc.name, heredoc.word === undefined ? heredocBody(heredoc) : expand(heredoc.word));
+  }
+  for (const { name } of instruction.heredocs) sources.push({ kind: "heredoc", name, content: bodies.get(name) ?? "" });
+  const destination = expand(instruction.destination);
+  const chown = instruction.chown === undefined ? "" : expand(instruction.chown);
+  const chmod = instruction.chmod === undefined ? "" : expand(instruction.chmod);
+  const checksum = instruction.kind === "add" && instruction.checksum !== undefined ? expand(instruction.checksum) : "";
+  if (checksum !== "" && (sources.length !== 1 || sources[0]?.kind !== "url")) throw checksumMisplaced(where);
+  const input: CopyInput = {
+    kind: "copy",
+    instruction: instruction.kind === "add" ? "ADD" : "COPY",
+    from: context.from,
+    sources,
+    destination: destinationPath(destination, context.workdir),
+    ...(chown !== "" && { chown }),
+    ...(chmod !== "" && { chmod: parseChmod(chmod, where) }),
+    link: instruction.link,
+    parents,
+    exclude: instruction.exclude,
+    ...(instruction.kind === "add" && instruction.unpack !== undefined && { unpack: instruction.unpack }),
+    ...(checksum !== "" && { checksum }),
+  };
+  const words = [
+    input.instruction,
+    ...(parents ? ["--parents"] : []),
+    ...(chown !== "" ? [`--chown=${chown}`] : []),
+    ...(chmod !== "" ? [`--chmod=${chmod}`] : []),
+    ...written.map(({ text }) => text),
+    ...instruction.heredocs.map((heredoc) => `<<${heredoc.name}`),
+    destination,
+    "# buildkit",
+  ];
+  return { input, history: words.join(" ") };
+}
+
+function copySource(instruction: "copy" | "add", text: string, parents: boolean, where: Where): CopySource {
+  if (/^(?:git|ssh):\/\/|^git@[^:/]+:|^https?:\/\/[^?#]*\.git(?:[#?]|$)/.test(text)) {
+    if (instruction === "copy") throw urlInCopy(text, where);
+    throw unsupported("ADD of a git repository", where, "clone it first and COPY the folder");
+  }
+  if (/^https?:\/\//.test(text)) {
+    if (instruction === "copy") throw urlInCopy(text, where);
+    return { kind: "url", url: text };
+  }
+  if (!parents) return { kind: "path", path: absolutePath(text) };
+  return { kind: "path", path: pivotedPath(text, where) };
+}
+
+/** `--parents` keeps what follows `/./`, so that stays in the path. Source: LANGUAGE §3.5.9. */
+function pivotedPath(text: string, where: Where): string {
+  const at = text.indexOf("/./");
+  const root = at < 0 ? "/" : absolutePath(text.slice(0, at));
+  const kept = absolutePath(at < 0 ? text : text.slice(at + 3));
+  if (kept === "/") throw parentsNeedsName(text, where);
+  return at < 0 ? kept : `${root === "/" ? "" : root}/.${kept}`;
+}
+
+/** Absolute and clean; what ends in `/` or `/.`, and the workdir itself, is a folder. Source: LANGUAGE §3.5.3. */
+export function destinationPath(text: string, workdir: string): string {
+  const folder = text === "" || text === "." || text.endsWith("/") || text.endsWith("/.");
+  const path = absolutePath(text, absolutePath(workdir));
+  return folder && path !== "/" ? `${path}/` : path;
+}
+
+/** Source: LANGUAGE §3.5.7. */
+export function parseChmod(text: string, where: Where): NonNullable<CopyInput["chmod"]> {
+  if (/^[0-9]/.test(text)) {
+    const mode = /^[0-7]+$/.test(text) ? Number.parseInt(text, 8) : Number.NaN;
+    if (!(mode <= 0o7777)) throw chmodInvalid(text, where);
+    return { kind: "octal", mode };
+  }
+  const clause = "[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]))+";
+  if (!new RegExp(`^${clause}(?:,${clause})*$`).test(text)) throw chmodInvalid(text, where);
+  return { kind: "symbolic", text };
+}

@@ -1,0 +1,172 @@
+/** What binding and planning can reject: one function each, so that the texts can be read side by side. */
+import { TsbuildError, type Where } from "../errors.ts";
+import { nearest } from "../parser/suggest.ts";
+
+const rejected = (what: string, where: Where | undefined, hint?: string): TsbuildError =>
+  new TsbuildError({ code: "INSTRUCTION_INVALID", what, where, hint });
+
+// Words ----------------------------------------------------------------------------------------------------------
+
+export function variableRequired(name: string, message: string, orEmpty: boolean, where: Where): TsbuildError {
+  const text = message !== "" ? message : `must be set${orEmpty ? " and not empty" : ""}`;
+  return new TsbuildError({
+    code: "EXPANSION_FAILED",
+    what: `${name}: ${text}`,
+    where,
+    hint: `--build-arg ${name}=… gives an ARG its value`,
+  });
+}
+
+export const invalidPattern = (pattern: string, sequence: string, where: Where): TsbuildError =>
+  new TsbuildError({
+    code: "EXPANSION_FAILED",
+    what: `invalid escape ${sequence} in the pattern ${JSON.stringify(pattern)}`,
+    where,
+    hint: "in a pattern a backslash may stand before * ? \\ } and /",
+  });
+
+// Stages ---------------------------------------------------------------------------------------------------------
+
+export function targetNotFound(target: string, stages: readonly string[]): TsbuildError {
+  const near = nearest(target, stages);
+  return new TsbuildError({
+    code: "STAGE_NOT_FOUND",
+    what: `target stage "${target}" could not be found`,
+    where: { kind: "flag", flag: "--target" },
+    hint:
+      near !== undefined
+        ? `did you mean ${near}?`
+        : stages.length === 0
+          ? "no stage has a name: name one with FROM … AS name"
+          : `the stages are ${stages.join(", ")}`,
+  });
+}
+
+export const noStage = (where: Where | undefined): TsbuildError =>
+  rejected("no FROM: a Dockerfile needs at least one stage", where, "start with FROM scratch or FROM an image");
+
+export const emptyImageName = (written: string, where: Where): TsbuildError =>
+  rejected(`the base name is empty: ${written} has no value`, where, "give it a value with --build-arg or a default");
+
+export const emptyPlatform = (where: Where): TsbuildError =>
+  rejected("--platform is empty after expansion", where, "such as --platform=linux/amd64");
+
+export function invalidBaseName(
+  name: string,
+  cause: TsbuildError,
+  stages: readonly string[],
+  where: Where,
+): TsbuildError {
+  const stage = stages.find((stageName) => stageName === name.toLowerCase());
+  return new TsbuildError({
+    code: "INVALID_REFERENCE",
+    what: cause.message,
+    where,
+    cause,
+    hint: stage === undefined ? cause.hint : `FROM ${stage} names the stage: stage names are lower case here`,
+  });
+}
+
+/** Stage first, then image: both were tried, so both are said. */
+export function originNotFound(
+  name: string,
+  stages: readonly string[],
+  cause: TsbuildError,
+  where: Where,
+): TsbuildError {
+  const near = nearest(name, stages);
+  return new TsbuildError({
+    code: cause.code === "INVALID_REFERENCE" ? "STAGE_NOT_FOUND" : cause.code,
+    what: `no stage "${name}", and as an image: ${cause.message}`,
+    where,
+    cause,
+    hint: near === undefined ? cause.hint : `did you mean the stage ${near}?`,
+  });
+}
+
+export const stageIndexOutOfRange = (index: string, count: number, where: Where): TsbuildError =>
+  new TsbuildError({
+    code: "STAGE_NOT_FOUND",
+    what: `stage ${index} does not exist`,
+    where,
+    hint: count === 1 ? "there is only stage 0" : `the stages are numbered from 0 to ${count - 1}`,
+  });
+
+export const stageBelow = (name: string, where: Where): TsbuildError =>
+  rejected(`stage ${name} must be defined before it is used`, where, "move it above this stage");
+
+export const circularStages = (names: readonly string[], where: Where): TsbuildError =>
+  rejected(
+    names.length === 1
+      ? `circular dependency: stage ${names[0]} uses itself`
+      : `circular dependency: ${names.join(" → ")} → ${names[0]}`,
+    where,
+  );
+
+export const variableInFrom = (flag: string, value: string, where: Where): TsbuildError =>
+  rejected(
+    `${flag} does not expand variables: ${value}`,
+    where,
+    "name a stage with FROM $VARIABLE AS name and use that name",
+  );
+
+export const baseFailed = (cause: TsbuildError, where: Where): TsbuildError =>
+  new TsbuildError({ code: cause.code, what: cause.message, where: cause.where ?? where, hint: cause.hint, cause });
+
+export const triggerInvalid = (trigger: string, message: string, where: Where): TsbuildError =>
+  rejected(`ONBUILD trigger ${JSON.stringify(trigger)} of the base: ${message}`, where);
+
+// Named contexts -------------------------------------------------------------------------------------------------
+
+export const contextUnsupported = (name: string, value: string): TsbuildError =>
+  new TsbuildError({
+    code: "UNSUPPORTED",
+    what: `build context ${name}: ${value.slice(0, value.indexOf(":"))} is not supported`,
+    where: { kind: "flag", flag: "--build-context" },
+    hint: "a directory and docker-image://reference are",
+  });
+
+export const namedContextNotFound = (name: string, path: string): TsbuildError =>
+  new TsbuildError({
+    code: "CONTEXT_NOT_FOUND",
+    what: `build context ${name}: ${path} is not a directory`,
+    where: { kind: "flag", flag: "--build-context" },
+  });
+
+// Instructions ---------------------------------------------------------------------------------------------------
+
+export const unsupported = (what: string, where: Where, hint?: string): TsbuildError =>
+  new TsbuildError({ code: "UNSUPPORTED", what: `${what} is not supported`, where, hint });
+
+export const emptyCommand = (where: Where): TsbuildError => rejected("RUN [] has no command", where);
+
+export const emptyKey = (instruction: string, where: Where): TsbuildError =>
+  rejected(`${instruction}: a name is empty`, where);
+
+export const emptyVolume = (where: Where): TsbuildError => rejected("VOLUME: a path is empty", where);
+
+export const notEntitled = (option: string, entitlement: string, where: Where): TsbuildError =>
+  rejected(`${option} needs the entitlement ${entitlement}`, where, `--allow ${entitlement}`);
+
+export const mountInvalid = (message: string, where: Where, hint?: string): TsbuildError =>
+  rejected(`--mount: ${message}`, where, hint);
+
+export const portInvalid = (port: string, why: string, where: Where): TsbuildError =>
+  rejected(`EXPOSE: invalid port ${JSON.stringify(port)}: ${why}`, where, "a port is PORT[-PORT][/tcp|udp|sctp]");
+
+export const signalInvalid = (signal: string, where: Where): TsbuildError =>
+  rejected(`STOPSIGNAL: unknown signal ${JSON.stringify(signal)}`, where, "a number or a name such as SIGTERM");
+
+export const chmodInvalid = (text: string, where: Where): TsbuildError =>
+  rejected(`--chmod: invalid mode ${JSON.stringify(text)}`, where, "octal up to 7777, or symbolic such as u=rwX,go=rX");
+
+export const urlInCopy = (url: string, where: Where): TsbuildError =>
+  rejected(`COPY takes no URL: ${url}`, where, "ADD does");
+
+export const checksumMisplaced = (where: Where): TsbuildError => rejected("--checksum is for ADD of one URL", where);
+
+export const heredocName = (name: string, where: Where): TsbuildError =>
+  rejected(`the name of a heredoc file holds a slash: ${name}`, where, "put the folder into the destination");
+
+export const parentsNeedsName = (source: string, where: Where): TsbuildError =>
+  rejected(`--parents: ${JSON.stringify(source)} names nothing to keep`, where);

@@ -1,0 +1,40 @@
+/** `--build-context name=value`: which one a name means. Source: LANGUAGE §4.5. */
+import { formatPlatform, type Platform } from "../oci/platform.ts";
+import { canonicalReference, parseReference } from "../oci/reference.ts";
+import type { NamedContext } from "./build-options.ts";
+
+export interface FoundContext {
+  /** Its key in the options. */
+  readonly name: string;
+  readonly context: NamedContext;
+}
+
+/**
+ * The context of this name, compared as image references are: `alpine` is `docker.io/library/alpine:latest`.
+ * `name::os/arch` goes before `name`. `scratch` and `context` are never taken.
+ */
+export function findNamedContext(
+  contexts: ReadonlyMap<string, NamedContext>,
+  name: string,
+  platform: Platform,
+): FoundContext | undefined {
+  if (contexts.size === 0 || name === "scratch" || name === "context") return undefined;
+  const wanted = normalForm(name);
+  let found: FoundContext | undefined;
+  for (const [key, context] of contexts) {
+    const [keyName = "", keyPlatform] = key.split("::", 2);
+    if (normalForm(keyName) !== wanted) continue;
+    if (keyPlatform === formatPlatform(platform)) return { name: key, context };
+    if (keyPlatform === undefined) found = { name: key, context };
+  }
+  return found;
+}
+
+function normalForm(name: string): string {
+  const lower = name.toLowerCase();
+  try {
+    return canonicalReference(parseReference(lower));
+  } catch {
+    return lower; // a name that is no reference can only equal itself
+  }
+}
