@@ -1,0 +1,228 @@
+/**
+ * A container's control group: made before it starts, joined by its first process itself, removed after its end. Works
+ * on v2 and v1; a controller that is missing only matters when a limit of it was asked for.
+ * Sources: cgroup-v2.rst and cgroup-v1/ in the kernel's docs; runtime-spec, config-linux.md, "Control groups".
+ */
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { errnoOf, TsbuildError } from "../../errors.ts";
+import type { LinuxSpec } from "../../oci/runtime-spec.ts";
+import { type CgroupLayout, cgroupLayout } from "./detect.ts";
+import { type LimitFile, v1Limits, v2Limits } from "./limits.ts";
+
+export interface Cgroup {
+  /** v1: whoever writes `0` to all of these is in. */
+  readonly procsFiles: readonly string[];
+  /** v2: the folder to be born in (CLONE_INTO_CGROUP). */
+  readonly bornIn: string | undefined;
+  /** Some process of it was killed for want of memory. */
+  oomKilled(): boolean;
+  /** Tries for a second while the kernel still counts what has just ended. */
+  remove(): void;
+}
+
+const none: Cgroup = { procsFiles: [], bornIn: undefined, oomKilled: () => false, remove: () => undefined };
+
+/** Made even without limits: to count out-of-memory kills, to freeze and to kill all, and for the device rules. */
+const alwaysControllers = new Set(["memory", "pids", "freezer", "devices"]);
+
+const cgroupFailed = (what: string, path: string, cause?: unknown): TsbuildError =>
+  new TsbuildError({ code: "RUNTIME_FAILED", what, where: { kind: "path", path }, cause });
+
+/**
+ * Without `cgroupsPath` the container stays in the caller's group.
+ * @throws {TsbuildError} `RUNTIME_FAILED` when a limit that was asked for cannot be set.
+ */
+export function makeCgroup(spec: Pick<LinuxSpec, "cgroupsPath" | "resources">): Cgroup {
+  const layout = cgroupLayout();
+  if (spec.cgroupsPath === undefined || layout.kind === "none") {
+    const asked = [...v1Limits(spec.resources ?? {}), ...v2Limits(spec.resources ?? {})].find((limit) => limit.asked);
+    if (asked !== undefined) throw cgroupFailed(`cannot limit ${asked.controller}: no control group`, "/sys/fs/cgroup");
+    return none;
+  }
+  const path = safePath(spec.cgroupsPath);
+  return layout.kind === "v2" ? makeV2(layout.mountPoint, path, spec) : makeV1(layout, path, spec);
+}
+
+/** Below the hierarchy's root, whatever it says. */
+function safePath(cgroupsPath: string): string {
+  return normalize(`/${cgroupsPath}`).replace(/\/$/, "");
+}
+
+function makeV1(
+  layout: Extract<CgroupLayout, { kind: "v1" }>,
+  path: string,
+  spec: Pick<LinuxSpec, "resources">,
+): Cgroup {
+  const limits = v1Limits(spec.resources ?? {});
+  const wanted = new Set([...alwaysControllers, ...limits.filter((l) => l.asked).map((l) => l.controller)]);
+  const folders = new Map<string, string>();
+  for (const { mountPoint, controllers } of layout.hierarchies) {
+    if (!controllers.some((controller) => wanted.has(controller))) continue;
+    const folder = join(mountPoint, path);
+    const needed = limits.some((limit) => limit.asked && controllers.includes(limit.controller));
+    if (!tryMakeFolder(folder, needed)) continue;
+    if (controllers.includes("cpuset")) inheritCpuset(mountPoint, folder);
+    for (const controller of controllers) folders.set(controller, folder);
+  }
+  writeLimits(limits, folders);
+  const unique = [...new Set(folders.values())];
+  return {
+    procsFiles: unique.map((folder) => join(folder, "cgroup.procs")),
+    bornIn: undefined,
+    oomKilled: () => countOf(folders.get("memory"), "memory.oom_control") > 0,
+    remove: () => removeFolders(unique),
+  };
+}
+
+function makeV2(mountPoint: string, path: string, spec: Pick<LinuxSpec, "resources">): Cgroup {
+  const limits = v2Limits(spec.resources ?? {});
+  const folder = join(mountPoint, path);
+  const needed = limits.some((limit) => limit.asked);
+  if (!tryMakeFolder(folder, needed)) return none;
+  const wanted = new Set([...alwaysControllers, ...limits.map((limit) => limit.controller)]);
+  delegate(mountPoint, dirname(folder), wanted);
+  const available = new Set(readWords(join(folder, "cgroup.controllers")));
+  writeLimits(limits, new Map([...available].map((controller) => [controller, folder])));
+  return {
+    procsFiles: [],
+    bornIn: folder,
+    oomKilled: () => countOf(folder, "memory.events") > 0,
+    remove: () => removeFolders([folder]),
+  };
+}
+
+function tryMakeFolder(folder: string, needed: boolean): boolean {
+  try {
+    mkdirSync(folder, { recursive: true });
+    return true;
+  } catch (error) {
+    // Read-only or not ours: without limits the container does as well without a group.
+    if (needed) throw cgroupFailed("cannot make the control group that the limits need", folder, error);
+    return false;
+  }
+}
+
+/** A controller is there for children only when each ancestor passes it on, from the top down. */
+function delegate(mountPoint: string, parent: string, wanted: ReadonlySet<string>): void {
+  const below = parent
+    .slice(mountPoint.length)
+    .split("/")
+    .filter((part) => part !== "");
+  for (let depth = 0; depth <= below.length; depth += 1) {
+    const folder = join(mountPoint, ...below.slice(0, depth));
+    const passed = new Set(readWords(join(folder, "cgroup.subtree_control")));
+    for (const controller of readWords(join(folder, "cgroup.controllers"))) {
+      if (!wanted.has(controller) || passed.has(controller)) continue;
+      // EBUSY: processes in an inner node; then the limit's own file will be missing, and says so if asked for.
+      tryWrite(join(folder, "cgroup.subtree_control"), `+${controller}`);
+    }
+  }
+}
+
+function readWords(path: string): string[] {
+  try {
+    return readFileSync(path, "utf8")
+      .trim()
+      .split(/\s+/)
+      .filter((word) => word !== "");
+  } catch {
+    return []; // no such file: no controllers
+  }
+}
+
+function tryWrite(path: string, text: string): unknown {
+  try {
+    writeFileSync(path, text);
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+/** v1: a group without cpus and mems lets nobody join (ENOSPC). Each level takes its parent's. */
+function inheritCpuset(mountPoint: string, folder: string): void {
+  const below = folder
+    .slice(mountPoint.length)
+    .split("/")
+    .filter((part) => part !== "");
+  for (let depth = 1; depth <= below.length; depth += 1) {
+    const here = join(mountPoint, ...below.slice(0, depth));
+    for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+      if (readFileSync(join(here, file), "utf8").trim() !== "") continue;
+      writeFileSync(join(here, file), readFileSync(join(dirname(here), file)));
+    }
+  }
+}
+
+function writeLimits(limits: readonly LimitFile[], folders: ReadonlyMap<string, string>): void {
+  for (const limit of limits) {
+    const folder = folders.get(limit.controller);
+    if (folder === undefined) {
+      if (limit.asked) {
+        throw cgroupFailed(`cannot set ${limit.what}: no cgroup controller ${limit.controller} here`, "/sys/fs/cgroup");
+      }
+      continue;
+    }
+    const problem = tryWrite(join(folder, limit.file), limit.text);
+    if (problem === undefined || !limit.asked) continue;
+    // Swap accounting is often not compiled in; memory alone is limited then, as in the peers.
+    if (limit.optional && errnoOf(problem) === "ENOENT") continue;
+    throw cgroupFailed(
+      `cannot set ${limit.what} to ${limit.text}: ${errnoOf(problem) ?? "it failed"}`,
+      join(folder, limit.file),
+      problem,
+    );
+  }
+}
+
+/** The `oom_kill` line of a file of counters. */
+function countOf(folder: string | undefined, file: string): number {
+  if (folder === undefined) return 0;
+  try {
+    return Number(/^oom_kill (\d+)$/m.exec(readFileSync(join(folder, file), "utf8"))?.[1] ?? 0);
+  } catch {
+    return 0; // the controller is not there
+  }
+}
+
+const REMOVE_TRIES = 50;
+const REMOVE_PAUSE_MS = 20;
+
+function removeFolders(folders: readonly string[], tries = REMOVE_TRIES): void {
+  const busy = folders.filter((folder) => {
+    try {
+      rmdirSync(folder);
+      return false;
+    } catch (error) {
+      return errnoOf(error) === "EBUSY";
+    }
+  });
+  if (busy.length > 0 && tries > 0) setTimeout(() => removeFolders(busy, tries - 1), REMOVE_PAUSE_MS);
+}
+
+/** Where a container's group lies, for whoever joins it (exec) or looks at it (stats, pause). By controller; v2: `""`. */
+export function cgroupFolders(cgroupsPath: string): ReadonlyMap<string, string> {
+  const layout = cgroupLayout();
+  const path = safePath(cgroupsPath);
+  if (layout.kind === "none") return new Map();
+  if (layout.kind === "v2") return new Map([["", join(layout.mountPoint, path)]]);
+  return new Map(
+    layout.hierarchies.flatMap(({ mountPoint, controllers }) =>
+      controllers.map((controller) => [controller, join(mountPoint, path)] as const),
+    ),
+  );
+}
+
+/** The group of a container that runs, to be joined: what `makeCgroup` made. */
+export function existingCgroup(cgroupsPath: string | undefined): Pick<Cgroup, "procsFiles" | "bornIn"> {
+  if (cgroupsPath === undefined) return none;
+  const folders = [...new Set(cgroupFolders(cgroupsPath).values())].filter((folder) => existsSync(folder));
+  if (cgroupLayout().kind === "v2") return { procsFiles: [], bornIn: folders[0] };
+  return { procsFiles: folders.map((folder) => join(folder, "cgroup.procs")), bornIn: undefined };
+}
+
+/** Removes what a container whose launcher and monitor died left behind. Nothing happens while processes are in it. */
+export function removeCgroup(cgroupsPath: string): void {
+  removeFolders([...new Set(cgroupFolders(cgroupsPath).values())], 0);
+}

@@ -1,0 +1,273 @@
+/**
+ * The OCI runtime spec of a container as people ask for it: what Docker gives a container by default, with the changes
+ * that flags make. A pure function; `crun run` and `runc run` accept the result as it is.
+ */
+import { globSync } from "node:fs";
+import type {
+  DeviceSpec,
+  MountSpec,
+  NamespaceType,
+  ProcessSpec,
+  ResourcesSpec,
+  RuntimeSpec,
+  SeccompSpec,
+} from "../oci/runtime-spec.ts";
+import { unknownCapability } from "./drivers/errors.ts";
+import { capabilities } from "./linux-constants.ts";
+import { defaultSeccomp, thisKernel } from "./seccomp/profile.ts";
+
+export interface ContainerSpecOptions {
+  /** At least one; looked up in the PATH of `env` unless it has a slash. */
+  readonly args: readonly string[];
+  /** Complete: nothing of the caller's environment is added. */
+  readonly env: readonly string[];
+  readonly cwd: string;
+  readonly user: { readonly uid: number; readonly gid: number; readonly additionalGids: readonly number[] };
+  /** Absent: the host's name, in the host's UTS namespace. */
+  readonly hostname?: string;
+  readonly terminal?: boolean;
+  readonly consoleSize?: { readonly height: number; readonly width: number };
+  readonly privileged?: boolean;
+  /** Names with or without `CAP_`, or `ALL`. What is dropped is dropped first. */
+  readonly capAdd?: readonly string[];
+  readonly capDrop?: readonly string[];
+  readonly readonlyRootfs?: boolean;
+  /** After the default mounts, sorted by depth of their destination. One at a default's destination replaces it. */
+  readonly mounts?: readonly MountSpec[];
+  /** 64 MiB unless told. */
+  readonly shmSizeBytes?: number;
+  /** `host` has no network namespace; the others do. */
+  readonly network: "none" | "host" | "attached";
+  readonly seccomp?: "default" | "unconfined" | SeccompSpec;
+  readonly noNewPrivileges?: boolean;
+  /** `/tsbuild/<id>`; absent: no cgroup of its own. */
+  readonly cgroupsPath?: string;
+  readonly resources?: ResourcesSpec;
+  /** Names without `RLIMIT_`, as `--ulimit` has them. */
+  readonly ulimits?: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
+  readonly oomScoreAdj?: number;
+  readonly sysctl?: Readonly<Record<string, string>>;
+}
+
+/** Docker's fourteen; as a mask a80425fb. */
+export const defaultCapabilities: readonly string[] = [
+  "CAP_AUDIT_WRITE",
+  "CAP_CHOWN",
+  "CAP_DAC_OVERRIDE",
+  "CAP_FOWNER",
+  "CAP_FSETID",
+  "CAP_KILL",
+  "CAP_MKNOD",
+  "CAP_NET_BIND_SERVICE",
+  "CAP_NET_RAW",
+  "CAP_SETFCAP",
+  "CAP_SETGID",
+  "CAP_SETPCAP",
+  "CAP_SETUID",
+  "CAP_SYS_CHROOT",
+];
+
+const maskedPaths: readonly string[] = [
+  "/proc/acpi",
+  "/proc/asound",
+  "/proc/interrupts",
+  "/proc/kcore",
+  "/proc/keys",
+  "/proc/latency_stats",
+  "/proc/sched_debug",
+  "/proc/scsi",
+  "/proc/timer_list",
+  "/proc/timer_stats",
+  "/sys/devices/virtual/powercap",
+  "/sys/firmware",
+];
+
+const readonlyPaths: readonly string[] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/** The host's processors, found once: a path per processor. */
+let throttlePaths: readonly string[] | undefined;
+
+export function defaultMaskedPaths(): readonly string[] {
+  throttlePaths ??= globSync("/sys/devices/system/cpu/cpu*/thermal_throttle").sort();
+  return [...maskedPaths, ...throttlePaths];
+}
+
+const devices: readonly DeviceSpec[] = [
+  { path: "/dev/null", type: "c", major: 1, minor: 3, fileMode: 0o666, uid: 0, gid: 0 },
+  { path: "/dev/zero", type: "c", major: 1, minor: 5, fileMode: 0o666, uid: 0, gid: 0 },
+  { path: "/dev/full", type: "c", major: 1, minor: 7, fileMode: 0o666, uid: 0, gid: 0 },
+  { path: "/dev/random", type: "c", major: 1, minor: 8, fileMode: 0o666, uid: 0, gid: 0 },
+  { path: "/dev/urandom", type: "c", major: 1, minor: 9, fileMode: 0o666, uid: 0, gid: 0 },
+  { path: "/dev/tty", type: "c", major: 5, minor: 0, fileMode: 0o666, uid: 0, gid: 0 },
+];
+
+type DeviceRules = NonNullable<ResourcesSpec["devices"]>;
+
+/** Nodes of any kind may be made; opened only these, the console and terminals. */
+const deviceRules: DeviceRules = [
+  { allow: false, access: "rwm" },
+  { allow: true, type: "c", access: "m" },
+  { allow: true, type: "b", access: "m" },
+  ...devices.map(({ major, minor }) => ({ allow: true, type: "c" as const, major, minor, access: "rwm" })),
+  { allow: true, type: "c", major: 5, minor: 1, access: "rwm" },
+  { allow: true, type: "c", major: 5, minor: 2, access: "rwm" },
+  { allow: true, type: "c", major: 136, access: "rwm" },
+];
+
+const MIB = 1024 * 1024;
+
+/** @throws {TsbuildError} `INVALID_ARGUMENT` for a capability that does not exist. */
+export function containerSpec(options: ContainerSpecOptions): RuntimeSpec {
+  const privileged = options.privileged === true;
+  const held = privileged ? [...capabilities] : heldCapabilities(options.capAdd ?? [], options.capDrop ?? []);
+  const seccomp = seccompOf(options, held);
+  return {
+    ociVersion: "1.0.2",
+    process: processSpec(options, held),
+    root: { path: "rootfs", readonly: options.readonlyRootfs === true },
+    ...(options.hostname === undefined ? {} : { hostname: options.hostname }),
+    mounts: mountsOf(options, privileged),
+    linux: {
+      namespaces: namespaceTypes(options).map((type) => ({ type })),
+      devices,
+      ...(options.cgroupsPath === undefined ? {} : { cgroupsPath: options.cgroupsPath }),
+      resources: {
+        ...options.resources,
+        devices: privileged
+          ? [{ allow: true, access: "rwm" }]
+          : [...deviceRules, ...(options.resources?.devices ?? [])],
+      },
+      ...(seccomp === undefined ? {} : { seccomp }),
+      maskedPaths: privileged ? [] : defaultMaskedPaths(),
+      readonlyPaths: privileged ? [] : readonlyPaths,
+      ...sysctlOf(options),
+    },
+  };
+}
+
+function processSpec(options: ContainerSpecOptions, held: readonly string[]): ProcessSpec {
+  const root = options.user.uid === 0;
+  return {
+    terminal: options.terminal === true,
+    ...(options.consoleSize === undefined ? {} : { consoleSize: options.consoleSize }),
+    user: {
+      uid: options.user.uid,
+      gid: options.user.gid,
+      additionalGids: options.user.additionalGids,
+      umask: 0o022,
+    },
+    args: options.args,
+    env: options.env,
+    cwd: options.cwd,
+    // Inheritable stays empty (CVE-2022-24769): with it, file capabilities would give back what was dropped.
+    capabilities: {
+      bounding: held,
+      effective: root ? held : [],
+      permitted: root ? held : [],
+      inheritable: [],
+      ambient: [],
+    },
+    rlimits: (options.ulimits ?? []).map(({ name, soft, hard }) => ({
+      type: `RLIMIT_${name.toUpperCase()}`,
+      soft,
+      hard,
+    })),
+    noNewPrivileges: options.noNewPrivileges === true,
+    ...(options.oomScoreAdj === undefined ? {} : { oomScoreAdj: options.oomScoreAdj }),
+  };
+}
+
+function capabilityName(name: string): string {
+  const upper = name.toUpperCase();
+  const full = upper.startsWith("CAP_") ? upper : `CAP_${upper}`;
+  if (!capabilities.includes(full)) throw unknownCapability(name);
+  return full;
+}
+
+function isAll(name: string): boolean {
+  return name.toUpperCase() === "ALL" || name.toUpperCase() === "CAP_ALL";
+}
+
+function heldCapabilities(add: readonly string[], drop: readonly string[]): readonly string[] {
+  const held = new Set(drop.some(isAll) ? [] : defaultCapabilities);
+  for (const name of drop) if (!isAll(name)) held.delete(capabilityName(name));
+  if (add.some(isAll)) for (const name of capabilities) held.add(name);
+  for (const name of add) if (!isAll(name)) held.add(capabilityName(name));
+  // `--cap-add ALL --cap-drop X`: all but X.
+  if (add.some(isAll)) for (const name of drop) if (!isAll(name)) held.delete(capabilityName(name));
+  return [...held].sort();
+}
+
+function seccompOf(options: ContainerSpecOptions, held: readonly string[]): SeccompSpec | undefined {
+  if (options.seccomp === "unconfined" || (options.privileged === true && options.seccomp === undefined)) {
+    return undefined;
+  }
+  if (typeof options.seccomp === "object") return options.seccomp;
+  const arch = process.arch === "arm64" ? "arm64" : "x64";
+  return defaultSeccomp({ capabilities: held, arch, kernel: thisKernel() });
+}
+
+function namespaceTypes(options: ContainerSpecOptions): NamespaceType[] {
+  return [
+    "pid",
+    "ipc",
+    "mount",
+    "cgroup",
+    ...(options.hostname === undefined ? [] : (["uts"] as const)),
+    ...(options.network === "host" ? [] : (["network"] as const)),
+  ];
+}
+
+function sysctlOf(options: ContainerSpecOptions): { readonly sysctl?: Readonly<Record<string, string>> } {
+  const own =
+    options.network === "host"
+      ? {}
+      : { "net.ipv4.ping_group_range": "0 2147483647", "net.ipv4.ip_unprivileged_port_start": "0" };
+  const sysctl = { ...own, ...options.sysctl };
+  return Object.keys(sysctl).length === 0 ? {} : { sysctl };
+}
+
+function mountsOf(options: ContainerSpecOptions, privileged: boolean): MountSpec[] {
+  const extra = [...(options.mounts ?? [])].sort((a, b) => depth(a.destination) - depth(b.destination));
+  const replaced = new Set(extra.map((mount) => mount.destination));
+  return [...defaultMounts(options, privileged).filter((mount) => !replaced.has(mount.destination)), ...extra];
+}
+
+/** A target inside another is mounted after it. */
+function depth(path: string): number {
+  return path.split("/").filter((part) => part !== "").length;
+}
+
+function defaultMounts(options: ContainerSpecOptions, privileged: boolean): MountSpec[] {
+  const access = privileged ? "rw" : "ro";
+  const shmBytes = options.shmSizeBytes ?? 64 * MIB;
+  return [
+    { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
+    {
+      destination: "/dev",
+      type: "tmpfs",
+      source: "tmpfs",
+      options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
+    },
+    {
+      destination: "/dev/pts",
+      type: "devpts",
+      source: "devpts",
+      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+    },
+    { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", access] },
+    {
+      destination: "/sys/fs/cgroup",
+      type: "cgroup",
+      source: "cgroup",
+      options: ["nosuid", "noexec", "nodev", "relatime", access],
+    },
+    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
+    {
+      destination: "/dev/shm",
+      type: "tmpfs",
+      source: "shm",
+      options: ["nosuid", "noexec", "nodev", "mode=1777", `size=${shmBytes}`],
+    },
+  ];
+}

@@ -1,0 +1,48 @@
+/** What can go wrong between a spec and a running process, one function each. */
+import { TsbuildError } from "../../errors.ts";
+
+export const runtimeFailed = (what: string, hint?: string, cause?: unknown): TsbuildError =>
+  new TsbuildError({ code: "RUNTIME_FAILED", what: `cannot start the container: ${what}`, hint, cause });
+
+export const bindSourceMissing = (source: string, destination: string): TsbuildError =>
+  new TsbuildError({
+    code: "RUNTIME_FAILED",
+    what: `cannot mount ${source} at ${destination}: there is no such file or folder`,
+    where: { kind: "path", path: source },
+  });
+
+export const mountNotAllowed = (destination: string): TsbuildError =>
+  new TsbuildError({
+    code: "RUNTIME_FAILED",
+    what: `a mount may not cover ${destination}: the runtime itself writes there`,
+    where: { kind: "path", path: destination },
+  });
+
+export const commandNotFound = (command: string, reason: string): TsbuildError =>
+  new TsbuildError({ code: "COMMAND_NOT_FOUND", what: `${command}: ${reason}` });
+
+export const commandNotExecutable = (command: string, reason: string): TsbuildError =>
+  new TsbuildError({ code: "COMMAND_NOT_EXECUTABLE", what: `${command}: ${reason}` });
+
+export const launcherMissing = (arch: string): TsbuildError =>
+  new TsbuildError({
+    code: "RUNTIME_FAILED",
+    what: `the launcher for ${arch} is not there`,
+    hint: "make it: npm run build",
+  });
+
+export const architectureUnsupported = (arch: string): TsbuildError =>
+  new TsbuildError({ code: "UNSUPPORTED", what: `the native driver runs on x64 and arm64, not on ${arch}` });
+
+export const unknownCapability = (name: string): TsbuildError =>
+  new TsbuildError({ code: "INVALID_ARGUMENT", what: `there is no capability ${name}` });
+
+export const unknownRuntime = (name: string): TsbuildError =>
+  new TsbuildError({
+    code: "UNSUPPORTED",
+    what: `there is no runtime ${name}`,
+    hint: "use native, crun, runc, or the absolute path of an OCI runtime",
+  });
+
+export const namespaceUnsupported = (type: string): TsbuildError =>
+  new TsbuildError({ code: "UNSUPPORTED", what: `the native driver does not make ${type} namespaces` });

@@ -1,0 +1,170 @@
+/**
+ * One launcher process: spawns it, hands it the program, and turns its records into a running container or an error.
+ * Both `start` and `exec` go this way.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import type { Duplex } from "node:stream";
+import type { TsbuildError } from "../../../errors.ts";
+import type { ContainerPty, ExitStatus, RunningContainer } from "../../driver.ts";
+import { encodeProgram, type Op, printProgram } from "../../launcher-program.ts";
+import type { SyscallArch } from "../../syscall-table.ts";
+import { runtimeFailed } from "../errors.ts";
+import { type LauncherRecord, listen, send } from "./control-channel.ts";
+import { startTimeOf } from "./identity.ts";
+import { launcherExecutable } from "./launcher-file.ts";
+import { openPty } from "./pty.ts";
+import type { Stdio } from "./stdio.ts";
+
+export interface Launch {
+  readonly program: readonly Op[];
+  readonly arch: SyscallArch;
+  readonly stdio: Stdio;
+  /** Further descriptors of ours that the launcher gets, as 4, 5, … */
+  readonly passed: readonly number[];
+  readonly signal: AbortSignal;
+  readonly trace: ((text: string) => void) | undefined;
+  /** The container outlives us once it runs. */
+  readonly detach: boolean;
+  readonly terminal: boolean;
+  /** While the child waits. */
+  readonly whileReady: ((pid: number) => Promise<void>) | undefined;
+  /** Turns a failed operation into the error that is thrown. */
+  readonly explain: (op: Op | undefined, errno: number) => TsbuildError;
+  /** After the container's end, before anyone hears of it: cgroups, mount points that were made. */
+  readonly afterExit: (created: readonly CreatedMountPoint[]) => { readonly oomKilled: boolean };
+}
+
+export interface CreatedMountPoint {
+  readonly mount: number;
+  readonly depth: number;
+}
+
+export async function launch(request: Launch): Promise<RunningContainer> {
+  const { program, arch, stdio, signal } = request;
+  request.trace?.(printProgram(program));
+  let process: ChildProcess | undefined;
+  try {
+    signal.throwIfAborted();
+    const encoded = encodeProgram(program, arch);
+    process = spawn(launcherExecutable(), [], {
+      argv0: "tsbuild-launcher",
+      env: {},
+      cwd: "/",
+      stdio: [...stdio.forSpawn, "pipe", ...request.passed],
+    });
+    const channel = process.stdio[3] as Duplex;
+    stdio.closeTheirs();
+    channel.write(encoded.blob);
+    return await supervise(process, channel, encoded.ops, request);
+  } catch (error) {
+    stdio.destroy();
+    request.afterExit([]);
+    throw error;
+  }
+}
+
+function supervise(
+  process: ChildProcess,
+  channel: Duplex,
+  ops: readonly Op[],
+  request: Launch,
+): Promise<RunningContainer> {
+  return new Promise((resolve, reject) => {
+    const exited = Promise.withResolvers<ExitStatus>();
+    const created: CreatedMountPoint[] = [];
+    let pid: number | undefined;
+    let pty: ContainerPty | undefined;
+    let usage: ExitStatus["usage"] = { maxRssBytes: 0, userMs: 0, systemMs: 0 };
+    let state: "starting" | "running" | "ended" = "starting";
+
+    const onAbort = (): void => send(channel, "signal", SIGKILL);
+    const end = (status: number | undefined): void => {
+      if (state === "ended") return;
+      const wasRunning = state === "running";
+      state = "ended";
+      request.signal.removeEventListener("abort", onAbort);
+      if (!wasRunning) {
+        fail(runtimeFailed("the launcher ended without saying why"));
+        return;
+      }
+      const { oomKilled } = request.afterExit(created);
+      exited.resolve({ ...exitOf(status), oomKilled, usage });
+    };
+    const fail = (error: unknown): void => {
+      state = "ended";
+      request.signal.removeEventListener("abort", onAbort);
+      // The end of the channel ends the child, if there is one.
+      channel.destroy();
+      request.afterExit(created);
+      request.stdio.destroy();
+      reject(request.signal.aborted ? request.signal.reason : error);
+    };
+
+    const onReady = async (record: Extract<LauncherRecord, { kind: "ready" }>): Promise<void> => {
+      try {
+        if (request.terminal && process.pid !== undefined) pty = openPty(process.pid, record.ptyMaster);
+        if (pid !== undefined) await request.whileReady?.(pid);
+        send(channel, "go");
+      } catch (error) {
+        fail(error);
+      }
+    };
+
+    listen(channel, (record) => {
+      switch (record.kind) {
+        case "pid":
+          pid = record.pid;
+          break;
+        case "created":
+          created.push(record);
+          break;
+        case "ready":
+          void onReady(record);
+          break;
+        case "failed":
+          if (state === "starting") fail(request.explain(ops[record.op], record.errno));
+          break;
+        case "started":
+          if (state !== "starting" || pid === undefined) break;
+          state = "running";
+          if (request.detach) send(channel, "detach");
+          resolve({
+            pid,
+            startTime: startTimeOf(pid),
+            stdin: request.stdio.stdin,
+            stdout: request.stdio.stdout,
+            stderr: request.stdio.stderr,
+            pty,
+            exited: exited.promise,
+            kill: (signal) => {
+              if (state !== "running") return false;
+              send(channel, "signal", signal);
+              return true;
+            },
+          });
+          break;
+        case "usage":
+          usage = { maxRssBytes: record.maxRssBytes, userMs: record.userMs, systemMs: record.systemMs };
+          break;
+        case "exited":
+          end(record.status);
+          break;
+      }
+    });
+    channel.on("error", () => channel.destroy());
+    channel.on("close", () => end(undefined));
+    process.on("error", (error) => {
+      if (state === "starting") fail(runtimeFailed(`the launcher cannot be run: ${error.message}`));
+    });
+    request.signal.addEventListener("abort", onAbort);
+  });
+}
+
+const SIGKILL = 9;
+
+/** A wait status; none when the launcher itself was killed, and the container with it. */
+function exitOf(status: number | undefined): Pick<ExitStatus, "code" | "signal"> {
+  if (status === undefined) return { code: 128 + SIGKILL, signal: SIGKILL };
+  const signal = status & 0x7f;
+  return signal === 0 ? { code: (status >> 8) & 0xff, signal: undefined } : { code: 128 + signal, signal };
+}

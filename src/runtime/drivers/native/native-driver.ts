@@ -1,0 +1,102 @@
+/** The embedded driver: compiles a spec into a launcher program and runs it. Needs root and Linux 5.12. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { libc } from "../../../kernel/libc.ts";
+import { existingCgroup, makeCgroup } from "../../cgroup/cgroup.ts";
+import type { ContainerRequest, Driver, ExecRequest, RunningContainer } from "../../driver.ts";
+import { makeStubTree } from "../../stub-tree.ts";
+import type { SyscallArch } from "../../syscall-table.ts";
+import { architectureUnsupported } from "../errors.ts";
+import { execProgram } from "./exec-program.ts";
+import { explainFailure } from "./explain.ts";
+import { openContainer } from "./identity.ts";
+import { launch } from "./launch.ts";
+import { mountSteps, stubMountPoints } from "./mounts.ts";
+import { startProgram } from "./start-program.ts";
+import { makeStdio } from "./stdio.ts";
+
+export function createNativeDriver(): Driver {
+  return { name: "native", start, exec };
+}
+
+function architecture(): SyscallArch {
+  if (process.arch === "x64" || process.arch === "arm64") return process.arch;
+  throw architectureUnsupported(process.arch);
+}
+
+async function start(request: ContainerRequest): Promise<RunningContainer> {
+  const { spec, rootfs, network } = request;
+  const arch = architecture();
+  const mounts = mountSteps(spec);
+  const paths = { stubTree: join(request.scratchDir, "stub"), mountDir: join(request.scratchDir, "root") };
+  mkdirSync(paths.mountDir);
+  if (rootfs.kind === "overlay") makeStubTree(paths.stubTree, stubMountPoints(mounts));
+  const terminal = spec.process.terminal === true;
+  const cgroup = makeCgroup(spec.linux);
+  const stdio = makeStdio(request.stdio, terminal);
+  const program = startProgram({
+    spec,
+    rootfs,
+    paths,
+    mounts,
+    network: network.kind,
+    arch,
+    init: request.init,
+    id: request.id,
+    nullStdio: stdio.nulls,
+    ownedStdio: stdio.owned,
+    cgroupProcs: cgroup.procsFiles,
+    cgroupFolder: cgroup.bornIn,
+    exitFile: request.stateDir === undefined ? undefined : join(request.stateDir, "exit"),
+  });
+  return await launch({
+    program,
+    arch,
+    stdio,
+    signal: request.signal,
+    trace: request.trace,
+    passed: request.stateDir === undefined ? [] : stdio.readEnds,
+    detach: request.stateDir !== undefined,
+    terminal,
+    whileReady: network.kind === "attached" ? network.attach : undefined,
+    explain: (op, errno) => explainFailure(op, errno, spec.process.args),
+    afterExit: () => {
+      const oomKilled = cgroup.oomKilled();
+      cgroup.remove();
+      return { oomKilled };
+    },
+  });
+}
+
+async function exec(request: ExecRequest): Promise<RunningContainer> {
+  const arch = architecture();
+  const terminal = request.process.terminal === true;
+  const pidfd = openContainer(request);
+  try {
+    const stdio = makeStdio(request.stdio, terminal);
+    const cgroup = existingCgroup(request.linux.cgroupsPath);
+    const program = execProgram({
+      request,
+      arch,
+      ownedStdio: stdio.owned,
+      cgroupProcs: cgroup.procsFiles,
+      cgroupFolder: cgroup.bornIn,
+    });
+    return await launch({
+      program,
+      arch,
+      stdio,
+      // CONTAINER_PIDFD: the first descriptor after the control channel.
+      passed: [pidfd],
+      signal: request.signal,
+      trace: request.trace,
+      detach: false,
+      terminal,
+      whileReady: undefined,
+      explain: (op, errno) => explainFailure(op, errno, request.process.args),
+      afterExit: () => ({ oomKilled: false }),
+    });
+  } finally {
+    libc("close", pidfd);
+  }
+}

@@ -1,0 +1,370 @@
+/** What every driver must do. Both drivers pass it, on the real kernel. */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { ContainerSpecOptions } from "../../src/runtime/container-spec.ts";
+import type { Driver, RunningContainer } from "../../src/runtime/driver.ts";
+import { buildLauncherOnce, canRunContainers, outputOf, runOnce, type Sandbox, sandbox } from "../support/container.ts";
+
+export function driverSuite(name: string, makeDriver: () => Driver, available: boolean): void {
+  describe.skipIf(!available || !canRunContainers)(`driver ${name}`, () => {
+    let driver: Driver;
+    let box: Sandbox;
+    beforeAll(() => {
+      buildLauncherOnce();
+      driver = makeDriver();
+      box = sandbox();
+    });
+    afterAll(() => box[Symbol.dispose]());
+    const sh = (script: string): string[] => ["/bin/sh", "-c", script];
+
+    test.for([
+      { name: "success", args: ["/bin/true"], code: 0 },
+      { name: "its own exit code", args: sh("exit 37"), code: 37 },
+      { name: "a name found in PATH", args: ["false"], code: 1 },
+    ])("$name is the exit status", async ({ args, code }) => {
+      const { status } = await runOnce(driver, box.request({ args }));
+      expect(status).toMatchObject({ code, signal: undefined, oomKilled: false });
+    });
+
+    test("stdout and stderr are two streams, opened again through /dev", async () => {
+      const args = sh("echo out; echo err >&2; echo more > /dev/stdout");
+      expect(await runOnce(driver, box.request({ args }))).toMatchObject({ stdout: "out\nmore\n", stderr: "err\n" });
+    });
+
+    test("stdin reaches the command and its end is the end", async () => {
+      const request = box.request({ args: ["cat"], stdio: { stdin: "pipe", stdout: "pipe", stderr: "null" } });
+      const container = await driver.start(request);
+      container.stdin?.end("hello");
+      expect(await outputOf(container)).toMatchObject({ stdout: "hello" });
+    });
+
+    test("without stdin a read ends at once", async () => {
+      expect(await runOnce(driver, box.request({ args: sh("cat; echo done") }))).toMatchObject({ stdout: "done\n" });
+    });
+
+    test("environment and working directory are those of the spec and no others", async () => {
+      const spec = { env: ["A=1", "PATH=/bin"], cwd: "/tmp" };
+      const { stdout } = await runOnce(driver, box.request({ args: sh("env | sort; pwd"), spec }));
+      expect(stdout.split("\n").filter((line) => !/^(PWD|SHLVL|OLDPWD)=/.test(line))).toEqual([
+        "A=1",
+        "PATH=/bin",
+        "/tmp",
+        "",
+      ]);
+    });
+
+    test("the command is pid 1 of its own namespace, under its own hostname", async () => {
+      const { stdout } = await runOnce(
+        driver,
+        box.request({ args: sh("echo $$; hostname; ls /proc | grep -c '^[0-9]'") }),
+      );
+      expect(stdout).toMatch(/^1\nbox\n[1-4]\n$/);
+    });
+
+    test("the default capabilities are bounding, permitted and effective; none is inheritable or ambient", async () => {
+      const { stdout } = await runOnce(driver, box.request({ args: ["grep", "^Cap", "/proc/self/status"] }));
+      const mask = "00000000a80425fb";
+      const none = "0000000000000000";
+      expect(stdout.match(/[0-9a-f]{16}/g)).toEqual([none, mask, mask, mask, none]);
+    });
+
+    test("another user has its groups, the primary one among them, and no capabilities", async () => {
+      const spec = { user: { uid: 1000, gid: 50, additionalGids: [7] } };
+      const args = sh("id -u; id -g; id -G; grep -E 'CapPrm|CapEff|Groups' /proc/self/status");
+      const { stdout } = await runOnce(driver, box.request({ args, spec }));
+      expect(stdout).toMatch(/^1000\n50\n50 7\n/);
+      expect(stdout).toMatch(/Groups:\t7 50/);
+      expect(stdout.match(/[0-9a-f]{16}/g)).toEqual(["0000000000000000", "0000000000000000"]);
+    });
+
+    test("a seccomp filter is on, and denies what the profile denies", async () => {
+      const args = sh("grep Seccomp: /proc/self/status; unshare -m true; mount -t tmpfs none /tmp");
+      const { stdout, stderr } = await runOnce(driver, box.request({ args }));
+      expect(stdout).toBe("Seccomp:\t2\n");
+      expect(stderr.match(/not permitted|permission denied/gi)).toHaveLength(2);
+    });
+
+    test("what the command writes is in the upper directory, and nothing else", async () => {
+      const request = box.request({ args: sh("echo x > /tmp/new; rm /etc/group") });
+      expect((await runOnce(driver, request)).status.code).toBe(0);
+      expect(readdirSync(request.upperdir).sort()).toEqual(["etc", "tmp"]);
+      expect(readFileSync(join(request.upperdir, "tmp/new"), "utf8")).toBe("x\n");
+    });
+
+    test("mount points the image lacks leave no trace", async () => {
+      const secret = join(box.folder, "secret");
+      writeFileSync(secret, "s3cret");
+      const request = box.request({
+        args: sh("cat /run/secrets/key; ls /cache; touch /etc/resolv.conf"),
+        spec: {
+          mounts: [
+            { destination: "/run/secrets/key", type: "bind", source: secret, options: ["bind", "ro"] },
+            { destination: "/etc/resolv.conf", type: "bind", source: secret, options: ["bind", "rw"] },
+            { destination: "/cache", type: "bind", source: box.base, options: ["rbind", "rw"] },
+          ],
+        },
+      });
+      expect((await runOnce(driver, request)).stdout).toMatch(/^s3cretbin\n/);
+      expect(readdirSync(request.upperdir)).toEqual([]);
+    });
+
+    test("a later layer hides an earlier one, and equal layers do no harm", async () => {
+      const layer = join(box.folder, "layer");
+      mkdirSync(join(layer, "tmp"), { recursive: true });
+      writeFileSync(join(layer, "tmp/a"), "upper");
+      const request = box.request({ args: ["cat", "/tmp/a"], layers: [layer, layer] });
+      expect((await runOnce(driver, request)).stdout).toBe("upper");
+    });
+
+    test("masked and read-only paths are so", async () => {
+      const args = sh("ls /proc/acpi /sys/firmware | grep -v ':'; echo b > /proc/sys/kernel/hostname");
+      const { stdout, stderr } = await runOnce(driver, box.request({ args }));
+      expect(stdout.trim()).toBe("");
+      expect(stderr).toMatch(/Read-only/);
+    });
+
+    test("loopback is up, and there is nothing else", async () => {
+      const { stdout } = await runOnce(driver, box.request({ args: sh("ip -o link | grep -c .; ip -o addr show lo") }));
+      expect(stdout).toMatch(/^1\n.*127\.0\.0\.1/);
+    });
+
+    test("a command that is not there is COMMAND_NOT_FOUND", async () => {
+      await expect(driver.start(box.request({ args: ["nosuch"] }))).rejects.toMatchObject({
+        code: "COMMAND_NOT_FOUND",
+      });
+      await expect(driver.start(box.request({ args: ["/no/such"] }))).rejects.toMatchObject({
+        code: "COMMAND_NOT_FOUND",
+      });
+    });
+
+    test("a command that may not be executed is COMMAND_NOT_EXECUTABLE", async () => {
+      await expect(driver.start(box.request({ args: ["/etc/passwd"] }))).rejects.toMatchObject({
+        code: "COMMAND_NOT_EXECUTABLE",
+      });
+    });
+
+    test("a signal ends the command, and is told", async () => {
+      const container = await driver.start(box.request({ args: ["sleep", "60"] }));
+      expect(container.kill(9)).toBe(true);
+      expect(await container.exited).toMatchObject({ code: 137, signal: 9 });
+      expect(container.kill(9)).toBe(false);
+    });
+
+    test("abort ends the command", async () => {
+      const controller = new AbortController();
+      const container = await driver.start(box.request({ args: ["sleep", "60"], signal: controller.signal }));
+      controller.abort();
+      expect(await container.exited).toMatchObject({ code: 137 });
+    });
+
+    test("nothing of the container is left in the host's mount table", async () => {
+      const before = readFileSync("/proc/self/mountinfo", "utf8");
+      const container = await driver.start(box.request({ args: ["sleep", "60"] }));
+      expect(readFileSync("/proc/self/mountinfo", "utf8")).toBe(before);
+      container.kill(9);
+      await container.exited;
+      expect(existsSync(`/proc/${container.pid}`)).toBe(false);
+    });
+
+    test("with a terminal the command has /dev/pts/0, of the size asked for, and /dev/console", async () => {
+      const spec = { terminal: true, consoleSize: { height: 40, width: 132 } };
+      const args = sh("tty; stty size; ls -l /dev/console; read line; echo got $line; stty size");
+      const container = await driver.start(box.request({ args, spec }));
+      expect(container.stdout).toBeUndefined();
+      let seen = "";
+      const ended = new Promise((resolve) => container.pty?.stream.on("close", resolve));
+      container.pty?.stream.on("data", (chunk: Buffer) => {
+        seen += chunk;
+        if (!/console/.test(seen) || /answer/.test(seen)) return;
+        container.pty?.resize({ rows: 50, columns: 100 });
+        container.pty?.stream.write("answer\n");
+        seen += "answer";
+      });
+      expect(await container.exited).toMatchObject({ code: 0 });
+      await ended;
+      expect(seen).toMatch(/^\/dev\/pts\/0\r\n40 132\r\n/);
+      expect(seen).toMatch(/got answer\r\n50 100\r\n$/);
+    });
+
+    test("with init, pid 1 forwards signals and reaps orphans", async () => {
+      const script = "trap 'exit 7' TERM; (sleep 0.01 &); echo $$; while :; do sleep 0.05; done";
+      const container = await driver.start(box.request({ args: sh(script), init: true }));
+      const first = await new Promise<string>((resolve) =>
+        container.stdout?.once("data", (chunk: Buffer) => resolve(String(chunk))),
+      );
+      expect(Number(first)).toBeGreaterThan(1);
+      container.kill(15);
+      expect(await container.exited).toMatchObject({ code: 7, signal: undefined });
+    });
+
+    test("with init, a command that cannot be executed is still told", async () => {
+      await expect(driver.start(box.request({ args: ["/no/such"], init: true }))).rejects.toMatchObject({
+        code: "COMMAND_NOT_FOUND",
+      });
+    });
+
+    test("an attached network is set up before the command starts", async () => {
+      let namespace = "";
+      const network = {
+        kind: "attached",
+        attach: async (pid: number) => {
+          namespace = readlinkSync(`/proc/${pid}/ns/net`);
+        },
+      } as const;
+      const request = box.request({ args: ["readlink", "/proc/self/ns/net"], network, spec: { network: "attached" } });
+      const { stdout } = await runOnce(driver, request);
+      expect(stdout.trim()).toBe(namespace);
+      expect(namespace).not.toBe(readlinkSync("/proc/self/ns/net"));
+    });
+
+    test("when attaching the network fails, nothing runs and its error is thrown", async () => {
+      const marker = join(box.folder, "ran");
+      const attach = async (): Promise<void> => {
+        throw new Error("no bridge");
+      };
+      const request = box.request({
+        args: sh("touch /out/ran"),
+        network: { kind: "attached", attach },
+        spec: {
+          network: "attached",
+          mounts: [{ destination: "/out", type: "bind", source: box.folder, options: ["bind"] }],
+        },
+      });
+      await expect(driver.start(request)).rejects.toThrow("no bridge");
+      expect(existsSync(marker)).toBe(false);
+    });
+
+    test("host networking is the caller's", async () => {
+      const request = box.request({
+        args: ["readlink", "/proc/self/ns/net"],
+        network: { kind: "host" },
+        spec: { network: "host" },
+      });
+      expect((await runOnce(driver, request)).stdout.trim()).toBe(readlinkSync("/proc/self/ns/net"));
+    });
+
+    describe("exec", () => {
+      let container: RunningContainer;
+      let cgroupsPath: string;
+      beforeAll(async () => {
+        cgroupsPath = `/tsbuild/test-${process.pid}-exec`;
+        container = await driver.start(box.request({ args: ["sleep", "600"], spec: { cgroupsPath } }));
+      });
+      afterAll(async () => {
+        container.kill(9);
+        await container.exited;
+      });
+      const exec = (args: readonly string[], more: Partial<ContainerSpecOptions> = {}, startTime?: string) => {
+        const { spec } = box.request({ args, spec: more });
+        return driver.exec({
+          pid: container.pid,
+          startTime: startTime ?? container.startTime,
+          process: spec.process,
+          linux: { cgroupsPath, ...(spec.linux.seccomp === undefined ? {} : { seccomp: spec.linux.seccomp }) },
+          containerId: "box",
+          stdio: { stdin: "null", stdout: "pipe", stderr: "pipe" },
+          signal: new AbortController().signal,
+        });
+      };
+
+      test("is in all namespaces and the control group of the container, with its privileges", async () => {
+        const script =
+          "for n in mnt pid ipc uts net cgroup; do readlink /proc/self/ns/$n; readlink /proc/1/ns/$n; done | uniq | wc -l";
+        const output = await outputOf(await exec(sh(`${script}; hostname; grep -E 'CapInh|CapBnd' /proc/self/status`)));
+        expect(output.stdout).toBe("6\nbox\nCapInh:\t0000000000000000\nCapBnd:\t00000000a80425fb\n");
+        const groups = (pid: number | "self"): string => readFileSync(`/proc/${pid}/cgroup`, "utf8");
+        const running = await exec(["sleep", "600"]);
+        expect(groups(running.pid)).toBe(groups(container.pid));
+        running.kill(9);
+        expect(await running.exited).toMatchObject({ code: 137 });
+      });
+
+      test("has its own exit status, user and terminal", async () => {
+        expect((await outputOf(await exec(sh("exit 5")))).status.code).toBe(5);
+        const user = { uid: 1000, gid: 1000, additionalGids: [] };
+        expect((await outputOf(await exec(["id", "-u"], { user }))).stdout).toBe("1000\n");
+        const terminal = await exec(["tty"], { terminal: true });
+        let seen = "";
+        terminal.pty?.stream.on("data", (chunk: Buffer) => (seen += chunk));
+        await Promise.all([terminal.exited, new Promise((resolve) => terminal.pty?.stream.on("close", resolve))]);
+        expect(seen).toMatch(/^\/dev\/pts\/\d/);
+      });
+
+      test("has no descriptors but its three", async () => {
+        const { stdout } = await outputOf(await exec(["ls", "/proc/self/fd"]));
+        expect(stdout).toBe("0\n1\n2\n3\n"); // 3 is the folder that ls reads
+      });
+
+      test("of a command that is not there is COMMAND_NOT_FOUND", async () => {
+        await expect(exec(["nosuch"])).rejects.toMatchObject({ code: "COMMAND_NOT_FOUND" });
+      });
+
+      test("into a process that is another by now is refused", async () => {
+        await expect(exec(["/bin/true"], {}, "1")).rejects.toMatchObject({ code: "CONTAINER_STATE" });
+      });
+    });
+
+    test("limits are set, and running out of memory is told", async () => {
+      const cgroupsPath = `/tsbuild/test-${process.pid}-limits`;
+      const spec = { cgroupsPath, resources: { memory: { limit: 16 * 1024 * 1024 }, pids: { limit: 20 } } };
+      // dd keeps one block of the size in memory.
+      const request = box.request({ args: ["dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1"], spec });
+      expect((await runOnce(driver, request)).status).toMatchObject({ code: 137, oomKilled: true });
+      const forks = sh("i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i+1)); done");
+      expect((await runOnce(driver, box.request({ args: forks, spec }))).stderr).toMatch(/fork|resource/i);
+      expect(findCgroups(cgroupsPath)).toEqual([]);
+    });
+
+    test("a container with a state folder outlives its owner's channel and writes its exit file", async () => {
+      const stateDir = join(box.folder, "state");
+      mkdirSync(stateDir);
+      const script = join(box.folder, "owner.ts");
+      writeFileSync(script, ownerProgram(driver.name, box.folder));
+      const owner = spawnSync(process.execPath, [script], { encoding: "utf8" });
+      expect(owner.stderr).toBe("");
+      const pid = Number(owner.stdout);
+      expect(existsSync(`/proc/${pid}`)).toBe(true);
+      process.kill(pid, "SIGKILL");
+      await expect
+        .poll(() => readFileSync(join(stateDir, "exit"), "utf8"), { timeout: 5000 })
+        .toMatch(/^137 9 \d+ \d+\n$/);
+      expect(existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`, "utf8") !== "").toBe(false);
+    });
+
+    test("a container without one ends with its owner", async () => {
+      const script = join(box.folder, "owner.ts");
+      writeFileSync(script, ownerProgram(driver.name, undefined));
+      const owner = spawnSync(process.execPath, [script], { encoding: "utf8" });
+      expect(owner.stderr).toBe("");
+      const pid = Number(owner.stdout);
+      await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 5000 }).toBe(false);
+    });
+  });
+}
+
+function findCgroups(path: string): string[] {
+  return readdirSync("/sys/fs/cgroup")
+    .map((controller) => join("/sys/fs/cgroup", controller, path))
+    .filter((folder) => existsSync(folder));
+}
+
+/** A process that starts a container, prints its pid and is killed. */
+function ownerProgram(driver: string, stateFolder: string | undefined): string {
+  const root = fileURLToPath(new URL("../../", import.meta.url));
+  return `
+    import { createDriver } from ${JSON.stringify(join(root, "src/runtime/drivers/create-driver.ts"))};
+    import { sandbox } from ${JSON.stringify(join(root, "test/support/container.ts"))};
+    const box = sandbox();
+    const request = box.request({ args: ["sleep", "600"]${
+      stateFolder === undefined ? "" : `, stateDir: ${JSON.stringify(join(stateFolder, "state"))}`
+    } });
+    const container = await createDriver(${JSON.stringify(driver)}).start(request);
+    process.stdout.write(String(container.pid), () => {
+      box[Symbol.dispose]();
+      process.kill(process.pid, "SIGKILL");
+    });
+  `;
+}
