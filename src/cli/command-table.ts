@@ -31,6 +31,21 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
       storeless: true,
     },
   ],
+  ["images", { summary: "the images there are", section: "Images", load: () => import("./commands/images.ts") }],
+  ["history", { summary: "how an image came to be", section: "Images", load: () => import("./commands/history.ts") }],
+  ["tag", { summary: "a further name for an image", section: "Images", load: () => import("./commands/tag.ts") }],
+  [
+    "rmi",
+    { summary: "remove names, and images with them", section: "Images", load: () => import("./commands/rmi.ts") },
+  ],
+  [
+    "inspect",
+    {
+      summary: "all that is known about containers and images",
+      section: "Images",
+      load: () => import("./commands/inspect.ts"),
+    },
+  ],
   [
     "version",
     {

@@ -1,0 +1,85 @@
+/** `tsbuild inspect`: containers, then images, as JSON or through a template. */
+import type { Command } from "commander";
+import { TsbuildError } from "../../errors.ts";
+import type { Store } from "../../store/store.ts";
+import type { CommandContext } from "../command.ts";
+import { imageJson } from "../image-json.ts";
+import { nearestWord } from "../nearest-word.ts";
+import { renderError } from "../render/error.ts";
+import { compileTemplate, templateJson, unescapeFormat } from "../render/template.ts";
+import { invalidFlagValue } from "../usage-errors.ts";
+
+interface Options {
+  readonly format?: string;
+  readonly type?: string;
+  readonly size?: boolean;
+}
+
+export function define(command: Command): void {
+  command
+    .usage("[OPTIONS] NAME|ID [NAME|ID...]")
+    .argument("<name...>", "containers and images, by name, ID or the beginning of one")
+    .option("-f, --format <format>", "json, or a template such as {{.Config.Cmd}}")
+    .option("-s, --size", "with the sizes of containers")
+    .option("--type <type>", `only this kind: ${Object.keys(finders).join(", ")}`);
+}
+
+export async function run(command: Command, context: CommandContext): Promise<number> {
+  const options = command.opts<Options>();
+  const kinds = kindsOf(options.type);
+  const print = options.format === undefined || options.format === "json" ? undefined : options.format;
+  const template = print === undefined ? undefined : compileTemplate(unescapeFormat(print));
+  const store = context.openStore();
+  const found: unknown[] = [];
+  let code = 0;
+  for (const name of command.args) {
+    const object = await findObject(store, name, kinds, options.size === true);
+    if (object === undefined) {
+      context.stderr.write(renderError(noSuchObject(name, options.type), { debug: false, stream: context.stderr }));
+      code = 1;
+    } else if (template === undefined) {
+      found.push(object);
+    } else {
+      context.stdout.write(`${template(object)}\n`);
+    }
+  }
+  if (template === undefined) {
+    const text = options.format === "json" ? templateJson(found) : JSON.stringify(found, undefined, 4);
+    context.stdout.write(`${text}\n`);
+  }
+  return code;
+}
+
+type Finder = (store: Store, name: string, withSize: boolean) => Promise<unknown>;
+
+/** In the order they are tried. */
+const finders: Readonly<Record<string, Finder>> = {
+  image: async (store, name) => {
+    const image = store.images.find(name);
+    return image === undefined ? undefined : imageJson(store, image);
+  },
+};
+
+function kindsOf(type: string | undefined): readonly Finder[] {
+  if (type === undefined) return Object.values(finders);
+  const finder = Object.hasOwn(finders, type) ? finders[type] : undefined;
+  if (finder === undefined) {
+    const near = nearestWord(type, Object.keys(finders));
+    const why = near === undefined ? `one of ${Object.keys(finders).join(", ")}` : `did you mean ${near}?`;
+    throw invalidFlagValue("--type", type, why);
+  }
+  return [finder];
+}
+
+async function findObject(store: Store, name: string, kinds: readonly Finder[], withSize: boolean): Promise<unknown> {
+  for (const find of kinds) {
+    const object = await find(store, name, withSize);
+    if (object !== undefined) return object;
+  }
+  return undefined;
+}
+
+function noSuchObject(name: string, type: string | undefined): TsbuildError {
+  const what = type === undefined ? `no such object: ${name}` : `no such ${type}: ${name}`;
+  return new TsbuildError({ code: "IMAGE_NOT_FOUND", what });
+}

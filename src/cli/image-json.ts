@@ -1,0 +1,32 @@
+/** An image as `inspect` prints it: docker's fields in docker's order. Source: moby, api/types/image/image_inspect.go. */
+import { familiarReference } from "../oci/reference.ts";
+import type { Store, StoredImage } from "../store/store.ts";
+import { jsonTimestamp } from "./render/time.ts";
+
+export interface ImageJson {
+  readonly [field: string]: unknown;
+}
+
+export function imageJson(store: Store, image: StoredImage): ImageJson {
+  const { config } = image;
+  const manifest = image.manifest;
+  return {
+    Id: image.id,
+    RepoTags: image.references.map(familiarReference),
+    RepoDigests: image.repoDigests.map(familiarReference),
+    Comment: config.history.at(-1)?.comment ?? "",
+    Created: config.created ?? jsonTimestamp(undefined),
+    Author: config.author ?? "",
+    Architecture: config.architecture,
+    ...(config.variant !== undefined && { Variant: config.variant }),
+    Os: config.os,
+    Size: image.sizeBytes,
+    GraphDriver: { Name: "overlay", Data: { LowerDir: store.layers.trees(image.chain).toReversed().join(":") } },
+    RootFS: { Type: "layers", Layers: config.rootfs.diff_ids },
+    Metadata: { LastTagTime: jsonTimestamp(image.lastTagged) },
+    Config: config.config,
+    ...(manifest !== undefined && {
+      Descriptor: { mediaType: manifest.value.mediaType, digest: manifest.digest, size: manifest.raw.byteLength },
+    }),
+  };
+}

@@ -1,0 +1,7 @@
+/** Which containers stand on which image: what `rmi` and `prune` must know. */
+import type { ImageUser } from "../store/remove-image.ts";
+import type { Store } from "../store/store.ts";
+
+export async function imageUsers(_store: Store): Promise<readonly ImageUser[]> {
+  return [];
+}
