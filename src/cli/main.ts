@@ -50,9 +50,17 @@ function onBrokenPipe(error: NodeJS.ErrnoException): void {
   setTimeout(() => process.exit(signalExitCode("SIGPIPE")), unwindMs).unref();
 }
 
+const written = new Set<NodeJS.WriteStream>();
+
 function watched(stream: NodeJS.WriteStream): NodeJS.WriteStream {
-  if (stream.listenerCount("error", onBrokenPipe) === 0) stream.on("error", onBrokenPipe);
+  if (!written.has(stream)) stream.on("error", onBrokenPipe);
+  written.add(stream);
   return stream;
+}
+
+/** What was written has reached its reader, or is known not to. */
+async function flush(): Promise<void> {
+  for (const stream of written) await new Promise<void>((resolve) => stream.write("", () => resolve()));
 }
 
 function setColor(color: "always" | "never"): void {
@@ -76,4 +84,5 @@ const code = await runCommandLine(process.argv.slice(2), {
   interceptSignals,
   setColor,
 });
+await flush();
 process.exit(ending.signal.aborted ? signalExitCode(String(ending.signal.reason)) : code);

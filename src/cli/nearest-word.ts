@@ -1,8 +1,8 @@
 /** The word that was meant, for "did you mean". */
 
 /**
- * The candidate nearest to `word`: at most two edits away (one, for words of up to three letters), or else the only one
- * that begins with it. Upper and lower case count as equal. Undefined when nothing is near.
+ * The candidate nearest to `word`: at most two edits away (one, for words of up to three letters; at equal
+ * distance the one that begins with it), or else the only one that begins with it. Upper and lower case count as equal. Undefined when nothing is near.
  */
 export function nearestWord(word: string, candidates: Iterable<string>): string | undefined {
   const typed = word.toLowerCase();
@@ -11,12 +11,13 @@ export function nearestWord(word: string, candidates: Iterable<string>): string 
   let bestDistance = limit + 1;
   const beginning: string[] = [];
   for (const candidate of candidates) {
-    const distance = editDistance(typed, candidate.toLowerCase(), bestDistance);
-    if (distance < bestDistance) {
+    const distance = editDistance(typed, candidate.toLowerCase(), bestDistance + 1);
+    const begins = typed.length >= 2 && candidate.toLowerCase().startsWith(typed);
+    if (distance < bestDistance || (begins && distance === bestDistance && distance <= limit)) {
       best = candidate;
       bestDistance = distance;
     }
-    if (typed.length >= 2 && candidate.toLowerCase().startsWith(typed)) beginning.push(candidate);
+    if (begins) beginning.push(candidate);
   }
   return best ?? (beginning.length === 1 ? beginning[0] : undefined);
 }
