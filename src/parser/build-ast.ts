@@ -42,6 +42,7 @@ export function buildInstructions(
     const keyword = keywordIn(node);
     if (keyword !== undefined) nodes.set(keyword.startOffset, node);
   }
+  const recovered = new Map(errors.map((error) => [lineAt(lines, error.token, error.previous)?.start, error]));
   return lines.map((line) => {
     let failed = line.broken;
     const reportHere: Report = (diagnostic) => {
@@ -65,12 +66,12 @@ export function buildInstructions(
       heredocs: line.heredocs,
       flags: new Map(),
       span: { start: line.start, end: line.end },
-      untrimmedEnd: line.untrimmedEnd,
+      trailing: line.trailing,
       report: reportHere,
     };
     const built = node === undefined ? undefined : buildInstruction(node, context);
     if (!failed) {
-      const error = errors.find(({ token, previous }) => within(line, token) || within(line, previous));
+      const error = recovered.get(line.start);
       if (error !== undefined || built === undefined)
         reportHere(unreadable(context.keyword, errorRange(context, error)));
     }
@@ -78,8 +79,21 @@ export function buildInstructions(
   });
 }
 
-const within = (line: LogicalLine, token: IToken | undefined): boolean =>
-  token !== undefined && token.startOffset >= line.start && token.startOffset < line.end;
+/** The line that holds one of the tokens; the token at the end of the text has no place. */
+function lineAt(lines: readonly LogicalLine[], ...tokens: readonly (IToken | undefined)[]): LogicalLine | undefined {
+  for (const token of tokens) {
+    if (token === undefined || !(token.startOffset >= 0)) continue;
+    let low = 0;
+    let high = lines.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if ((lines[middle]?.start ?? 0) <= token.startOffset) low = middle;
+      else high = middle - 1;
+    }
+    return lines[low];
+  }
+  return undefined;
+}
 
 function errorRange(line: Line, error: GrammarError | undefined): Line["node"]["range"] {
   const token = error?.token;
@@ -281,7 +295,7 @@ function buildOnbuild(node: OnbuildCstNode, line: Line): Built {
     buildEnv(quiet, pairsIn(form));
   } else if (form.name === "paths") pathsIn(form, triggerLine);
   else if (form.name === "commandLine" || form.name === "healthcheck") commandIn(form, triggerLine);
-  const joined = line.joined.text.slice(line.span.start, line.untrimmedEnd);
+  const joined = line.node.joined + line.trailing;
   const trigger = joined.replace(/^onbuild[\t\n\f\r ]*/i, "");
   return {
     kind: "onbuild",

@@ -159,3 +159,9 @@ export const badMount = (what: string, range: Range, hint?: string): Diagnostic 
   error("bad-mount", what, range, hint);
 export const unknownMountOption = (key: string, range: Range, nearest?: string): Diagnostic =>
   error("bad-mount", `--mount has no option ${key}`, range, didYouMean(nearest));
+export const idleMountOption = (type: string, key: string, range: Range): Diagnostic => ({
+  severity: "warning",
+  code: "idle-mount-option",
+  message: `${key} has no effect on a mount of type ${type}`,
+  range,
+});

@@ -1,5 +1,6 @@
 /** Parser directives, `# name=value` above everything else. LANGUAGE 1.2. */
 import type { Directive, Range } from "./ast.ts";
+import { trimStart } from "./blanks.ts";
 import { badCheck, badEscape, foreignSyntax, type Report, repeatedDirective } from "./diagnostics.ts";
 
 export interface DirectiveState {
@@ -8,6 +9,8 @@ export interface DirectiveState {
   open: boolean;
   /** A `#!` line ends them for `escape` alone. */
   escapeOpen: boolean;
+  /** No line was taken yet. */
+  first: boolean;
   readonly seen: Set<string>;
   readonly directives: Directive[];
 }
@@ -16,6 +19,7 @@ export const openDirectives = (): DirectiveState => ({
   escape: "\\",
   open: true,
   escapeOpen: true,
+  first: true,
   seen: new Set(),
   directives: [],
 });
@@ -25,11 +29,13 @@ const directive = /^#[\t\f\r ]*([a-zA-Z][a-zA-Z0-9]*)[\t\f\r ]*=[\t\f\r ]*(.*[^\
 
 /** Takes one line of the head of the file; true when it was a directive, and so is no comment. */
 export function takeDirective(state: DirectiveState, line: string, range: Range, report: Report): boolean {
-  const trimmed = line.replace(/^\s+/, "");
-  if (state.directives.length === 0 && state.seen.size === 0 && state.escapeOpen && line.startsWith("#!")) {
+  const { first } = state;
+  state.first = false;
+  if (first && line.startsWith("#!")) {
     state.escapeOpen = false;
     return false;
   }
+  const trimmed = trimStart(line);
   const match = directive.exec(trimmed);
   const name = match?.[1]?.toLowerCase();
   const value = match?.[2];

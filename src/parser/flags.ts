@@ -1,7 +1,7 @@
 /** Reads the flag words of an instruction against its row in the table. LANGUAGE 1.6.3. */
 import type { Range, Word } from "./ast.ts";
 import { badFlagValue, flagNeedsValue, noFlags, type Report, repeatedFlag, unknownFlag } from "./diagnostics.ts";
-import type { InstructionRow } from "./instruction-table.ts";
+import type { FlagKind, InstructionRow } from "./instruction-table.ts";
 import { type MappedText, rangeIn, sliceMapped } from "./mapped-text.ts";
 import { nearest } from "./suggest.ts";
 import { parseWord } from "./word.ts";
@@ -34,13 +34,7 @@ export function readFlags(
     else if (kind === undefined)
       report(unknownFlag(keyword, use.name, range, nearest(use.name, Object.keys(row.flags))));
     else if (earlier !== undefined && kind !== "list") report(repeatedFlag(use.name, range));
-    else {
-      if (kind === "boolean") checkBoolean(use, report);
-      else if (use.value === undefined || (use.value.text === "" && (kind === "choice" || use.name === "--mount"))) {
-        report(flagNeedsValue(use.name, range));
-      }
-      flags.set(use.name, [...(earlier ?? []), use]);
-    }
+    else if (isUsable(use, kind, report)) flags.set(use.name, [...(earlier ?? []), use]);
   }
   return flags;
 }
@@ -52,10 +46,17 @@ function splitFlag(word: MappedText, range: Range): FlagUse {
   return { name: word.text.slice(0, equals), value, range };
 }
 
-function checkBoolean(use: FlagUse, report: Report): void {
+/** False when its value does not fit, which is reported. */
+function isUsable(use: FlagUse, kind: FlagKind, report: Report): boolean {
   const text = use.value?.text;
-  if (text === undefined || ["true", "false"].includes(text.toLowerCase())) return;
-  report(badFlagValue(use.name, text, "true or false", use.range));
+  if (kind === "boolean") {
+    if (text === undefined || ["true", "false"].includes(text.toLowerCase())) return true;
+    report(badFlagValue(use.name, text, "true or false", use.range));
+    return false;
+  }
+  if (text !== undefined && (text !== "" || (kind !== "choice" && use.name !== "--mount"))) return true;
+  report(flagNeedsValue(use.name, use.range));
+  return false;
 }
 
 /** The value of a text flag; undefined when it is not given, or empty. */

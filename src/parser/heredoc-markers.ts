@@ -12,7 +12,7 @@ export interface HeredocMarker {
   readonly fileDescriptor?: number;
   readonly stripTabs: boolean;
   readonly quoted: boolean;
-  /** Offsets in the text that was searched. */
+  /** Offsets in the text that holds it. */
   readonly start: number;
   readonly end: number;
 }
@@ -29,7 +29,7 @@ export function heredocMarkers(text: string, start: number, end: number): readon
 
 /** The marker that `word` is, or undefined when it is none. `start`: where it stands. */
 export function parseMarker(word: string, start: number): HeredocMarker | undefined {
-  const match = /^(\d*)<<(-?)([^<]+)$/.exec(word);
+  const match = /^(\d*)<<(-?)([^<]*)$/.exec(word);
   if (match === null) return undefined;
   const [, digits = "", dash = "", written = ""] = match;
   // Blanks are taken over by `<<` alone, as a shell takes them: `<< EOF`, and not `<<- EOF`.

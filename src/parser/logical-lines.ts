@@ -10,14 +10,14 @@ import { emptyContinuation, lineTooLong, type Report, unterminatedHeredoc } from
 import { openDirectives, takeDirective } from "./directives.ts";
 import { type HeredocMarker, heredocMarkers } from "./heredoc-markers.ts";
 import { mayHoldHeredocs } from "./instruction-table.ts";
-import { addPiece, type MappedText, mappedText, noPieces, type Pieces, rangeIn } from "./mapped-text.ts";
+import { addPiece, dropEnd, type MappedText, mappedText, noPieces, type Pieces, rangeIn } from "./mapped-text.ts";
 
 export interface LogicalLine {
-  /** The trimmed line is `joined.text[start, end)`, and a line feed follows behind its blanks. */
+  /** The line is `joined.text[start, end)`, trimmed, and a line feed follows. */
   readonly start: number;
   readonly end: number;
-  /** With the blanks at its end: ONBUILD keeps them. */
-  readonly untrimmedEnd: number;
+  /** White space behind it that is not in the joined text: ONBUILD keeps it. */
+  readonly trailing: string;
   /** In the file, from the keyword to the end of the last line. */
   readonly range: Range;
   readonly doc: readonly string[];
@@ -127,24 +127,30 @@ function joinLine(
     else if (text[start] === "#") comments.push(commentAt(text, { start, end: trimmedEnd(text, start, line.end) }));
     else open = append(line);
   }
-  if (emptyAt !== undefined) reader.report(emptyContinuation({ start: first.start, end: lastEnd }));
+  if (emptyAt !== undefined) reader.report(emptyContinuation(emptyAt));
   const from = trimmedStart(joined, 0, joined.length);
   const to = trimmedEnd(joined, from, joined.length);
-  addPiece(pieces, "\n", lastEnd);
+  dropEnd(pieces, joined.length - to);
   if (from === to) return undefined;
+  addPiece(pieces, "\n", lastEnd);
   const map: MappedText = { text: "", starts: pieces.starts, origins: pieces.origins };
   const heredocs = readHeredocs(reader, joined, escaper, (start, end) =>
     rangeIn(map, joinedStart + start, joinedStart + end),
   );
+  const inJoined = heredocs.heredocs.map((heredoc) => ({
+    ...heredoc,
+    start: joinedStart + heredoc.start,
+    end: joinedStart + heredoc.end,
+  }));
   return {
     start: joinedStart + from,
     end: joinedStart + to,
-    untrimmedEnd: joinedStart + joined.length,
+    trailing: joined.slice(to),
     range: {
       start: rangeIn(map, joinedStart + from, joinedStart + from + 1).start,
       end: Math.max(heredocs.end ?? lastEnd, first.start),
     },
-    heredocs: heredocs.heredocs,
+    heredocs: inJoined,
     broken: heredocs.broken,
   };
 }

@@ -12,7 +12,7 @@ export interface MappedText {
   readonly origins: readonly number[];
 }
 
-/** A piece of the file under construction: see `piecesOf`. */
+/** Mapped text under construction. */
 export interface Pieces {
   readonly texts: string[];
   readonly starts: number[];
@@ -29,6 +29,22 @@ export function addPiece(pieces: Pieces, text: string, origin: number): void {
   pieces.starts.push(pieces.length);
   pieces.origins.push(origin);
   pieces.length += text.length;
+}
+
+/** Takes the last `count` characters away again. */
+export function dropEnd(pieces: Pieces, count: number): void {
+  let left = count;
+  while (left > 0) {
+    const last = pieces.texts.pop();
+    if (last === undefined) return;
+    const kept = last.slice(0, Math.max(0, last.length - left));
+    if (kept === "") {
+      pieces.starts.pop();
+      pieces.origins.pop();
+    } else pieces.texts.push(kept);
+    pieces.length -= last.length - kept.length;
+    left -= last.length - kept.length;
+  }
 }
 
 export const mappedText = (pieces: Pieces): MappedText => ({

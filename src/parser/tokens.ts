@@ -95,7 +95,7 @@ const endsLine = (token: IToken | undefined): boolean =>
   token?.tokenType === ArgumentsEnd || token?.tokenType === KeywordEnd;
 
 const Blank = createToken({ name: "Blank", pattern: /[\t\v\f\r ]+/, group: Lexer.SKIPPED, line_breaks: false });
-/** Pairs are split at every white space that Unicode has. */
+/** Every white space that Unicode has: it splits pairs, and may stand in front of a line. */
 const WideBlank = custom(
   "WideBlank",
   [...codesOf("\t\v\f\r \u0085\u00a0"), ...anythingBut("").filter((code) => code > 255)],
@@ -307,7 +307,7 @@ export function createLexer(
     {
       defaultMode: "line",
       modes: {
-        line: [KeywordEnd, Blank, ...flags, ...keywords],
+        line: [KeywordEnd, WideBlank, ...flags, ...keywords],
         from: [...head, As, Word],
         words: [...head, Word],
         paths: [...head, JsonOpen, Word],

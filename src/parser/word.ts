@@ -237,11 +237,11 @@ function scanModifier(scan: Scan, start: number): Modifier | undefined {
     default:
   }
   const close = text.indexOf("}", operatorAt);
-  const until = close === -1 || close >= end ? end : close;
+  if (close === -1 || close >= end) return unclosed();
   if (operatorAt === start + 2) {
-    return fail(scan, badSubstitution(text.slice(start, until + 1), rangeIn(source, start, until)));
+    return fail(scan, badSubstitution(text.slice(start, close + 1), rangeIn(source, start, close + 1)));
   }
-  return fail(scan, unsupportedModifier(text.slice(operatorAt, until), rangeIn(source, operatorAt, until)));
+  return fail(scan, unsupportedModifier(text.slice(operatorAt, close), rangeIn(source, operatorAt, close)));
 }
 
 /** A word inside `${…}` up to `stop`, or undefined when that never comes. */

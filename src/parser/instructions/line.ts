@@ -26,7 +26,8 @@ export interface Line {
   readonly flags: Flags;
   /** Of the trimmed line in the joined text. */
   readonly span: Span;
-  readonly untrimmedEnd: number;
+  /** White space behind it. */
+  readonly trailing: string;
   readonly report: Report;
 }
 

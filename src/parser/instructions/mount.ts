@@ -1,6 +1,6 @@
 /** `RUN --mount=`: a line of CSV with options that fit one type and not the other. LANGUAGE 3.4. */
 import type { MountFlag, Range, Word } from "../ast.ts";
-import { badMount, unknownMountOption } from "../diagnostics.ts";
+import { badMount, idleMountOption, unknownMountOption } from "../diagnostics.ts";
 import { parseGoBoolean } from "../directives.ts";
 import { addSlice, type MappedText, mappedText, noPieces, rangeIn, sliceMapped } from "../mapped-text.ts";
 import { nearest } from "../suggest.ts";
@@ -18,6 +18,8 @@ interface Option {
   readonly name: keyof MountFlag;
   /** The types that know it; absent: all. */
   readonly types?: readonly MountType[];
+  /** The types that BuildKit lets it stand at without effect. */
+  readonly idle?: readonly MountType[];
   /** May stand without value. */
   readonly bare?: true;
 }
@@ -29,9 +31,9 @@ const options: ReadonlyMap<string, Option> = new Map<string, Option>([
   ["target", { name: "target" }],
   ["dst", { name: "target" }],
   ["destination", { name: "target" }],
-  ["source", { name: "source", types: ["bind", "cache", "secret"] }],
-  ["src", { name: "source", types: ["bind", "cache", "secret"] }],
-  ["from", { name: "from", types: ["bind", "cache"] }],
+  ["source", { name: "source", types: ["bind", "cache", "secret"], idle: ["tmpfs"] }],
+  ["src", { name: "source", types: ["bind", "cache", "secret"], idle: ["tmpfs"] }],
+  ["from", { name: "from", types: ["bind", "cache"], idle: ["tmpfs", "ssh"] }],
   ["readonly", { name: "readonly", bare: true }],
   ["ro", { name: "readonly", bare: true }],
   ["readwrite", { name: "readonly", bare: true }],
@@ -75,13 +77,16 @@ export function parseMount(line: Line, value: MappedText, range: Range): MountFl
   }
   for (const { key, option, range: fieldRange } of seen) {
     if (option.types === undefined || option.types.includes(mount.type)) continue;
-    line.report(badMount(`a mount of type ${mount.type} has no ${key}`, fieldRange));
-    valid = false;
+    const idle = option.idle?.includes(mount.type) ?? false;
+    line.report(idle ? idleMountOption(mount.type, key, fieldRange) : badMount(noOption(mount.type, key), fieldRange));
+    valid &&= idle;
   }
   if (!valid) return undefined;
   const problem = wholeProblem(mount);
   return problem === undefined ? mount : void line.report(badMount(problem, range));
 }
+
+const noOption = (type: MountType, key: string): string => `a mount of type ${type} has no ${key}`;
 
 /** Sets one option, or says what is wrong with it. */
 function setOption(
@@ -93,7 +98,7 @@ function setOption(
 ): string | undefined {
   // Read from left to right: these two look at the type that was given before them.
   if ((key === "required" || key === "size") && !(option.types ?? types).includes(mount.type)) {
-    return `a mount of type ${mount.type} has no ${key}; type must stand before it`;
+    return `${noOption(mount.type, key)}; type must stand before it`;
   }
   if (text === undefined) {
     if (option.bare === undefined) return `${key} in --mount needs a value: ${key}=VALUE`;
