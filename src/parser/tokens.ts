@@ -3,7 +3,7 @@
  * end of the line always leaves it. Read here is the joined text of `logical-lines.ts`: one instruction a line.
  */
 import { createToken, type IToken, Lexer, type TokenType } from "chevrotain";
-import { isBlank, isSpace, trimmedEnd } from "./blanks.ts";
+import { isBlank, isSpace } from "./blanks.ts";
 import { flagWordEnd, isFlagsEnd } from "./flag-words.ts";
 import { type Form, instructionKinds, instructionRow, jsonArrayAt } from "./instruction-table.ts";
 
@@ -155,10 +155,10 @@ export const As: TokenType = custom("As", codesOf("aA"), (text, offset, tokens) 
   return image.toLowerCase() === "as" ? image : undefined;
 });
 
-/** The rest of the line, trimmed. */
+/** The rest of the line, which was trimmed when it was joined. */
 const restOfLine: Match = (text, offset) => {
   const feed = text.indexOf("\n", offset);
-  return text.slice(offset, trimmedEnd(text, offset, feed === -1 ? text.length : feed));
+  return text.slice(offset, feed === -1 ? text.length : feed);
 };
 export const Text: TokenType = custom("Text", notFeed, restOfLine);
 
@@ -303,6 +303,8 @@ export function createLexer(
   if (variant === undefined) throw new Error("no variant of the vocabulary");
   const [, flags, pairs] = variant;
   const head = [ArgumentsEnd, Blank, ...flags];
+  // Arguments are trimmed as a whole, by the wide meaning; where they are split, only by the narrow one.
+  const wideHead = [ArgumentsEnd, WideBlank, ...flags];
   return new Lexer(
     {
       defaultMode: "line",
@@ -311,14 +313,14 @@ export function createLexer(
         from: [...head, As, Word],
         words: [...head, Word],
         paths: [...head, JsonOpen, Word],
-        names: [ArgumentsEnd, WideBlank, ...flags, pairs.pair],
-        pairs: [ArgumentsEnd, WideBlank, ...flags, LegacyValue, pairs.legacy, pairs.pair],
-        command: [...head, JsonOpen, Text],
-        text: [...head, Text],
+        names: [...wideHead, pairs.pair],
+        pairs: [...wideHead, LegacyValue, pairs.legacy, pairs.pair],
+        command: [...wideHead, JsonOpen, Text],
+        text: [...wideHead, Text],
         // Nobody knows which flags it has: all is one text.
-        unknown: [ArgumentsEnd, Blank, Text],
+        unknown: [ArgumentsEnd, WideBlank, Text],
         healthcheck: [...head, CheckType],
-        check: [ArgumentsEnd, Blank, JsonOpen, Text],
+        check: [ArgumentsEnd, WideBlank, JsonOpen, Text],
         json: [JsonBlank, JsonString, JsonComma, JsonClose, JsonOther, ArgumentsEnd],
       },
     },

@@ -26,11 +26,14 @@ export interface WordOptions {
 /** Deeper than any file that a person wrote, and shallow enough for the stack. */
 const MAX_DEPTH = 100;
 
-/** The word at `source.text[start, end)`. With an error reported its parts are what was understood. */
+/** The word at `source.text[start, end)`. With an error reported it has a value that nobody knows. */
 export function parseWord(source: MappedText, start: number, end: number, options: WordOptions): Word {
   const scan: Scan = { source, text: source.text, end, at: start, depth: 0, failed: false, ...options };
   const { parts } = scanParts(scan, undefined, false);
-  return { parts, raw: source.text.slice(start, end), range: rangeIn(source, start, end) };
+  const range = rangeIn(source, start, end);
+  const raw = source.text.slice(start, end);
+  // A variable without a name: no check of values then has an opinion, and the node becomes invalid.
+  return { parts: scan.failed ? [{ kind: "variable", name: "", quoted: false, range }] : parts, raw, range };
 }
 
 /** Where the `$…` at `start` ends, and whether it can be parsed at all. */

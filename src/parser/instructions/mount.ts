@@ -72,8 +72,7 @@ export function parseMount(line: Line, value: MappedText, range: Range): MountFl
     if (problem !== undefined) {
       line.report(badMount(problem, fieldRange));
       valid = false;
-    }
-    seen.push({ key, option, range: fieldRange });
+    } else seen.push({ key, option, range: fieldRange });
   }
   for (const { key, option, range: fieldRange } of seen) {
     if (option.types === undefined || option.types.includes(mount.type)) continue;
