@@ -153,7 +153,8 @@ function processSpec(options: ContainerSpecOptions, held: readonly string[]): Pr
     user: {
       uid: options.user.uid,
       gid: options.user.gid,
-      additionalGids: options.user.additionalGids,
+      // The primary group too (CVE-2022-36109): giving up one's gid must not give the access of "other".
+      additionalGids: [...new Set([options.user.gid, ...options.user.additionalGids])],
       umask: 0o022,
     },
     args: options.args,

@@ -6,9 +6,16 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ContainerSpecOptions } from "../../src/runtime/container-spec.ts";
 import type { Driver, RunningContainer } from "../../src/runtime/driver.ts";
+import { readExitFile } from "../../src/runtime/exit-file.ts";
 import { buildLauncherOnce, canRunContainers, outputOf, runOnce, type Sandbox, sandbox } from "../support/container.ts";
 
-export function driverSuite(name: string, makeDriver: () => Driver, available: boolean): void {
+export interface SuiteOptions {
+  readonly available: boolean;
+  /** `--init`: pid 1 of ours. */
+  readonly init: boolean;
+}
+
+export function driverSuite(name: string, makeDriver: () => Driver, { available, init }: SuiteOptions): void {
   describe.skipIf(!available || !canRunContainers)(`driver ${name}`, () => {
     let driver: Driver;
     let box: Sandbox;
@@ -46,10 +53,11 @@ export function driverSuite(name: string, makeDriver: () => Driver, available: b
     });
 
     test("environment and working directory are those of the spec and no others", async () => {
-      const spec = { env: ["A=1", "PATH=/bin"], cwd: "/tmp" };
+      const spec = { env: ["A=1", "HOME=/", "PATH=/bin"], cwd: "/tmp" };
       const { stdout } = await runOnce(driver, box.request({ args: sh("env | sort; pwd"), spec }));
       expect(stdout.split("\n").filter((line) => !/^(PWD|SHLVL|OLDPWD)=/.test(line))).toEqual([
         "A=1",
+        "HOME=/",
         "PATH=/bin",
         "/tmp",
         "",
@@ -189,22 +197,31 @@ export function driverSuite(name: string, makeDriver: () => Driver, available: b
       expect(seen).toMatch(/got answer\r\n50 100\r\n$/);
     });
 
-    test("with init, pid 1 forwards signals and reaps orphans", async () => {
-      const script = "trap 'exit 7' TERM; (sleep 0.01 &); echo $$; while :; do sleep 0.05; done";
-      const container = await driver.start(box.request({ args: sh(script), init: true }));
-      const first = await new Promise<string>((resolve) =>
-        container.stdout?.once("data", (chunk: Buffer) => resolve(String(chunk))),
-      );
-      expect(Number(first)).toBeGreaterThan(1);
-      container.kill(15);
-      expect(await container.exited).toMatchObject({ code: 7, signal: undefined });
-    });
-
-    test("with init, a command that cannot be executed is still told", async () => {
-      await expect(driver.start(box.request({ args: ["/no/such"], init: true }))).rejects.toMatchObject({
-        code: "COMMAND_NOT_FOUND",
+    if (init) {
+      test("with init, pid 1 forwards signals and reaps orphans", async () => {
+        const script = "trap 'exit 7' TERM; (sleep 0.01 &); echo $$; while :; do sleep 0.05; done";
+        const container = await driver.start(box.request({ args: sh(script), init: true }));
+        const first = await new Promise<string>((resolve) =>
+          container.stdout?.once("data", (chunk: Buffer) => resolve(String(chunk))),
+        );
+        expect(Number(first)).toBeGreaterThan(1);
+        container.kill(15);
+        expect(await container.exited).toMatchObject({ code: 7, signal: undefined });
       });
-    });
+
+      test("with init, a command that cannot be executed is still told", async () => {
+        await expect(driver.start(box.request({ args: ["/no/such"], init: true }))).rejects.toMatchObject({
+          code: "COMMAND_NOT_FOUND",
+        });
+      });
+    } else {
+      test("init is refused by name", async () => {
+        await expect(driver.start(box.request({ args: ["true"], init: true }))).rejects.toMatchObject({
+          code: "UNSUPPORTED",
+          message: expect.stringContaining("init"),
+        });
+      });
+    }
 
     test("an attached network is set up before the command starts", async () => {
       let namespace = "";
@@ -329,8 +346,8 @@ export function driverSuite(name: string, makeDriver: () => Driver, available: b
       expect(existsSync(`/proc/${pid}`)).toBe(true);
       process.kill(pid, "SIGKILL");
       await expect
-        .poll(() => readFileSync(join(stateDir, "exit"), "utf8"), { timeout: 5000 })
-        .toMatch(/^137 9 \d+ \d+\n$/);
+        .poll(() => readExitFile(stateDir), { timeout: 5000 })
+        .toMatchObject({ code: 137, exitedAtMs: expect.any(Number) });
       expect(existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`, "utf8") !== "").toBe(false);
     });
 

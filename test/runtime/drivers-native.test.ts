@@ -1,4 +1,4 @@
 import { createDriver } from "../../src/runtime/drivers/create-driver.ts";
 import { driverSuite } from "../conformance/driver-suite.ts";
 
-driverSuite("native", () => createDriver("native"), true);
+driverSuite("native", () => createDriver("native"), { available: true, init: true });

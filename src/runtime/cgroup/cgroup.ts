@@ -201,17 +201,28 @@ function removeFolders(folders: readonly string[], tries = REMOVE_TRIES): void {
   if (busy.length > 0 && tries > 0) setTimeout(() => removeFolders(busy, tries - 1), REMOVE_PAUSE_MS);
 }
 
-/** Where a container's group lies, for whoever joins it (exec) or looks at it (stats, pause). By controller; v2: `""`. */
+/**
+ * Where a container's group lies, for whoever joins it (exec) or looks at it (stats, pause). By controller; the v2
+ * hierarchy is `""`, also where it stands beside v1.
+ */
 export function cgroupFolders(cgroupsPath: string): ReadonlyMap<string, string> {
   const layout = cgroupLayout();
   const path = safePath(cgroupsPath);
   if (layout.kind === "none") return new Map();
   if (layout.kind === "v2") return new Map([["", join(layout.mountPoint, path)]]);
-  return new Map(
+  const folders = new Map(
     layout.hierarchies.flatMap(({ mountPoint, controllers }) =>
       controllers.map((controller) => [controller, join(mountPoint, path)] as const),
     ),
   );
+  if (layout.unified !== undefined) folders.set("", join(layout.unified, path));
+  return folders;
+}
+
+/** How many of its processes were killed for want of memory. */
+export function oomKillsOf(cgroupsPath: string): number {
+  const folders = cgroupFolders(cgroupsPath);
+  return countOf(folders.get("memory"), "memory.oom_control") + countOf(folders.get(""), "memory.events");
 }
 
 /** The group of a container that runs, to be joined: what `makeCgroup` made. */
@@ -224,5 +235,5 @@ export function existingCgroup(cgroupsPath: string | undefined): Pick<Cgroup, "p
 
 /** Removes what a container whose launcher and monitor died left behind. Nothing happens while processes are in it. */
 export function removeCgroup(cgroupsPath: string): void {
-  removeFolders([...new Set(cgroupFolders(cgroupsPath).values())], 0);
+  removeFolders([...new Set(cgroupFolders(cgroupsPath).values())]);
 }

@@ -46,3 +46,17 @@ export const unknownRuntime = (name: string): TsbuildError =>
 
 export const namespaceUnsupported = (type: string): TsbuildError =>
   new TsbuildError({ code: "UNSUPPORTED", what: `the native driver does not make ${type} namespaces` });
+
+export const runtimeNotInstalled = (name: string): TsbuildError =>
+  new TsbuildError({
+    code: "UNSUPPORTED",
+    what: `the runtime ${name} is not installed`,
+    hint: "leave out --runtime: the native one is built in",
+  });
+
+export const initUnsupported = (name: string): TsbuildError =>
+  new TsbuildError({
+    code: "UNSUPPORTED",
+    what: `the runtime ${name} has no init process of ours`,
+    hint: "leave out --init, or --runtime",
+  });

@@ -24,7 +24,11 @@ export function startTimeOf(pid: number): string {
  * A pidfd of the container's pid 1; the caller closes it.
  * @throws {TsbuildError} `CONTAINER_STATE` when that process is gone.
  */
-export function openContainer({ pid, startTime, containerId }: ExecRequest): number {
+export function openContainer({
+  pid,
+  startTime,
+  containerId,
+}: Pick<ExecRequest, "pid" | "startTime" | "containerId">): number {
   const pidfd = libc("syscall", PIDFD_OPEN, pid, 0, 0, 0, 0);
   if (pidfd >= 0 && startTimeOf(pid) === startTime) return pidfd;
   if (pidfd >= 0) libc("close", pidfd);

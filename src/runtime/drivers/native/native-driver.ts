@@ -19,7 +19,7 @@ export function createNativeDriver(): Driver {
   return { name: "native", start, exec };
 }
 
-function architecture(): SyscallArch {
+export function architecture(): SyscallArch {
   if (process.arch === "x64" || process.arch === "arm64") return process.arch;
   throw architectureUnsupported(process.arch);
 }

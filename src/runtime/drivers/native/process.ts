@@ -176,16 +176,8 @@ function workingDirectoryOps(process: ProcessSpec): Op[] {
 function lastOps(plan: ProcessPlan): Op[] {
   return [
     syscall("umask", [plan.process.user.umask ?? 0o022], { doing: "setting the umask" }),
-    syscall("close_range", [3, 0xffffffff, linux.CLOSE_RANGE_CLOEXEC], { doing: "closing descriptors" }),
-    // A change of credentials clears it, so not before; and the parent may have died before it.
-    syscall("prctl", [linux.PR_SET_PDEATHSIG, linux.SIGKILL, 0, 0, 0], { doing: "tying us to the launcher" }),
-    syscall(
-      "recvfrom",
-      [CHILD_SYNC_FD, struct(Buffer.alloc(8), "byte"), 1, linux.MSG_PEEK | linux.MSG_DONTWAIT, 0, 0],
-      { tolerate: "all", jump: { when: "negative", to: "parentAlive" }, doing: "looking for the launcher" },
-    ),
-    builtin("exit", [ERRNO.EPIPE], { doing: "looking for the launcher, which has ended" }),
-    label("parentAlive"),
+    ...closeOnExec(),
+    ...bindToLauncher(),
     ...(plan.process.noNewPrivileges === true
       ? [
           syscall("prctl", [linux.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0], { doing: "giving up new privileges" }),
@@ -195,10 +187,33 @@ function lastOps(plan: ProcessPlan): Op[] {
   ];
 }
 
+export function closeOnExec(): Op[] {
+  return [syscall("close_range", [3, 0xffffffff, linux.CLOSE_RANGE_CLOEXEC], { doing: "closing descriptors at exec" })];
+}
+
+/** A change of credentials clears the death signal, so not before; and the launcher may have died before it. */
+export function bindToLauncher(): Op[] {
+  const byte = struct(Buffer.alloc(8), "byte");
+  return [
+    syscall("prctl", [linux.PR_SET_PDEATHSIG, linux.SIGKILL, 0, 0, 0], { doing: "tying us to the launcher" }),
+    syscall("recvfrom", [CHILD_SYNC_FD, byte, 1, linux.MSG_PEEK | linux.MSG_DONTWAIT, 0, 0], {
+      tolerate: "all",
+      jump: { when: "negative", to: "launcherAlive" },
+      doing: "looking for the launcher",
+    }),
+    builtin("exit", [ERRNO.EPIPE], { doing: "looking for the launcher" }),
+    label("launcherAlive"),
+  ];
+}
+
+export function unblockSignals(): Op {
+  return syscall("rt_sigprocmask", [linux.SIG_SETMASK, struct(Buffer.alloc(8), "no signals"), 0, 8], {
+    doing: "unblocking signals",
+  });
+}
+
 /** The command is a child of pid 1, which stays in the launcher's code, forwards signals and reaps. */
 function initOps(): Op[] {
-  const args = Buffer.alloc(88);
-  args.writeBigUInt64LE(BigInt(linux.SIGCHLD), 32);
   const doing = "starting the command below init";
   return [
     // clone, not clone3: a seccomp profile answers clone3 with ENOSYS.
@@ -225,7 +240,6 @@ function execOps(process: ProcessSpec): Op[] {
   const [command] = process.args;
   if (command === undefined || command === "") throw runtimeFailed("there is no command");
   const doing = `executing ${command}`;
-  const mask = struct(Buffer.alloc(8), "no signals");
   const argv = stringTable(process.args, "argv");
   const envp = stringTable(process.env, "envp");
   const candidates = candidatesOf(command, process.env);
@@ -237,7 +251,7 @@ function execOps(process: ProcessSpec): Op[] {
       doing,
     });
   return [
-    syscall("rt_sigprocmask", [linux.SIG_SETMASK, mask, 0, 8], { doing: "unblocking signals" }),
+    unblockSignals(),
     ...candidates.map((path, index) => attempt(path, `denied${index}`)),
     builtin("exit", [ERRNO.ENOENT], { exitCode: 127, doing }),
     ...candidates.flatMap((path, index) => [

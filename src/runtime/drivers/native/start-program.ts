@@ -181,10 +181,7 @@ function child(plan: StartPlan): Op[] {
       : []),
     ...sessionOps(plan.id),
     syscall("umask", [0], { doing: "setting the umask" }),
-    // Nothing may propagate to the host, and pivot_root refuses a shared parent.
-    syscall("mount", [0, text("/"), 0, linux.MS_REC | propagationOf(spec), 0], {
-      doing: "separating the mounts from the host's",
-    }),
+    separateMounts(propagationOf(spec)),
     ...rootOps(plan.rootfs, plan.paths, arch),
     ...plan.mounts.flatMap((step, index) => mountOps(step, index, spec, arch)),
     ...(plan.network === "host" ? [] : loopbackUp()),
@@ -221,6 +218,13 @@ function hasNamespace(spec: RuntimeSpec, type: string): boolean {
   return spec.linux.namespaces.some((namespace) => namespace.type === type && namespace.path === undefined);
 }
 
+/** Nothing may propagate to the host, and pivot_root refuses a shared parent. */
+export function separateMounts(propagation: number): Op {
+  return syscall("mount", [0, text("/"), 0, linux.MS_REC | propagation, 0], {
+    doing: "separating the mounts from the host's",
+  });
+}
+
 function propagationOf(spec: RuntimeSpec): number {
   return /private/.test(spec.linux.rootfsPropagation ?? "") ? linux.MS_PRIVATE : linux.MS_SLAVE;
 }
@@ -249,7 +253,7 @@ export function sessionOps(id: string): Op[] {
   ];
 }
 
-function loopbackUp(): Op[] {
+export function loopbackUp(): Op[] {
   const doing = "bringing up the loopback interface";
   const request = Buffer.alloc(40);
   request.write("lo", 0, "latin1");

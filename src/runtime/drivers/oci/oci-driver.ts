@@ -1,0 +1,208 @@
+/**
+ * The driver over an installed OCI runtime (runc, crun, …). The bundle lies in the scratch folder, as does the runtime's
+ * own state, so that nothing of it is in /run. A further process needs only the container's namespaces, not who made
+ * them: `exec` is the native driver's.
+ */
+import { mkdirSync, readFileSync, watch, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { TsbuildError } from "../../../errors.ts";
+import { libc } from "../../../kernel/libc.ts";
+import type { RuntimeSpec } from "../../../oci/runtime-spec.ts";
+import { oomKillsOf, removeCgroup } from "../../cgroup/cgroup.ts";
+import type { ContainerRequest, Driver, ExitStatus, RunningContainer } from "../../driver.ts";
+import { makeStubTree } from "../../stub-tree.ts";
+import { commandNotExecutable, commandNotFound, initUnsupported, runtimeFailed } from "../errors.ts";
+import { explainFailure } from "../native/explain.ts";
+import { openContainer } from "../native/identity.ts";
+import { launch } from "../native/launch.ts";
+import { mountSteps, stubMountPoints } from "../native/mounts.ts";
+import { architecture, createNativeDriver } from "../native/native-driver.ts";
+import { makeStdio } from "../native/stdio.ts";
+import { findContainerProcess } from "./container-process.ts";
+import { ociProgram } from "./oci-program.ts";
+
+/** `runtime` is an absolute path. */
+export function createOciDriver(name: string, runtime: string): Driver {
+  return { name, start: (request) => start(name, runtime, request), exec: createNativeDriver().exec };
+}
+
+interface Bundle {
+  readonly folder: string;
+  readonly state: string;
+  readonly pidFile: string;
+  readonly log: string;
+}
+
+async function start(name: string, runtime: string, request: ContainerRequest): Promise<RunningContainer> {
+  const { rootfs, network } = request;
+  if (request.init) throw initUnsupported(name);
+  const spec = ociSpec(request);
+  const bundle = makeBundle(request.scratchDir, spec);
+  const stubTree = join(request.scratchDir, "stub");
+  if (rootfs.kind === "overlay") makeStubTree(stubTree, stubMountPoints(mountSteps(request.spec)));
+  const terminal = spec.process.terminal === true;
+  const cgroupsPath = spec.linux.cgroupsPath ?? "";
+  const stdio = makeStdio(request.stdio, terminal);
+  const fail = (): TsbuildError => startFailure(name, bundle, spec);
+  const outer = await launch({
+    program: ociProgram({
+      spec: request.spec,
+      rootfs,
+      paths: { stubTree, mountDir: join(bundle.folder, "rootfs") },
+      network: network.kind,
+      arch: architecture(),
+      runtime,
+      args: runtimeArgs(bundle, request.id),
+      exitFile: request.stateDir === undefined ? undefined : join(request.stateDir, "exit"),
+    }),
+    arch: architecture(),
+    stdio,
+    passed: request.stateDir === undefined ? [] : stdio.readEnds,
+    signal: request.signal,
+    trace: request.trace,
+    detach: request.stateDir !== undefined,
+    terminal,
+    whileReady: network.kind === "attached" ? network.attach : undefined,
+    explain: (op, errno) => explainFailure(op, errno, [runtime]),
+    afterExit: () => {
+      const oomKilled = oomKillsOf(cgroupsPath) > 0;
+      removeCgroup(cgroupsPath);
+      return { oomKilled };
+    },
+  });
+  const inner = await innerPid(bundle, outer.exited);
+  if (inner === undefined) {
+    stdio.destroy();
+    throw request.signal.aborted ? request.signal.reason : fail();
+  }
+  return withInnerProcess(outer, findContainerProcess(outer.pid, inner), request);
+}
+
+/** What the container's first process is told apart by; the outer one is the runtime. */
+function withInnerProcess(
+  outer: RunningContainer,
+  inner: { readonly pid: number; readonly startTime: string },
+  request: ContainerRequest,
+): RunningContainer {
+  let lastSignal: number | undefined;
+  const kill = (signal: number): boolean => {
+    const sent = sendSignal({ ...inner, containerId: request.id }, signal);
+    if (sent) lastSignal = signal;
+    return sent;
+  };
+  const onAbort = (): void => {
+    kill(SIGKILL);
+  };
+  request.signal.addEventListener("abort", onAbort, { once: true });
+  const exited = outer.exited.then((status): ExitStatus => {
+    request.signal.removeEventListener("abort", onAbort);
+    // The runtime's own code is 128 + signal, and does not say that it was one.
+    const signal = request.signal.aborted ? SIGKILL : lastSignal;
+    return signal !== undefined && status.code === 128 + signal ? { ...status, signal } : status;
+  });
+  return { ...outer, ...inner, exited, kill };
+}
+
+const SIGKILL = 9;
+/** Equal on all architectures. */
+const PIDFD_SEND_SIGNAL = 424;
+
+function sendSignal(identity: Parameters<typeof openContainer>[0], signal: number): boolean {
+  let pidfd: number;
+  try {
+    pidfd = openContainer(identity);
+  } catch {
+    return false; // it has ended
+  }
+  const result = libc("syscall", PIDFD_SEND_SIGNAL, pidfd, signal, 0, 0, 0);
+  libc("close", pidfd);
+  return result >= 0;
+}
+
+/** The network namespace is the one around the runtime; the control group has a name we know. */
+function ociSpec(request: ContainerRequest): RuntimeSpec {
+  const { spec } = request;
+  const { sysctl, ...linux } = spec.linux;
+  const kept = Object.fromEntries(Object.entries(sysctl ?? {}).filter(([key]) => !key.startsWith("net.")));
+  return {
+    ...spec,
+    root: { ...spec.root, path: "rootfs" },
+    linux: {
+      ...linux,
+      cgroupsPath: linux.cgroupsPath ?? `/tsbuild/${request.id}`,
+      namespaces: linux.namespaces.filter((namespace) => namespace.type !== "network"),
+      ...(Object.keys(kept).length === 0 ? {} : { sysctl: kept }),
+    },
+  };
+}
+
+function makeBundle(scratchDir: string, spec: RuntimeSpec): Bundle {
+  const folder = join(scratchDir, "bundle");
+  mkdirSync(join(folder, "rootfs"), { recursive: true });
+  writeFileSync(join(folder, "config.json"), JSON.stringify(spec));
+  return { folder, state: join(scratchDir, "state"), pidFile: join(folder, "pid"), log: join(folder, "log.json") };
+}
+
+function runtimeArgs(bundle: Bundle, id: string): string[] {
+  const global = ["--root", bundle.state, "--log", bundle.log, "--log-format", "json"];
+  // Kept, so that we can still ask its control group whether memory ran out; we remove what it leaves.
+  return [...global, "run", "--keep", "--bundle", bundle.folder, "--pid-file", bundle.pidFile, id];
+}
+
+/** The pid file comes when the command runs. Undefined when the runtime ended without it. */
+async function innerPid(bundle: Bundle, exited: Promise<ExitStatus>): Promise<number | undefined> {
+  const read = (): number | undefined => {
+    try {
+      const pid = Number(readFileSync(bundle.pidFile, "utf8"));
+      return pid > 0 ? pid : undefined;
+    } catch {
+      return undefined; // not yet
+    }
+  };
+  const watcher = watch(bundle.folder);
+  try {
+    return await new Promise((resolve) => {
+      const look = (): void => {
+        const pid = read();
+        if (pid !== undefined) resolve(pid);
+      };
+      watcher.on("change", look);
+      void exited.then(() => resolve(read()));
+      look();
+    });
+  } finally {
+    watcher.close();
+  }
+}
+
+/** The runtime's last error line, as it is. */
+function startFailure(name: string, bundle: Bundle, spec: RuntimeSpec): TsbuildError {
+  const command = spec.process.args[0] ?? "";
+  const message = lastError(bundle.log);
+  if (message === undefined) return runtimeFailed(`${name} ended without saying why`);
+  if (/executable file not found|exec.*no such file or directory|executable file .* not found/i.test(message)) {
+    return commandNotFound(command, message);
+  }
+  if (/exec.*permission denied|open executable: permission denied/i.test(message)) {
+    return commandNotExecutable(command, message);
+  }
+  return runtimeFailed(`${name}: ${message}`);
+}
+
+function lastError(log: string): string | undefined {
+  let text: string;
+  try {
+    text = readFileSync(log, "utf8");
+  } catch {
+    return undefined; // it did not come that far
+  }
+  const messages = text.split("\n").flatMap((line) => {
+    try {
+      const entry = JSON.parse(line) as { level?: unknown; msg?: unknown };
+      return entry.level === "error" && typeof entry.msg === "string" ? [entry.msg] : [];
+    } catch {
+      return []; // not one of its records
+    }
+  });
+  return messages.at(-1);
+}
