@@ -1,5 +1,6 @@
 // Builds dist/: the launcher, one bundle an entry point, the program `tsbuild` in front of them, and declaration files.
 // Plain JavaScript that an older Node runs too: `npm ci` calls it before anyone knows which Node there is.
+//   --all    launchers of all architectures, for the package
 //   --fast   no declaration files, old chunks stay: what the tests use when a source is newer than dist/
 import { execFileSync } from "node:child_process";
 import {
@@ -18,6 +19,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { buildLauncher } from "./build-launcher.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const dist = join(root, "dist");
@@ -29,7 +31,7 @@ if (!existsSync(join(root, "node_modules/esbuild"))) {
 }
 if (!fast) rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
-await buildLauncher();
+launchers();
 await bundle();
 writeProgram();
 linkProgram();
@@ -41,9 +43,10 @@ function fail(message) {
   process.exit(1);
 }
 
-async function buildLauncher() {
-  const script = join(root, "scripts/build-launcher.mjs");
-  if (existsSync(script)) execFileSync(process.execPath, [script], { stdio: "inherit", cwd: root });
+/** The launcher of this machine; with --all of every architecture the package serves. */
+function launchers() {
+  const { built, problems } = buildLauncher({ all: process.argv.includes("--all") });
+  if (built.length === 0 || problems.length > 0) fail(problems.join("\n       "));
 }
 
 /** Each entry lies directly in dist/, beside the chunks, so that a file URL means the same in all of them. */
