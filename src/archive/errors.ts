@@ -1,0 +1,31 @@
+/** What can be wrong with an archive, as sentences side by side. */
+import { TsbuildError } from "../errors.ts";
+
+export const archiveInvalid = (detail: string, cause?: unknown): TsbuildError =>
+  new TsbuildError({ code: "ARCHIVE_INVALID", what: `invalid archive: ${detail}`, cause });
+
+export const noImageArchive = (): TsbuildError =>
+  new TsbuildError({
+    code: "ARCHIVE_INVALID",
+    what: "not an image archive: neither manifest.json nor index.json nor repositories in it",
+    hint: "a root file system becomes an image with tsbuild import",
+  });
+
+export const missingInArchive = (name: string): TsbuildError => archiveInvalid(`${name} is not in it`);
+
+export const nothingRead = (what: string): TsbuildError => new TsbuildError({ code: "ARCHIVE_INVALID", what });
+
+export const noMatchForPlatform = (platform: string, available: readonly string[]): TsbuildError =>
+  new TsbuildError({
+    code: "IMAGE_NOT_FOUND",
+    what: `no match for platform ${platform} in the archive, available: ${available.join(", ") || "none"}`,
+    ...(available[0] !== undefined && { hint: `choose one of them: --platform ${available[0]}` }),
+  });
+
+export const notALayout = (path: string): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_ARGUMENT",
+    what: "the folder is not empty and no OCI layout",
+    where: { kind: "path", path },
+    hint: "name a new folder",
+  });
