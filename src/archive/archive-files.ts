@@ -4,11 +4,11 @@
  */
 import { closeSync, createReadStream, fstatSync, openSync, readSync, renameSync, statSync, writeSync } from "node:fs";
 import { join, posix } from "node:path";
-import type { Readable } from "node:stream";
+import { addAbortSignal, type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { errnoOf } from "../errors.ts";
-import { type ArchiveCompression, decompressed, sniffCompression, sniffLength } from "../oci/decompress.ts";
-import { archiveInvalid, missingInArchive } from "./errors.ts";
+import { type ArchiveCompression, decompressed, sniffCompression, sniffLength, withStart } from "../oci/decompress.ts";
+import { archiveInvalid, missingInArchive, nothingRead } from "./errors.ts";
 import { blockSize, extensionKind, readPaxRecords, readTarHeader } from "./tar-header.ts";
 
 export interface ArchiveFiles extends Disposable {
@@ -73,7 +73,10 @@ export async function unpackTar(source: Readable, folder: string, signal: AbortS
   const places = new Map<string, Place>();
   const links = new Map<string, string>();
   const unpacked = extract();
-  const plain = await decompressed(source);
+  addAbortSignal(signal, source); // a silent stdin would wait for ever
+  const { start, whole } = await withStart(source);
+  if (start.length === 0) throw nothingRead("requested load from stdin, but stdin is empty");
+  const plain = await decompressed(whole);
   const feeding = pipeline(plain, unpacked, { signal });
   feeding.catch(() => undefined); // seen below, after the entries
   try {

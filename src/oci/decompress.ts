@@ -2,7 +2,7 @@
  * Decompression in process, never by a program found on the PATH: an archive may come from a container
  * (CVE-2026-41567). gzip and zstd are Node's own; xz (WebAssembly) and bzip2 are packages, loaded when they are met.
  */
-import { Duplex, type Readable, Transform, type TransformCallback } from "node:stream";
+import { Duplex, Readable, Transform, type TransformCallback } from "node:stream";
 import { ReadableStream as WebStream } from "node:stream/web";
 import { constants, createGunzip, createZstdDecompress, type ZstdDecompress } from "node:zlib";
 import { TsbuildError } from "../errors.ts";
@@ -156,32 +156,29 @@ function unpackBzip2(): Transform {
 
 /** `source` unpacked, whatever it is; what is not compressed passes as it is. */
 export async function decompressed(source: Readable): Promise<Readable> {
-  const start = await readStart(source);
+  const { start, whole } = await withStart(source);
   const kind = sniffCompression(start);
-  if (kind === "none") return source;
+  if (kind === "none") return whole;
   const plain = decompressor(kind);
-  source.on("error", (error) => plain.destroy(error));
-  return source.pipe(plain);
+  whole.on("error", (error) => plain.destroy(error));
+  return whole.pipe(plain);
 }
 
-/** The first bytes of a stream, which it still has afterwards. */
-async function readStart(source: Readable): Promise<Buffer> {
+/** The first bytes of a stream, at least `sniffLength` where it has so many; `whole` still has them. */
+export async function withStart(source: Readable): Promise<{ readonly start: Buffer; readonly whole: Readable }> {
   const chunks: Buffer[] = [];
   let length = 0;
   while (length < sniffLength) {
     const chunk = source.read() as Buffer | null;
-    if (chunk === null) {
-      if (source.readableEnded || source.destroyed) break;
-      const more = await readableOrEnd(source);
-      if (!more) break;
-      continue;
-    }
-    chunks.push(chunk);
-    length += chunk.length;
+    if (chunk !== null) {
+      chunks.push(chunk);
+      length += chunk.length;
+    } else if (source.readableEnded || source.destroyed || !(await readableOrEnd(source))) break;
   }
   const start = Buffer.concat(chunks);
-  if (start.length > 0) source.unshift(start);
-  return start;
+  if (start.length === 0) return { start, whole: Readable.from([]) };
+  source.unshift(start);
+  return { start, whole: source };
 }
 
 function readableOrEnd(source: Readable): Promise<boolean> {

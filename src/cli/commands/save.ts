@@ -1,0 +1,151 @@
+/** `tsbuild save`. */
+import { closeSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import type { Command } from "commander";
+import { notALayout } from "../../archive/errors.ts";
+import type { ArchiveFormat, SavedImage } from "../../archive/save.ts";
+import { errnoOf, TsbuildError } from "../../errors.ts";
+import { formatPlatform, type Platform, samePlatform } from "../../oci/platform.ts";
+import { familiarReference, parseReferenceAsWritten, type Reference } from "../../oci/reference.ts";
+import type { Store, StoredImage } from "../../store/store.ts";
+import type { CommandContext } from "../command.ts";
+import { platformFlag } from "../registry-flags.ts";
+import { invalidFlagValue } from "../usage-errors.ts";
+
+interface Flags {
+  readonly output?: string;
+  readonly platform?: string;
+  readonly format: string;
+}
+
+const formats: readonly string[] = ["docker-archive", "oci-archive", "oci-dir"] satisfies ArchiveFormat[];
+
+export function define(command: Command): void {
+  command
+    .argument("<IMAGE...>")
+    .option("-o, --output <FILE>", "instead of stdout; a folder for oci-dir")
+    .option("--platform <PLATFORM>", "fail unless the images are for this os/arch[/variant]")
+    .option("--format <FORMAT>", "docker-archive (an OCI layout too), oci-archive or oci-dir", "docker-archive");
+}
+
+export async function run(command: Command, context: CommandContext): Promise<number> {
+  const flags = command.opts<Flags>();
+  const format = formatFlag(flags.format);
+  const output = flags.output === undefined ? undefined : resolve(context.cwd, flags.output);
+  if (output === undefined && format === "oci-dir")
+    throw new TsbuildError({ code: "USAGE", what: "oci-dir is a folder: it needs -o", hint: "name one: -o DIR" });
+  if (output === undefined && context.stdout.isTTY === true)
+    throw new TsbuildError({
+      code: "INVALID_ARGUMENT",
+      what: "cowardly refusing to save to a terminal. Use the -o flag or redirect",
+    });
+  const store = context.openStore();
+  const platform = platformFlag(flags.platform, { ...context, environment: {} });
+  const images = imagesToSave(command.args, store, platform);
+  const [{ saveImages }, sinks] = await Promise.all([
+    import("../../archive/save.ts"),
+    import("../../archive/archive-sink.ts"),
+  ]);
+  using scratch = store.temporaryFolder("save");
+  const { signal } = context;
+  const options = { store, images, format, signal };
+  if (output === undefined) {
+    const sink = sinks.tarSink(sinks.streamWriter(context.stdout, signal), scratch.path);
+    await saveImages({ ...options, sink });
+  } else if (format === "oci-dir") {
+    checkFolder(output);
+    await saveImages({ ...options, sink: sinks.folderSink(output, scratch.path) });
+  } else
+    await intoFile(output, (fd) => saveImages({ ...options, sink: sinks.tarSink(sinks.fileWriter(fd), scratch.path) }));
+  return 0;
+}
+
+/** A regular file gets its name when it is complete; a pipe or a device is written as it is. */
+async function intoFile(path: string, write: (fd: number) => Promise<void>): Promise<void> {
+  const isSpecial = statSync(path, { throwIfNoEntry: false })?.isFile() === false;
+  const staged = isSpecial ? path : join(dirname(path), `.tsbuild-save-${process.pid}.tmp`);
+  const fd = openSync(staged, isSpecial ? "w" : "wx", 0o600);
+  try {
+    await write(fd);
+    if (!isSpecial) fsyncSync(fd);
+  } catch (error) {
+    if (!isSpecial) rmSync(staged, { force: true });
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
+  if (!isSpecial) renameSync(staged, path);
+}
+
+/** New, empty, or a layout that is replaced entry by entry. */
+function checkFolder(path: string): void {
+  let names: string[];
+  try {
+    names = readdirSync(path);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return;
+    throw error;
+  }
+  if (names.length > 0 && !names.includes("oci-layout")) throw notALayout(path);
+}
+
+function formatFlag(given: string): ArchiveFormat {
+  if (formats.includes(given)) return given as ArchiveFormat;
+  throw invalidFlagValue("--format", given, formats.join(", "));
+}
+
+/** A name saves that name; a repository without a tag saves all its tags; an ID saves an image without a name. */
+function imagesToSave(words: readonly string[], store: Store, platform: Platform | undefined): readonly SavedImage[] {
+  const saved: { image: StoredImage; references: Reference[] }[] = [];
+  const add = (image: StoredImage, references: readonly Reference[]): void => {
+    checkPlatform(image, platform);
+    const before = saved.find((each) => each.image.id === image.id);
+    if (before === undefined) return void saved.push({ image, references: [...references] });
+    for (const reference of references)
+      if (!before.references.some((each) => same(each, reference))) before.references.push(reference);
+  };
+  for (const word of words) {
+    const written = asReference(word);
+    const all = written === undefined || written.tag !== undefined ? [] : tagsOf(written, store);
+    if (all.length > 0) for (const { image, reference } of all) add(image, [reference]);
+    else {
+      const image = store.images.lookup(word);
+      const named = written === undefined ? undefined : image.references.find((each) => same(each, written));
+      add(image, named === undefined ? [] : [named]);
+    }
+  }
+  return saved;
+}
+
+function checkPlatform(image: StoredImage, wanted: Platform | undefined): void {
+  const { os, architecture, variant } = image.config;
+  const own: Platform = { os, architecture, ...(variant !== undefined && { variant }) };
+  if (wanted === undefined || samePlatform(own, wanted)) return;
+  const name = image.references[0] === undefined ? image.id : familiarReference(image.references[0]);
+  throw new TsbuildError({
+    code: "IMAGE_NOT_FOUND",
+    what: `no match for platform ${formatPlatform(wanted)} in ${name}, available: ${formatPlatform(own)}`,
+  });
+}
+
+function tagsOf(written: Reference, store: Store): { image: StoredImage; reference: Reference }[] {
+  if (written.digest !== undefined) return [];
+  return store.images
+    .list()
+    .flatMap((image) => image.references.map((reference) => ({ image, reference })))
+    .filter(({ reference: { domain, path } }) => domain === written.domain && path === written.path)
+    .sort((a, b) => ((a.reference.tag ?? "") < (b.reference.tag ?? "") ? -1 : 1));
+}
+
+/** Undefined for what can only be an ID. */
+function asReference(word: string): Reference | undefined {
+  try {
+    return parseReferenceAsWritten(word);
+  } catch {
+    return undefined;
+  }
+}
+
+function same(a: Reference, b: Reference): boolean {
+  return a.domain === b.domain && a.path === b.path && a.tag === (b.tag ?? "latest");
+}
