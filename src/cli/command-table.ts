@@ -47,6 +47,35 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     },
   ],
   [
+    "save",
+    { summary: "images into an archive or a folder", section: "Images", load: () => import("./commands/save.ts") },
+  ],
+  ["load", { summary: "images out of an archive", section: "Images", load: () => import("./commands/load.ts") }],
+  [
+    "import",
+    { summary: "an image of a root file system's tar", section: "Images", load: () => import("./commands/import.ts") },
+  ],
+  ["pull", { summary: "an image from a registry", section: "Registries", load: () => import("./commands/pull.ts") }],
+  ["push", { summary: "an image to a registry", section: "Registries", load: () => import("./commands/push.ts") }],
+  [
+    "login",
+    {
+      summary: "remember who you are to a registry",
+      section: "Registries",
+      load: () => import("./commands/login.ts"),
+      storeless: true,
+    },
+  ],
+  [
+    "logout",
+    {
+      summary: "forget it again",
+      section: "Registries",
+      load: () => import("./commands/logout.ts"),
+      storeless: true,
+    },
+  ],
+  [
     "version",
     {
       summary: "what this tsbuild is",

@@ -151,3 +151,9 @@ function originOf(url: string): string {
   const { protocol, host } = new URL(url);
   return `${protocol}//${host}`;
 }
+
+export const downloadFailed = (url: string, status: number): TsbuildError =>
+  new TsbuildError({
+    code: "REGISTRY_FAILED",
+    what: `${redactedUrl(url)} answered with HTTP ${status}`,
+  });

@@ -7,7 +7,8 @@ import { sha256 } from "../../src/oci/digest.ts";
 import { mediaTypes } from "../../src/oci/media-types.ts";
 import { RegistryClient } from "../../src/registry/client.ts";
 import type { Credential } from "../../src/registry/credentials.ts";
-import { htpasswdOfUser, noDockerRegistry, startDockerRegistry } from "../support/docker-registry.ts";
+import { htpasswdOfUser, startDockerRegistry } from "../support/docker-registry.ts";
+import { lacks } from "../support/needs.ts";
 import { temporaryTestFolder } from "../support/temporary-folder.ts";
 import { type Answer, refuse, startServer } from "./http-server.ts";
 
@@ -37,7 +38,7 @@ async function download(host: string, options: { timeoutMs?: number; signal?: Ab
   return readFileSync(file);
 }
 
-describe.skipIf(noDockerRegistry)("docker-registry", () => {
+describe.skipIf(lacks("docker-registry"))("docker-registry", () => {
   test("takes a blob and a manifest, and gives them back", async () => {
     using folder = temporaryTestFolder("upload");
     await using registry = await startDockerRegistry();

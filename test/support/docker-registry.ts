@@ -1,14 +1,10 @@
 /** Debian's docker-registry on a free loopback port, with its storage in a temporary folder. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-
-const program = "/usr/bin/docker-registry";
-
-/** For `test.skipIf`. */
-export const noDockerRegistry: boolean = !existsSync(program);
+import { findProgram } from "./needs.ts";
 
 export interface RunningRegistry extends AsyncDisposable {
   /** `127.0.0.1:43210` */
@@ -36,7 +32,9 @@ export async function startDockerRegistry(options: RegistryOptions = {}): Promis
     join(folder, "config.yml"),
     `version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    rootdirectory: ${join(folder, "data")}\n  delete:\n    enabled: true\nhttp:\n  addr: ${host}\n${auth}`,
   );
-  const child = spawn(program, ["serve", join(folder, "config.yml")], { stdio: "ignore" });
+  const child = spawn(findProgram("docker-registry") ?? "docker-registry", ["serve", join(folder, "config.yml")], {
+    stdio: "ignore",
+  });
   try {
     await answering(host, child);
   } catch (error) {
@@ -73,14 +71,4 @@ function freePort(): Promise<number> {
     server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
   });
   return promise;
-}
-
-/** For `test.skipIf`: is `name` on the PATH? */
-export function installed(name: string): boolean {
-  try {
-    execFileSync("sh", ["-c", `command -v ${name}`], { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -90,7 +90,7 @@ async function askCredential(flags: Flags, context: CommandContext): Promise<Pas
     return { kind: "password", username: flags.username ?? "", password, from: "stdin" };
   }
   const complete = flags.username !== undefined && flags.password !== undefined;
-  if (!complete && stdin.isTTY !== true) throw failed("cannot perform an interactive login from a non TTY device");
+  if (!complete && stdin.isTTY !== true) throw failed("cannot perform an interactive login from a non-TTY device");
   let username = flags.username ?? "";
   if (username === "") {
     const lines = createInterface({ input: stdin, output: stderr, terminal: true });
