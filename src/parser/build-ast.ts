@@ -11,7 +11,7 @@ import type {
   OnbuildCstNode,
   TriggerCstNode,
 } from "./cst.ts";
-import { badTrigger, notStrings, type Report, unknownInstruction, unreadable } from "./diagnostics.ts";
+import { badTrigger, notStrings, type Report, strayLine, unknownInstruction, unreadable } from "./diagnostics.ts";
 import { unquotedFlag } from "./flag-words.ts";
 import { type Flags, readFlags } from "./flags.ts";
 import type { GrammarError } from "./grammar.ts";
@@ -159,7 +159,9 @@ function buildForm(form: FormNode, line: Line): Built {
       line.keyword,
       instructionKinds.map((kind) => kind.toUpperCase()),
     );
-    return void line.report(unknownInstruction(line.node.keyword.text, line.node.keyword.range, hint));
+    const { text, range } = line.node.keyword;
+    const stray = hint === undefined && line.span.start > 0;
+    return void line.report(stray ? strayLine(text, range) : unknownInstruction(text, range, hint));
   }
   // The keyword is one that the lexer found in the table.
   const kind = line.keyword.toLowerCase() as InstructionKind;

@@ -47,6 +47,14 @@ export const foreignSyntax = (reference: string, range: Range): Diagnostic => ({
 
 export const unknownInstruction = (keyword: string, range: Range, nearest?: string): Diagnostic =>
   error("unknown-instruction", `unknown instruction ${keyword}`, range, didYouMean(nearest));
+/** A shell command that lost its continuation looks like this. */
+export const strayLine = (keyword: string, range: Range): Diagnostic =>
+  error(
+    "unknown-instruction",
+    `unknown instruction ${keyword}`,
+    range,
+    "to go on with the line above, end that with \\",
+  );
 export const unreadable = (keyword: string, range: Range): Diagnostic =>
   error("unreadable-instruction", `${keyword} cannot be understood from here on`, range);
 export const emptyContinuation = (range: Range): Diagnostic => ({
@@ -120,12 +128,24 @@ export const badStageName = (name: string, range: Range): Diagnostic =>
   );
 export const emptyName = (keyword: string, range: Range): Diagnostic =>
   error("empty-name", `a name in ${keyword} is empty`, range);
-export const pairWithoutEquals = (keyword: string, word: string, range: Range): Diagnostic =>
-  error("pair-without-equals", `${word} in ${keyword} has no =`, range, "write NAME=VALUE, with quotes around blanks");
+export const pairWithoutEquals = (keyword: string, words: string, range: Range): Diagnostic =>
+  error(
+    "pair-without-equals",
+    `${words} in ${keyword} has no =`,
+    range,
+    words.startsWith("#")
+      ? "a comment needs a line of its own"
+      : "write NAME=VALUE, with quotes round a value that has blanks",
+  );
 export const pairWithoutValue = (keyword: string, name: string, range: Range): Diagnostic =>
   error("pair-without-value", `${keyword} ${name} has no value`, range, `write ${keyword} ${name}=VALUE`);
 export const heredocDestination = (keyword: string, range: Range): Diagnostic =>
   error("heredoc-destination", `a heredoc cannot be the destination of ${keyword}`, range);
+/** Quotes do not hold a path together there, so a blank may be what left this one open. */
+export const quoteInPaths = (keyword: string, quote: Diagnostic): Diagnostic => ({
+  ...quote,
+  hint: `a path with blanks needs the JSON form: ${keyword} ["A PATH", …]`,
+});
 export const variableInFrom = (flag: string, range: Range): Diagnostic =>
   error(
     "variable-in-from",
@@ -142,8 +162,13 @@ export const badChmod = (value: string, range: Range): Diagnostic =>
 export const emptyVolume = (range: Range): Diagnostic => error("empty-volume", "a path in VOLUME is empty", range);
 export const badPort = (port: string, range: Range): Diagnostic =>
   error("bad-port", `${port} is no port`, range, "write PORT, PORT-PORT, PORT/udp");
-export const badSignal = (signal: string, range: Range): Diagnostic =>
-  error("bad-signal", `${signal} is no signal`, range, "write a name such as SIGTERM, or a number");
+export const badSignal = (signal: string, range: Range, nearest?: string): Diagnostic =>
+  error(
+    "bad-signal",
+    `${signal} is no signal`,
+    range,
+    didYouMean(nearest) ?? "write a name such as SIGTERM, or a number",
+  );
 export const healthcheckType = (word: string, range: Range): Diagnostic =>
   error("healthcheck-type", `HEALTHCHECK knows CMD and NONE, not ${word}`, range, "write HEALTHCHECK CMD COMMAND");
 export const healthcheckNone = (range: Range): Diagnostic =>

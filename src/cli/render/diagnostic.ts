@@ -16,7 +16,7 @@ export interface Message {
 export function diagnosticLines(
   dockerfile: Dockerfile,
   diagnostics: readonly Diagnostic[],
-  stream: NodeJS.WriteStream,
+  stream: NodeJS.WritableStream,
 ): readonly string[] {
   const lines: string[] = [];
   for (const { severity, message, range, hint } of diagnostics.slice(0, MAX_SHOWN)) {
@@ -29,7 +29,7 @@ export function diagnosticLines(
 
 const MAX_SHOWN = 200;
 
-export function messageLines({ severity, text, where, hint }: Message, stream: NodeJS.WriteStream): readonly string[] {
+export function messageLines({ severity, text, where, hint }: Message, stream: NodeJS.WritableStream): readonly string[] {
   const label = styleText(severity === "error" ? "red" : "yellow", `${severity}:`, { stream });
   const [first = "", ...more] = printable(text).split("\n");
   const lines = [`${place(where)}${label} ${first}`, ...more];

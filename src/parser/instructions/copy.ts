@@ -4,6 +4,8 @@ import {
   badChmod,
   checksumOfLocal,
   heredocDestination,
+  quoteInPaths,
+  type Report,
   tooFewArguments,
   urlInCopy,
   variableInFrom,
@@ -94,6 +96,7 @@ function buildCommon(line: Line, { words, json }: PathArguments): Common | undef
     destination = all.length < 2 ? undefined : all.pop();
     sources.push(...all);
   } else {
+    const split: Line = { ...line, report: splitReport(line) };
     for (const [index, span] of words.entries()) {
       const last = index === words.length - 1;
       const marker = parseMarker(textOf(line, span), span.start);
@@ -102,8 +105,8 @@ function buildCommon(line: Line, { words, json }: PathArguments): Common | undef
       if (marker !== undefined && last && words.length > 1)
         line.report(heredocDestination(line.keyword, rangeOf(line, span)));
       else if (marker !== undefined && raw !== undefined) heredocs.push(fileHeredoc(line, { ...raw, ...marker }));
-      else if (last) destination = wordOf(line, span);
-      else sources.push(wordOf(line, span));
+      else if (last) destination = wordOf(split, span);
+      else sources.push(wordOf(split, span));
     }
     if (words.length === 0) destination = undefined;
     if (words.length > 1 && destination === undefined) return undefined;
@@ -128,6 +131,17 @@ function buildCommon(line: Line, { words, json }: PathArguments): Common | undef
     exclude: (line.flags.get("--exclude") ?? [])
       .map((use) => use.value?.text ?? "")
       .filter((pattern) => pattern !== ""),
+  };
+}
+
+/** Of quotes that blanks have cut, one message for the line. */
+export function splitReport(line: Line): Report {
+  let told = false;
+  return (diagnostic) => {
+    const cut = diagnostic.code === "unclosed-quote";
+    if (cut && !told) line.report(quoteInPaths(line.keyword, diagnostic));
+    else if (!cut) line.report(diagnostic);
+    told ||= cut;
   };
 }
 

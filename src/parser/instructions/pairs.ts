@@ -41,21 +41,30 @@ function buildPairs(line: Line, { words, legacy }: PairArguments): readonly Pair
     return [{ key: wordOf(line, name), value: wordOf(line, value), legacy: true, range }];
   }
   if (words.length === 0) return reportMissing(line);
-  return words.map((span) => buildPair(line, span));
+  const pairs: Pair[] = [];
+  for (let at = 0; at < words.length; at++) {
+    const span = words[at];
+    if (span === undefined) break;
+    if (textOf(line, span).includes("=")) {
+      pairs.push(buildPair(line, span));
+      continue;
+    }
+    // Quotes that are missing, or a comment: the words up to the next pair are one mistake.
+    let last = span;
+    for (let next = words[at + 1]; next && !textOf(line, next).includes("="); next = words[++at + 1]) last = next;
+    const run = { start: span.start, end: last.end };
+    line.report(pairWithoutEquals(line.keyword, textOf(line, run), rangeOf(line, run)));
+  }
+  return pairs;
 }
 
 function buildPair(line: Line, span: Span): Pair {
   const range = rangeOf(line, span);
-  const text = textOf(line, span);
-  const equals = text.indexOf("=");
-  if (equals === -1) line.report(pairWithoutEquals(line.keyword, text, range));
+  const equals = textOf(line, span).indexOf("=");
   if (equals === 0) line.report(emptyName(line.keyword, range));
-  const middle = equals === -1 ? span.end : span.start + equals;
-  // Without `=` the quotes may be what is wrong; one message is enough.
-  const quiet: Line = equals === -1 ? { ...line, report: () => undefined } : line;
   return {
-    key: wordOf(quiet, { start: span.start, end: middle }),
-    value: wordOf(quiet, { start: Math.min(middle + 1, span.end), end: span.end }),
+    key: wordOf(line, { start: span.start, end: span.start + equals }),
+    value: wordOf(line, { start: span.start + equals + 1, end: span.end }),
     legacy: false,
     range,
   };

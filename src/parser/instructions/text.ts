@@ -1,5 +1,6 @@
 /** Those that take the rest of their line as one word: USER, WORKDIR, STOPSIGNAL, MAINTAINER. LANGUAGE 3.10 to 3.12. */
 import { badSignal } from "../diagnostics.ts";
+import { nearest } from "../suggest.ts";
 import { type Built, type Line, literalOf, reportMissing, type Span, textOf, wordOf } from "./line.ts";
 
 export const buildUser = (line: Line, text: Span | undefined): Built =>
@@ -15,7 +16,10 @@ export function buildStopsignal(line: Line, text: Span | undefined): Built {
   if (text === undefined) return reportMissing(line);
   const signal = wordOf(line, text);
   const value = literalOf(signal);
-  if (value !== undefined && !isSignal(value)) line.report(badSignal(value, signal.range));
+  if (value !== undefined && !isSignal(value)) {
+    const names = [...signals].map((name) => `SIG${name}`);
+    line.report(badSignal(value, signal.range, nearest(value, /^sig/i.test(value) ? names : signals)));
+  }
   return { kind: "stopsignal", ...line.node, signal };
 }
 

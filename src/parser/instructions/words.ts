@@ -2,7 +2,7 @@
 import type { Word } from "../ast.ts";
 import { badPort, emptyVolume } from "../diagnostics.ts";
 import { parseWord } from "../word.ts";
-import type { PathArguments } from "./copy.ts";
+import { type PathArguments, splitReport } from "./copy.ts";
 import { type Built, type Line, literalOf, reportMissing, type Span, wordOf } from "./line.ts";
 
 export function buildExpose(line: Line, words: readonly Span[]): Built {
@@ -26,10 +26,11 @@ function isPort(text: string): boolean {
 }
 
 export function buildVolume(line: Line, { words, json }: PathArguments): Built {
+  const split: Line = { ...line, report: splitReport(line) };
   const options = { escape: line.escape, quotes: true, report: line.report };
   const paths: readonly Word[] =
     json === undefined
-      ? words.map((span) => wordOf(line, span))
+      ? words.map((span) => wordOf(split, span))
       : json.elements.map((element) => parseWord(element, 0, element.text.length, options));
   if (paths.length === 0) return reportMissing(line);
   for (const path of paths) if (literalOf(path)?.trim() === "") line.report(emptyVolume(path.range));
