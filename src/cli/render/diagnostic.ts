@@ -29,7 +29,10 @@ export function diagnosticLines(
 
 const MAX_SHOWN = 200;
 
-export function messageLines({ severity, text, where, hint }: Message, stream: NodeJS.WritableStream): readonly string[] {
+export function messageLines(
+  { severity, text, where, hint }: Message,
+  stream: NodeJS.WritableStream,
+): readonly string[] {
   const label = styleText(severity === "error" ? "red" : "yellow", `${severity}:`, { stream });
   const [first = "", ...more] = printable(text).split("\n");
   const lines = [`${place(where)}${label} ${first}`, ...more];
