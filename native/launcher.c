@@ -343,7 +343,8 @@ static void write_exit_file(int64_t fd, int status)
 	retry(NR_write, fd, (long)line, length, 0, 0, 0);
 }
 
-static _Noreturn void leave_with(struct supervisor *s)
+/* Only when nobody is left to clean up does the program go on, with what it has for that. */
+static void end_supervision(struct supervisor *s)
 {
 	int status = 0;
 	struct usage usage;
@@ -359,11 +360,12 @@ static _Noreturn void leave_with(struct supervisor *s)
 	report(RECORD_USAGE, (int32_t)usage.max_rss,
 	       (int64_t)((uint64_t)user_ms << 32 | ((uint64_t)system_ms & 0xffffffffu)));
 	report(RECORD_EXITED, status, 0);
-	stop(status_code(status));
+	if (s->control_open)
+		stop(status_code(status));
 }
 
 /* Only the parent reads descriptor 3 from here on: two readers of one socket steal each other's records. */
-static _Noreturn void supervise(struct supervisor *s, int64_t pty)
+static void supervise(struct supervisor *s, int64_t pty)
 {
 	for (;;) {
 		struct poll_fd fds[3];
@@ -380,8 +382,10 @@ static _Noreturn void supervise(struct supervisor *s, int64_t pty)
 			hear_child(s, pty);
 		if (fds[1].revents != 0)
 			hear_owner(s);
-		if (fds[2].revents != 0)
-			leave_with(s);
+		if (fds[2].revents != 0) {
+			end_supervision(s);
+			return;
+		}
 	}
 }
 
@@ -434,6 +438,7 @@ static long perform(const struct program *program, const struct op *op, int64_t 
 	case KIND_SUPERVISE: {
 		struct supervisor s = {arg[0], arg[1], arg[2], arg[3], 1, 1, 1};
 		supervise(&s, arg[4]);
+		return 0;
 	}
 	case KIND_INIT:
 		init(arg[0]);

@@ -3,7 +3,7 @@
  * on v2 and v1; a controller that is missing only matters when a limit of it was asked for.
  * Sources: cgroup-v2.rst and cgroup-v1/ in the kernel's docs; runtime-spec, config-linux.md, "Control groups".
  */
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { errnoOf, TsbuildError } from "../../errors.ts";
 import type { LinuxSpec } from "../../oci/runtime-spec.ts";
@@ -15,13 +15,21 @@ export interface Cgroup {
   readonly procsFiles: readonly string[];
   /** v2: the folder to be born in (CLONE_INTO_CGROUP). */
   readonly bornIn: string | undefined;
+  /** All folders that were made. */
+  readonly folders: readonly string[];
   /** Some process of it was killed for want of memory. */
   oomKilled(): boolean;
   /** Tries for a second while the kernel still counts what has just ended. */
   remove(): void;
 }
 
-const none: Cgroup = { procsFiles: [], bornIn: undefined, oomKilled: () => false, remove: () => undefined };
+const none: Cgroup = {
+  procsFiles: [],
+  bornIn: undefined,
+  folders: [],
+  oomKilled: () => false,
+  remove: () => undefined,
+};
 
 /** Made even without limits: to count out-of-memory kills, to freeze and to kill all, and for the device rules. */
 const alwaysControllers = new Set(["memory", "pids", "freezer", "devices"]);
@@ -70,6 +78,7 @@ function makeV1(
   return {
     procsFiles: unique.map((folder) => join(folder, "cgroup.procs")),
     bornIn: undefined,
+    folders: unique,
     oomKilled: () => countOf(folders.get("memory"), "memory.oom_control") > 0,
     remove: () => removeFolders(unique),
   };
@@ -87,6 +96,7 @@ function makeV2(mountPoint: string, path: string, spec: Pick<LinuxSpec, "resourc
   return {
     procsFiles: [],
     bornIn: folder,
+    folders: [folder],
     oomKilled: () => countOf(folder, "memory.events") > 0,
     remove: () => removeFolders([folder]),
   };
@@ -236,4 +246,19 @@ export function existingCgroup(cgroupsPath: string | undefined): Pick<Cgroup, "p
 /** Removes what a container whose launcher and monitor died left behind. Nothing happens while processes are in it. */
 export function removeCgroup(cgroupsPath: string): void {
   removeFolders([...new Set(cgroupFolders(cgroupsPath).values())]);
+}
+
+/**
+ * Removes groups below /tsbuild that nobody is in and that are older than `minAgeMs` (a younger one may be about to be
+ * joined): what a machine-wide kill left behind.
+ */
+export function sweepCgroups(minAgeMs = 60_000): void {
+  for (const parent of new Set(cgroupFolders("/tsbuild").values())) {
+    if (!existsSync(parent)) continue;
+    for (const entry of readdirSync(parent, { withFileTypes: true })) {
+      const folder = join(parent, entry.name);
+      // rmdir refuses a group with processes in it.
+      if (entry.isDirectory() && Date.now() - statSync(folder).mtimeMs > minAgeMs) removeFolders([folder], 0);
+    }
+  }
 }

@@ -79,7 +79,7 @@ export function execProgram(plan: ExecPlan): Op[] {
       init: false,
       ownedStdio: plan.ownedStdio,
     }),
-    ...superviseOps({ terminal, exitFile: false }),
+    ...superviseOps({ terminal, exitFile: false, cgroupFolders: [] }),
   ];
 }
 

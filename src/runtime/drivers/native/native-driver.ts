@@ -47,6 +47,7 @@ async function start(request: ContainerRequest): Promise<RunningContainer> {
     ownedStdio: stdio.owned,
     cgroupProcs: cgroup.procsFiles,
     cgroupFolder: cgroup.bornIn,
+    cgroupFolders: cgroup.folders,
     exitFile: request.stateDir === undefined ? undefined : join(request.stateDir, "exit"),
   });
   return await launch({

@@ -36,6 +36,8 @@ export interface StartPlan {
   readonly ownedStdio: readonly number[];
   /** v1: files that take a `0` from whoever joins. */
   readonly cgroupProcs: readonly string[];
+  /** All that were made for the container. */
+  readonly cgroupFolders: readonly string[];
   /** v2: the folder to be born in. */
   readonly cgroupFolder: string | undefined;
   readonly exitFile: string | undefined;
@@ -46,7 +48,11 @@ export function startProgram(plan: StartPlan): Op[] {
   return [
     ...parentBeforeClone(plan),
     ...child(plan),
-    ...superviseOps({ terminal, exitFile: plan.exitFile !== undefined }),
+    ...superviseOps({
+      terminal,
+      exitFile: plan.exitFile !== undefined,
+      cgroupFolders: plan.cgroupFolders,
+    }),
   ];
 }
 
@@ -337,8 +343,15 @@ function hostnameOps(spec: RuntimeSpec): Op[] {
   return [...name("sethostname", spec.hostname), ...name("setdomainname", spec.domainname)];
 }
 
+export interface SupervisePlan {
+  readonly terminal: boolean;
+  readonly exitFile: boolean;
+  /** Control groups to remove when nobody else is left to do it. */
+  readonly cgroupFolders: readonly string[];
+}
+
 /** From `parentGoes` on: stdio is the child's alone, and all that is left is to wait. */
-export function superviseOps({ terminal, exitFile }: { terminal: boolean; exitFile: boolean }): Op[] {
+export function superviseOps({ terminal, exitFile, cgroupFolders }: SupervisePlan): Op[] {
   const doing = "supervising";
   return [
     label("parentGoes"),
@@ -353,5 +366,22 @@ export function superviseOps({ terminal, exitFile }: { terminal: boolean; exitFi
       exitFile ? registers.exitFile : -1,
       terminal ? registers.ptyMaster : -1,
     ]),
+    ...removeCgroups(cgroupFolders),
+    builtin("exit", [0], { exitCode: 0 }),
   ];
+}
+
+const REMOVE_ROUNDS = 4;
+
+/** After kill -9 of whoever started us. A group is busy for a moment after its last process. */
+function removeCgroups(folders: readonly string[]): Op[] {
+  const pause = Buffer.alloc(16);
+  pause.writeBigUInt64LE(20_000_000n, 8);
+  const doing = "removing control groups";
+  const round = folders.map((folder) =>
+    syscall("unlinkat", [linux.AT_FDCWD, text(folder), linux.AT_REMOVEDIR], { tolerate: "all", doing }),
+  );
+  return Array.from({ length: folders.length === 0 ? 0 : REMOVE_ROUNDS }, (_, index) =>
+    index === 0 ? round : [syscall("nanosleep", [struct(pause, "{20 ms}"), 0], { tolerate: "all", doing }), ...round],
+  ).flat();
 }

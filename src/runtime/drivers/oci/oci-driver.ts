@@ -3,12 +3,14 @@
  * own state, so that nothing of it is in /run. A further process needs only the container's namespaces, not who made
  * them: `exec` is the native driver's.
  */
+import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, watch, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import type { TsbuildError } from "../../../errors.ts";
 import { libc } from "../../../kernel/libc.ts";
 import type { RuntimeSpec } from "../../../oci/runtime-spec.ts";
-import { oomKillsOf, removeCgroup } from "../../cgroup/cgroup.ts";
+import { cgroupFolders, oomKillsOf, removeCgroup } from "../../cgroup/cgroup.ts";
 import type { ContainerRequest, Driver, ExitStatus, RunningContainer } from "../../driver.ts";
 import { makeStubTree } from "../../stub-tree.ts";
 import { commandNotExecutable, commandNotFound, initUnsupported, runtimeFailed } from "../errors.ts";
@@ -43,7 +45,6 @@ async function start(name: string, runtime: string, request: ContainerRequest): 
   const terminal = spec.process.terminal === true;
   const cgroupsPath = spec.linux.cgroupsPath ?? "";
   const stdio = makeStdio(request.stdio, terminal);
-  const fail = (): TsbuildError => startFailure(name, bundle, spec);
   const outer = await launch({
     program: ociProgram({
       spec: request.spec,
@@ -52,8 +53,9 @@ async function start(name: string, runtime: string, request: ContainerRequest): 
       network: network.kind,
       arch: architecture(),
       runtime,
-      args: runtimeArgs(bundle, request.id),
+      args: runtimeArgs(bundle, request.id, keepsGroup(runtime, spec)),
       exitFile: request.stateDir === undefined ? undefined : join(request.stateDir, "exit"),
+      cgroupFolders: [...new Set(cgroupFolders(cgroupsPath).values())],
     }),
     arch: architecture(),
     stdio,
@@ -72,8 +74,9 @@ async function start(name: string, runtime: string, request: ContainerRequest): 
   });
   const inner = await innerPid(bundle, outer.exited);
   if (inner === undefined) {
+    const said = await restOf(stdio.stderr);
     stdio.destroy();
-    throw request.signal.aborted ? request.signal.reason : fail();
+    throw request.signal.aborted ? request.signal.reason : startFailure(name, bundle, spec, said);
   }
   return withInnerProcess(outer, findContainerProcess(outer.pid, inner), request);
 }
@@ -143,10 +146,19 @@ function makeBundle(scratchDir: string, spec: RuntimeSpec): Bundle {
   return { folder, state: join(scratchDir, "state"), pidFile: join(folder, "pid"), log: join(folder, "log.json") };
 }
 
-function runtimeArgs(bundle: Bundle, id: string): string[] {
+function runtimeArgs(bundle: Bundle, id: string, keep: boolean): string[] {
   const global = ["--root", bundle.state, "--log", bundle.log, "--log-format", "json"];
-  // Kept, so that we can still ask its control group whether memory ran out; we remove what it leaves.
-  return [...global, "run", "--keep", "--bundle", bundle.folder, "--pid-file", bundle.pidFile, id];
+  const kept = keep ? ["--keep"] : [];
+  return [...global, "run", ...kept, "--bundle", bundle.folder, "--pid-file", bundle.pidFile, id];
+}
+
+/**
+ * With a memory limit the runtime leaves the control group to us, so that it can be asked whether memory ran out. A
+ * runtime without that option (crun before 1.9) leaves it unknown.
+ */
+function keepsGroup(runtime: string, spec: RuntimeSpec): boolean {
+  if (spec.linux.resources?.memory?.limit === undefined) return false;
+  return spawnSync(runtime, ["run", "--help"], { encoding: "utf8", env: {} }).stdout.includes("--keep");
 }
 
 /** The pid file comes when the command runs. Undefined when the runtime ended without it. */
@@ -175,10 +187,17 @@ async function innerPid(bundle: Bundle, exited: Promise<ExitStatus>): Promise<nu
   }
 }
 
-/** The runtime's last error line, as it is. */
-function startFailure(name: string, bundle: Bundle, spec: RuntimeSpec): TsbuildError {
+/** What the runtime itself wrote before it ended. */
+async function restOf(stderr: Readable | undefined): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of stderr ?? []) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString("utf8").trim();
+}
+
+/** The runtime's last error, as it is: from its log, or what it said on stderr. */
+function startFailure(name: string, bundle: Bundle, spec: RuntimeSpec, said: string): TsbuildError {
   const command = spec.process.args[0] ?? "";
-  const message = lastError(bundle.log);
+  const message = lastError(bundle.log) ?? (said === "" ? undefined : said);
   if (message === undefined) return runtimeFailed(`${name} ended without saying why`);
   if (/executable file not found|exec.*no such file or directory|executable file .* not found/i.test(message)) {
     return commandNotFound(command, message);

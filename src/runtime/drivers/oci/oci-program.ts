@@ -32,6 +32,7 @@ export interface OciPlan {
   readonly runtime: string;
   readonly args: readonly string[];
   readonly exitFile: string | undefined;
+  readonly cgroupFolders: readonly string[];
 }
 
 export function ociProgram(plan: OciPlan): Op[] {
@@ -69,7 +70,11 @@ export function ociProgram(plan: OciPlan): Op[] {
       ],
       { doing: `running ${plan.runtime}` },
     ),
-    ...superviseOps({ terminal, exitFile: plan.exitFile !== undefined }),
+    ...superviseOps({
+      terminal,
+      exitFile: plan.exitFile !== undefined,
+      cgroupFolders: plan.cgroupFolders,
+    }),
   ];
 }
 
