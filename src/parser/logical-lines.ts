@@ -56,8 +56,9 @@ export function logicalLines(text: string, report: Report): LogicalLines {
       const comment = commentAt(text, range);
       comments.push(comment);
       // Only a comment in column 1 documents what follows, and an empty one ends the group.
-      if (comment.text.trim() === "") doc = [];
-      else if (first === line.start) doc.push(comment.text.trim());
+      const words = comment.text.trim();
+      if (first === line.start && words === "") doc = [];
+      else if (first === line.start) doc.push(words);
       continue;
     }
     head.open = false;

@@ -119,6 +119,7 @@ test.for([
   { name: "all comments above", text: "# one\n#two  \nARG V=1", doc: "one\ntwo" },
   { name: "over blank lines", text: "# one\n\n# two\n\nARG V=1", doc: "one\ntwo" },
   { name: "from a lone # on", text: "# one\n#\n# two\nARG V=1", doc: "two" },
+  { name: "not from an indented # on", text: "# one\n #\n# two\nARG V=1", doc: "one\ntwo" },
   { name: "not one that is indented", text: " # one\nARG V=1", doc: undefined },
   { name: "not a directive", text: "# syntax=docker/dockerfile:1\n# two\nARG V=1", doc: "two" },
 ])("documents an instruction: $name", ({ text, doc }) => {
