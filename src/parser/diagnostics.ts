@@ -9,6 +9,10 @@ const error = (code: string, message: string, range: Range, hint?: string): Diag
 const didYouMean = (nearest: string | undefined): string | undefined =>
   nearest === undefined ? undefined : `did you mean ${nearest}?`;
 
+/** `a, b or c`. */
+export const oneOf = (values: readonly string[]): string =>
+  `${values.slice(0, -1).join(", ")} or ${values.at(-1) ?? ""}`;
+
 // the file -------------------------------------------------------------------------------------------------------
 
 export const notText = (range: Range): Diagnostic =>

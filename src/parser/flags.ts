@@ -1,10 +1,9 @@
 /** Reads the flag words of an instruction against its row in the table. LANGUAGE 1.6.3. */
-import type { Range, Word } from "./ast.ts";
+import type { Range } from "./ast.ts";
 import { badFlagValue, flagNeedsValue, noFlags, type Report, repeatedFlag, unknownFlag } from "./diagnostics.ts";
 import type { FlagKind, InstructionRow } from "./instruction-table.ts";
-import { type MappedText, rangeIn, sliceMapped } from "./mapped-text.ts";
+import { type MappedText, sliceMapped } from "./mapped-text.ts";
 import { nearest } from "./suggest.ts";
-import { parseWord } from "./word.ts";
 
 export interface FlagUse {
   /** With its dashes: `--chown`. */
@@ -70,10 +69,3 @@ export function flagBoolean(flags: Flags, name: string): boolean | undefined {
   const use = flags.get(name)?.[0];
   return use === undefined ? undefined : use.value === undefined || use.value.text.toLowerCase() === "true";
 }
-
-/** A whole text as one word. */
-export function wholeWord(text: MappedText, escaper: "\\" | "`", report: Report): Word {
-  return parseWord(text, 0, text.text.length, { escape: escaper, quotes: true, report });
-}
-
-export const wholeRange = (text: MappedText): Range => rangeIn(text, 0, text.text.length);

@@ -61,6 +61,15 @@ test.for([
   expect(problemsOf(text)).toMatchObject([{ code, at }]);
 });
 
+test.for([
+  { value: "skip=NoEmptyContinuation", warned: 0 },
+  { value: "skip=all", warned: 0 },
+  { value: "skip=MaintainerDeprecated", warned: 1 },
+  { value: "error=true", warned: 1 },
+])("# check=$value: an empty continuation is $warned warnings", ({ value, warned }) => {
+  expect(warningsOf(`# check=${value}\nFROM a\nRUN b \\\n\n c`)).toHaveLength(warned);
+});
+
 test("a later directive is a plain comment", () => {
   expect(parseText("FROM a\n# escape=`\n# escape=`").dockerfile.comments).toHaveLength(2);
 });

@@ -6,8 +6,6 @@ import { isSystemError } from "../exit-code.ts";
 import { diagnosticLines, hintLine, messageLines } from "./diagnostic.ts";
 import { printable } from "./printable.ts";
 
-export { printable } from "./printable.ts";
-
 export interface ErrorStyle {
   /** With the stack and the causes. */
   readonly debug: boolean;

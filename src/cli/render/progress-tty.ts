@@ -3,8 +3,8 @@
  * the last thing it said. Drawn at most twenty times a second, and only when something has changed.
  */
 import { styleText } from "node:util";
-import { printable } from "./error.ts";
 import { describeMiss } from "./miss-reason.ts";
+import { printable } from "./printable.ts";
 import { type Progress, type ProgressPlace, remember, type StepOutput } from "./progress.ts";
 import { secondsText, summaryLines, titlesOf } from "./progress-text.ts";
 

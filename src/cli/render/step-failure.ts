@@ -1,7 +1,7 @@
 /** The report of a failed step. Source: SURFACE §2.2.3. */
 import { styleText } from "node:util";
 import type { StepFailed } from "../../executor/step-failed.ts";
-import { printable } from "./error.ts";
+import { printable } from "./printable.ts";
 
 const shownLines = 40;
 const contextLines = 4;

@@ -3,7 +3,7 @@
  * Source: SURFACE 3.4, whose layout is docker's: three blanks between columns, cells at least ten wide.
  */
 import { displayWidth, padCell } from "./display-width.ts";
-import { printable } from "./error.ts";
+import { printable } from "./printable.ts";
 import { compileTemplate, templateJson, unescapeFormat } from "./template.ts";
 
 /** A row's fields by the names that templates use. A function is a method: `.Label "k"`. */

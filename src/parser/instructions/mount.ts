@@ -1,12 +1,11 @@
 /** `RUN --mount=`: a line of CSV with options that fit one type and not the other. LANGUAGE 3.4. */
 import type { MountFlag, Range, Word } from "../ast.ts";
-import { badMount, idleMountOption, unknownMountOption } from "../diagnostics.ts";
+import { badMount, idleMountOption, oneOf, unknownMountOption } from "../diagnostics.ts";
 import { parseGoBoolean } from "../directives.ts";
 import { addSlice, type MappedText, mappedText, noPieces, rangeIn, sliceMapped } from "../mapped-text.ts";
 import { nearest } from "../suggest.ts";
 import { parseWord } from "../word.ts";
 import { type Line, literalOf } from "./line.ts";
-import { oneOf } from "./run.ts";
 
 type MountType = MountFlag["type"];
 

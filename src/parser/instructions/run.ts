@@ -1,6 +1,6 @@
 /** RUN. LANGUAGE 3.4. */
 import type { RunInstruction } from "../ast.ts";
-import { badFlagValue } from "../diagnostics.ts";
+import { badFlagValue, oneOf } from "../diagnostics.ts";
 import { type CommandArguments, commandOf } from "./command.ts";
 import { shellHeredoc } from "./heredoc.ts";
 import type { Built, Line } from "./line.ts";
@@ -36,8 +36,4 @@ function choice<Value extends string>(line: Line, flag: string, values: readonly
   const value = values.find((candidate) => candidate === text);
   if (value === undefined) line.report(badFlagValue(flag, text, oneOf(values), use.range));
   return value;
-}
-
-export function oneOf(values: readonly string[]): string {
-  return `${values.slice(0, -1).join(", ")} or ${values.at(-1) ?? ""}`;
 }
