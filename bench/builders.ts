@@ -33,18 +33,19 @@ export function availableBuilders(machine: Machine): readonly Builder[] {
     builders.push(docker(machine.dockerHost, "docker BuildKit", "1"), docker(machine.dockerHost, "docker legacy", "0"));
   }
   for (const name of ["buildah", "podman"] as const) if (findProgram(name)) builders.push(containers(machine, name));
-  const imported = new Set<string>();
-  for (const builder of builders) {
+  return builders.filter((builder, index) => {
     // docker's two builders share one store.
-    const store = builder.name.split(" ")[0] ?? "";
-    if (!imported.has(store)) run(...command(builder.import(machine.baseTar, base)));
-    imported.add(store);
-  }
-  return builders;
-}
-
-function command({ argv, env }: Timed): [readonly string[], Readonly<Record<string, string>>] {
-  return [argv, env ?? {}];
+    const storeOf = ({ name }: Builder): string => name.split(" ")[0] ?? "";
+    if (builders.findIndex((other) => storeOf(other) === storeOf(builder)) < index) return true;
+    const { argv, env } = builder.import(machine.baseTar, base);
+    try {
+      run(argv, env);
+      return true;
+    } catch (error) {
+      process.stderr.write(`${builder.name} is left out: ${error instanceof Error ? error.message : String(error)}\n`);
+      return false;
+    }
+  });
 }
 
 function tsbuild(machine: Machine): Builder {
@@ -68,8 +69,9 @@ function tsbuild(machine: Machine): Builder {
 }
 
 function docker(host: string, name: string, buildkit: "0" | "1"): Builder {
+  const client = dockerClient();
   const argv = (...words: readonly string[]): Timed => ({
-    argv: ["docker", ...words],
+    argv: [client, ...words],
     env: { DOCKER_HOST: host, DOCKER_BUILDKIT: buildkit },
   });
   return {
@@ -108,7 +110,9 @@ function containers(machine: Machine, program: "buildah" | "podman"): Builder {
         ...(tag ? ["-t", tag] : []),
         context,
       ),
-    ...(program === "podman" && { runTrue: (image: string) => own("run", "--rm", "--network=none", image, "true") }),
+    ...(program === "podman" && {
+      runTrue: (image: string) => own("run", "--rm", "--network=none", "--ulimit=host", image, "true"),
+    }),
     // buildah has no import; podman's storage is the same.
     import: (file, image) => podman("import", file, image),
     save: (image, file) => {
@@ -122,11 +126,35 @@ function containers(machine: Machine, program: "buildah" | "podman"): Builder {
   };
 }
 
+/** A client that can talk BuildKit: an old one by itself, a new one with the buildx plugin. */
+function dockerClient(): string {
+  const candidates = findPrograms("docker");
+  return candidates.find((path) => succeeds(path, "buildx", "version") || isOld(path)) ?? candidates[0] ?? "docker";
+}
+
+function isOld(path: string): boolean {
+  const major = /version (\d+)/.exec(run([path, "--version"]))?.[1];
+  return major !== undefined && Number(major) < 23;
+}
+
+function succeeds(...argv: readonly string[]): boolean {
+  try {
+    run(argv);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export function findProgram(name: string): string | undefined {
+  return findPrograms(name)[0];
+}
+
+function findPrograms(name: string): readonly string[] {
   const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/local/sbin", "/usr/sbin", "/sbin"];
   return folders
     .map((folder) => join(folder, name))
-    .find((path) => {
+    .filter((path) => {
       try {
         accessSync(path, constants.X_OK);
         return true;
