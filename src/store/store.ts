@@ -28,6 +28,16 @@ export interface Store extends Disposable {
   readonly memo: MemoStore;
   /** Holds layers and images against removal until disposed; ends with this process, however it ends. */
   lease(purpose: string): Lease;
+  /**
+   * Holds an image and its layers for a container, across processes, until `unpin(owner)`. The same again is a no-op.
+   * @throws {TsbuildError} `STORE_CORRUPT` when a layer is gone
+   */
+  pin(owner: string, image: ImageId | undefined, layers: Chain): void;
+  unpin(owner: string): void;
+  /** The owners whose pins name this image, sorted. */
+  pinnedBy(image: ImageId): readonly string[];
+  /** Removes what no image, cache record, pin or living process reaches. Bytes as du counts. */
+  collect(): { readonly freedBytes: number; readonly layers: number; readonly blobs: number };
   /** A fresh folder under `tmp/`, removed on dispose, or by a later process if this one is killed. */
   temporaryFolder(purpose: string): TemporaryFolder;
   /** Folder of a container: `containers/<id>`. The runtime owns what is in it. */

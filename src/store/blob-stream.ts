@@ -1,0 +1,73 @@
+/** The uncompressed bytes of a layer's blob. */
+import { readSync } from "node:fs";
+import type { Transform } from "node:stream";
+import { createGunzip, createZstdDecompress } from "node:zlib";
+import { errnoOf } from "../errors.ts";
+import type { Compression } from "../oci/media-types.ts";
+import { archiveInvalid } from "./errors.ts";
+
+const readBytes = 1 << 18;
+
+/**
+ * Reads `fd` to its end; `onRaw` sees the bytes as they are in the file. What the bytes are counts, not what a media
+ * type says: docker's archives do not say. Decompression runs on a thread of Node's pool beside the caller.
+ * @throws {TsbuildError} `ARCHIVE_INVALID` when they cannot be decompressed
+ */
+export async function* uncompressed(fd: number, onRaw: (chunk: Buffer) => void): AsyncGenerator<Buffer, void> {
+  let position = 0;
+  const next = (): Buffer | undefined => {
+    // Fresh each time: the decompressor may still hold the one before.
+    const buffer = Buffer.allocUnsafeSlow(readBytes);
+    const length = readSync(fd, buffer, 0, readBytes, position);
+    if (length === 0) return undefined;
+    position += length;
+    const chunk = buffer.subarray(0, length);
+    onRaw(chunk);
+    return chunk;
+  };
+  const start = Buffer.alloc(4);
+  const compression = compressionOfStart(start.subarray(0, readSync(fd, start, 0, 4, 0)));
+  if (compression === "none") for (let chunk = next(); chunk !== undefined; chunk = next()) yield chunk;
+  else yield* decompressed(compression, next);
+  // Behind the end of a compressed stream something may follow that belongs to the blob.
+  while (next() !== undefined);
+}
+
+function compressionOfStart(start: Buffer): Compression {
+  if (start[0] === 0x1f && start[1] === 0x8b) return "gzip";
+  if (start.length >= 4 && start.readUInt32LE(0) === 0xfd2fb528) return "zstd";
+  return "none";
+}
+
+async function* decompressed(
+  compression: "gzip" | "zstd",
+  next: () => Buffer | undefined,
+): AsyncGenerator<Buffer, void> {
+  const stream: Transform =
+    compression === "gzip" ? createGunzip({ chunkSize: readBytes }) : createZstdDecompress({ chunkSize: readBytes });
+  const feed = (): void => {
+    for (;;) {
+      const chunk = next();
+      if (chunk === undefined) {
+        stream.end();
+        return;
+      }
+      if (!stream.write(chunk)) return;
+    }
+  };
+  stream.on("drain", feed);
+  feed();
+  try {
+    yield* stream as AsyncIterable<Buffer>;
+  } catch (error) {
+    const code = errnoOf(error);
+    if (
+      code?.startsWith("Z_") ||
+      code?.startsWith("ZSTD_") ||
+      code?.startsWith("ERR_ZSTD") ||
+      code === "ERR_STREAM_PREMATURE_CLOSE"
+    )
+      throw archiveInvalid(`it cannot be decompressed: ${error instanceof Error ? error.message : code}`);
+    throw error;
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * What nothing reaches goes. Roots are images, cache records, pins of containers, and what living processes hold. Rows
+ * go first, in one transaction; the files follow, each named in `removals` until it is gone, so that a kill between the
+ * two leaves work for the next process and not a row without its files.
+ */
+import { existsSync, readdirSync, readFileSync, renameSync, unlinkSync } from "node:fs";
+import { errnoOf } from "../errors.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import type { Digest } from "../oci/digest.ts";
+import type { Manifest } from "../oci/manifest.ts";
+import { blobPath } from "./blobs.ts";
+import { diskUsage } from "./disk-usage.ts";
+import { isAlive } from "./process-presence.ts";
+import type { LayerId } from "./store.ts";
+import { freshName, removeTree, type StoreContext } from "./store-context.ts";
+
+export interface Collected {
+  readonly layers: readonly LayerId[];
+  readonly blobs: readonly Digest[];
+  /** On the disk, as du counts. */
+  readonly freedBytes: number;
+}
+
+export function collectGarbage(context: StoreContext): Collected {
+  const { db } = context;
+  const victims = db.transaction(() => {
+    forgetDead(context);
+    const layers = unreachableLayers(context);
+    const blobs = unreachableBlobs(context);
+    db.run("DELETE FROM cache_inputs WHERE digest NOT IN (SELECT input_digest FROM cache_records)");
+    for (const layer of layers) db.run("INSERT OR IGNORE INTO removals (kind, target) VALUES ('layer', ?)", layer);
+    for (const blob of blobs) db.run("INSERT OR IGNORE INTO removals (kind, target) VALUES ('blob', ?)", blob);
+    return { layers, blobs };
+  });
+  return { ...victims, freedBytes: finishRemovals(context) };
+}
+
+/** What an earlier process began to remove, too. Returns the bytes freed. */
+export function finishRemovals(context: StoreContext): number {
+  const { db, paths } = context;
+  let freed = 0;
+  for (const { kind, target } of db.all("SELECT kind, target FROM removals")) {
+    if (kind === "blob") freed += removeBlob(context, target as Digest);
+    else freed += removeLayer(context, `${paths.layers}/${target}`, target as LayerId);
+  }
+  return freed;
+}
+
+function removeBlob({ db, paths }: StoreContext, digest: Digest): number {
+  const file = blobPath(paths.root, digest);
+  // Within the transaction: a writer of the same blob looks at `removals` within one, too.
+  return db.transaction(() => {
+    if (db.run("DELETE FROM removals WHERE kind = 'blob' AND target = ?", digest) === 0) return 0;
+    const freed = diskUsage(file);
+    try {
+      unlinkSync(file);
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT") throw error;
+    }
+    return freed;
+  });
+}
+
+function removeLayer(context: StoreContext, folder: string, layer: LayerId): number {
+  const trash = context.temporaryPath(`trash-${freshName()}`);
+  let freed = 0;
+  try {
+    // Who succeeds in renaming removes it: two processes may be here.
+    renameSync(folder, trash);
+    freed = diskUsage(trash);
+    removeTree(trash);
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+  }
+  context.db.run("DELETE FROM removals WHERE kind = 'layer' AND target = ?", layer);
+  return freed;
+}
+
+/** Removes the holds of processes that ended without doing it. */
+function forgetDead({ db, paths, owner }: StoreContext): void {
+  for (const row of db.all("SELECT DISTINCT owner FROM holds")) {
+    const holder = String(row["owner"]);
+    if (holder !== owner && !isAlive(paths.tmp, holder)) db.run("DELETE FROM holds WHERE owner = ?", holder);
+  }
+}
+
+/** The nodes that must stay: those a root stands on, and all below them. */
+const liveNodes = `
+  WITH RECURSIVE live (id) AS (
+    SELECT node FROM images
+    UNION SELECT node FROM cache_records
+    UNION SELECT nodes.id FROM nodes JOIN holds ON holds.kind = 'layer' AND holds.target = nodes.layer
+    UNION SELECT nodes.id FROM nodes JOIN pins ON pins.kind = 'layer' AND pins.target = nodes.layer
+    UNION SELECT nodes.parent FROM nodes JOIN live ON nodes.id = live.id
+  )`;
+
+function unreachableLayers({ db }: StoreContext): readonly LayerId[] {
+  db.run(`${liveNodes} DELETE FROM nodes WHERE id NOT IN (SELECT id FROM live)`);
+  const victims = db
+    .all(
+      `SELECT id FROM layers WHERE id NOT IN (SELECT layer FROM nodes)
+       AND id NOT IN (SELECT target FROM holds WHERE kind = 'layer' UNION SELECT target FROM pins WHERE kind = 'layer')`,
+    )
+    .map((row) => row["id"] as LayerId);
+  for (const layer of victims) db.run("DELETE FROM layers WHERE id = ?", layer);
+  return victims;
+}
+
+function unreachableBlobs({ db, paths }: StoreContext): readonly Digest[] {
+  const live = reachableBlobs(db.all("SELECT id, manifest FROM images"), db.all("SELECT blob FROM layers"), paths.root);
+  for (const row of db.all(
+    "SELECT target FROM holds WHERE kind = 'blob' UNION SELECT target FROM pins WHERE kind = 'blob'",
+  ))
+    live.add(String(row["target"]));
+  const victims: Digest[] = [];
+  for (const algorithm of readdirSync(`${paths.root}/blobs`))
+    for (const hex of readdirSync(`${paths.root}/blobs/${algorithm}`)) {
+      const digest = `${algorithm}:${hex}`;
+      if (!live.has(digest)) victims.push(digest as Digest);
+    }
+  return victims;
+}
+
+/** Configs, manifests, what the manifests name, and the blobs that layers came from. */
+export function reachableBlobs(
+  images: readonly Readonly<Record<string, unknown>>[],
+  layers: readonly Readonly<Record<string, unknown>>[],
+  root: string,
+): Set<string> {
+  const live = new Set<string>();
+  for (const { id, manifest } of images) {
+    live.add(String(id));
+    if (typeof manifest !== "string") continue;
+    live.add(manifest);
+    const file = blobPath(root, manifest as Digest);
+    if (!existsSync(file)) continue;
+    for (const { digest } of (JSON.parse(readFileSync(file, "utf8")) as Manifest).layers) live.add(digest);
+  }
+  for (const { blob } of layers) if (typeof blob === "string") live.add((JSON.parse(blob) as Descriptor).digest);
+  return live;
+}
+
+/** Is anything that this process made still without a root, now that it ends? */
+export function hasFreshGarbage({ db, owner }: StoreContext): boolean {
+  if (owner === undefined) return false;
+  const row = db.get(
+    `WITH RECURSIVE live (id) AS (
+       SELECT node FROM images UNION SELECT node FROM cache_records
+       UNION SELECT nodes.parent FROM nodes JOIN live ON nodes.id = live.id
+     ) SELECT 1 FROM holds WHERE owner = ? AND (
+       kind = 'blob'
+       OR kind = 'layer' AND lease = 'fresh-layers' AND target NOT IN (SELECT layer FROM nodes WHERE id IN (SELECT id FROM live))
+     ) LIMIT 1`,
+    owner,
+  );
+  return row !== undefined;
+}

@@ -1,0 +1,240 @@
+/** Images, and the names that point at them. An image is its config; its files are a chain of layers. */
+import { renameSync, writeFileSync } from "node:fs";
+import { TsbuildError } from "../errors.ts";
+import { blobDigestOf, type DiffId, type Digest, hexOf, type ImageId, imageIdOf, sha256 } from "../oci/digest.ts";
+import type { ImageConfig } from "../oci/image-config.ts";
+import type { Manifest } from "../oci/manifest.ts";
+import { mediaTypes } from "../oci/media-types.ts";
+import { canonicalReference, familiarReference, parseReference, type Reference } from "../oci/reference.ts";
+import { chainOf, recordChain } from "./chains.ts";
+import { collectGarbage } from "./collect.ts";
+import type { Row } from "./database.ts";
+import { ambiguousImage, configInvalid, digestInTag, imageNotFound } from "./errors.ts";
+import type { BlobStore, Chain, ImageStore, NewImage, StoredImage } from "./store.ts";
+import type { StoreContext } from "./store-context.ts";
+
+export function imageStore(context: StoreContext, blobs: BlobStore): ImageStore {
+  const { db } = context;
+
+  const get = (id: ImageId): StoredImage | undefined => {
+    const row = db.get("SELECT * FROM images WHERE id = ?", id);
+    return row === undefined ? undefined : imageOf(row);
+  };
+
+  const imageOf = (row: Row): StoredImage => {
+    const id = row["id"] as ImageId;
+    const configBytes = blobs.read(blobDigestOf(id));
+    const manifestDigest = row["manifest"] as Digest | null;
+    const raw = manifestDigest === null ? undefined : blobs.read(manifestDigest);
+    return {
+      id,
+      // Validated by whoever added the image; the digest says that it has not changed since.
+      config: JSON.parse(configBytes.toString("utf8")) as ImageConfig,
+      configBytes,
+      chain: chainOf(db, Number(row["node"])),
+      manifest:
+        manifestDigest === null || raw === undefined
+          ? undefined
+          : { digest: manifestDigest, raw, value: JSON.parse(raw.toString("utf8")) as Manifest },
+      references: db
+        .all("SELECT name, tag FROM refs WHERE image = ? ORDER BY name, tag", id)
+        .map((ref) => parseReference(`${ref["name"]}:${ref["tag"]}`)),
+      repoDigests: db
+        .all("SELECT name, digest FROM repo_digests WHERE image = ? ORDER BY name, digest", id)
+        .map((ref) => parseReference(`${ref["name"]}@${ref["digest"]}`)),
+      sizeBytes: Number(row["size_bytes"]),
+      created: dateOf(row["created_ms"]),
+      lastTagged: dateOf(row["last_tagged_ms"]),
+    };
+  };
+
+  const add = ({ config: configBytes, chain, manifest }: NewImage): StoredImage => {
+    const id = imageIdOf(sha256(configBytes));
+    const config = JSON.parse(Buffer.from(configBytes).toString("utf8")) as ImageConfig;
+    checkDiffIds(config, diffIdsOf(chain));
+    blobs.write(configBytes);
+    const created = config.created === undefined ? Number.NaN : Date.parse(config.created);
+    db.transaction(() => {
+      const node = recordChain(db, chain);
+      db.run(
+        `INSERT INTO images (id, node, size_bytes, created_ms, added)
+         VALUES (?, ?, ?, ?, (SELECT COALESCE(MAX(added), 0) + 1 FROM images)) ON CONFLICT (id) DO NOTHING`,
+        id,
+        node,
+        sizeOf(chain),
+        Number.isNaN(created) ? null : created,
+      );
+      context.releaseBlob(blobDigestOf(id));
+    });
+    if (manifest !== undefined) recordManifest(id, manifest.reference, manifest.raw);
+    return existing(id);
+  };
+
+  const diffIdsOf = (chain: Chain): readonly DiffId[] =>
+    chain.map((layer) => db.get("SELECT diff_id FROM layers WHERE id = ?", layer)?.["diff_id"] as DiffId);
+
+  const sizeOf = (chain: Chain): number =>
+    chain.reduce(
+      (sum, layer) => sum + Number(db.get("SELECT size_bytes FROM layers WHERE id = ?", layer)?.["size_bytes"] ?? 0),
+      0,
+    );
+
+  const existing = (id: ImageId): StoredImage => {
+    const image = get(id);
+    if (image === undefined) throw imageNotFound(id);
+    return image;
+  };
+
+  const recordManifest = (image: ImageId, reference: Reference | undefined, raw: Uint8Array): Digest => {
+    const digest = blobs.write(raw);
+    db.transaction(() => {
+      db.run("UPDATE images SET manifest = ?, manifest_size = ? WHERE id = ?", digest, raw.byteLength, image);
+      context.releaseBlob(digest);
+      if (reference === undefined) return;
+      db.run(
+        "INSERT OR REPLACE INTO repo_digests (name, digest, image) VALUES (?, ?, ?)",
+        repositoryOf(reference),
+        digest,
+        image,
+      );
+    });
+    writeLayoutIndex();
+    return digest;
+  };
+
+  const resolve = ({ tag, digest, ...repository }: Reference): StoredImage | undefined => {
+    const name = repositoryOf(repository);
+    const row =
+      digest !== undefined
+        ? db.get("SELECT image FROM repo_digests WHERE name = ? AND digest = ?", name, digest)
+        : db.get("SELECT image FROM refs WHERE name = ? AND tag = ?", name, tag ?? "latest");
+    return row === undefined ? undefined : get(row["image"] as ImageId);
+  };
+
+  const find = (text: string): StoredImage | undefined => {
+    const reference = referenceOrUndefined(text);
+    const named = reference === undefined ? undefined : resolve(reference);
+    if (named !== undefined) return named;
+    const hex = text.startsWith("sha256:") ? text.slice(7) : text;
+    if (!/^[0-9a-f]{1,64}$/.test(hex)) return undefined;
+    const rows = db.all("SELECT id FROM images WHERE id >= ? AND id < ? LIMIT 5", `sha256:${hex}`, `sha256:${hex}g`);
+    if (rows.length > 1)
+      throw ambiguousImage(
+        text,
+        rows.map((row) => hexOf(row["id"] as ImageId).slice(0, 12)),
+      );
+    const [row] = rows;
+    return row === undefined ? undefined : get(row["id"] as ImageId);
+  };
+
+  const untag = (reference: Reference): boolean => {
+    const name = repositoryOf(reference);
+    const changes =
+      reference.digest !== undefined
+        ? db.run("DELETE FROM repo_digests WHERE name = ? AND digest = ?", name, reference.digest)
+        : db.run("DELETE FROM refs WHERE name = ? AND tag = ?", name, reference.tag ?? "latest");
+    if (changes > 0) writeLayoutIndex();
+    return changes > 0;
+  };
+
+  /** `index.json` lists the manifests whose blobs are all here, so that other tools read what we have. */
+  const writeLayoutIndex = (): void => {
+    db.transaction(() => {
+      const manifests = db
+        .all("SELECT id, manifest, manifest_size FROM images WHERE manifest IS NOT NULL ORDER BY added")
+        .flatMap((row) => layoutDescriptors(row));
+      const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests };
+      const staged = context.temporaryPath("index");
+      writeFileSync(staged, JSON.stringify(index), { mode: 0o600, flush: true });
+      renameSync(staged, `${context.paths.root}/index.json`);
+    });
+  };
+
+  const layoutDescriptors = (row: Row): readonly object[] => {
+    const digest = row["manifest"] as Digest;
+    if (!blobs.has(digest)) return [];
+    const manifest = JSON.parse(blobs.read(digest).toString("utf8")) as Manifest;
+    if (![manifest.config, ...manifest.layers].every((blob) => blobs.has(blob.digest))) return [];
+    const descriptor = {
+      mediaType: manifest.mediaType ?? mediaTypes.ociManifest,
+      digest,
+      size: Number(row["manifest_size"]),
+    };
+    const names = db.all("SELECT name, tag FROM refs WHERE image = ? ORDER BY name, tag", row["id"] as string);
+    if (names.length === 0) return [descriptor];
+    return names.map(({ name, tag }) => ({
+      ...descriptor,
+      annotations: { "io.containerd.image.name": `${name}:${tag}`, "org.opencontainers.image.ref.name": String(tag) },
+    }));
+  };
+
+  return {
+    add,
+    get,
+    list: () =>
+      db
+        .all("SELECT * FROM images ORDER BY created_ms IS NULL, created_ms DESC, added DESC")
+        .map((row) => imageOf(row)),
+    tag(reference, image) {
+      if (reference.digest !== undefined) throw digestInTag(familiarReference(reference));
+      const hasManifest = db.transaction(() => {
+        const row = db.get("SELECT manifest FROM images WHERE id = ?", image);
+        if (row === undefined) throw imageNotFound(image);
+        db.run(
+          "INSERT OR REPLACE INTO refs (name, tag, image) VALUES (?, ?, ?)",
+          repositoryOf(reference),
+          reference.tag ?? "latest",
+          image,
+        );
+        db.run("UPDATE images SET last_tagged_ms = ? WHERE id = ?", Date.now(), image);
+        return row["manifest"] !== null;
+      });
+      if (hasManifest) writeLayoutIndex();
+    },
+    resolve,
+    find,
+    lookup(text) {
+      const image = find(text);
+      if (image !== undefined) return image;
+      const reference = referenceOrUndefined(text);
+      throw imageNotFound(reference === undefined ? text : familiarReference(reference));
+    },
+    untag,
+    remove(id) {
+      const hadManifest = db.transaction(() => {
+        const row = db.get("SELECT manifest FROM images WHERE id = ?", id);
+        db.run("DELETE FROM refs WHERE image = ?", id);
+        db.run("DELETE FROM repo_digests WHERE image = ?", id);
+        db.run("DELETE FROM images WHERE id = ?", id);
+        return row !== undefined && row["manifest"] !== null;
+      });
+      if (hadManifest) writeLayoutIndex();
+      return collectGarbage(context).freedBytes;
+    },
+    recordManifest,
+  };
+}
+
+function repositoryOf({ domain, path }: Pick<Reference, "domain" | "path">): string {
+  return canonicalReference({ domain, path });
+}
+
+function referenceOrUndefined(text: string): Reference | undefined {
+  try {
+    return parseReference(text);
+  } catch (error) {
+    if (error instanceof TsbuildError && error.code === "INVALID_REFERENCE") return undefined;
+    throw error;
+  }
+}
+
+function dateOf(ms: unknown): Date | undefined {
+  return ms === null || ms === undefined ? undefined : new Date(Number(ms));
+}
+
+function checkDiffIds(config: ImageConfig, diffIds: readonly DiffId[]): void {
+  const named = config.rootfs?.diff_ids ?? [];
+  if (named.length !== diffIds.length) throw configInvalid(`${named.length} diffIDs for ${diffIds.length} layers`);
+  const at = named.findIndex((diffId, index) => diffId !== diffIds[index]);
+  if (at >= 0) throw configInvalid(`layer ${at + 1} is ${diffIds[at]}, the config says ${named[at]}`);
+}

@@ -1,0 +1,86 @@
+/**
+ * Work on many files, in worker threads: packing, unpacking and writing layers. A worker that has nothing to do is kept
+ * for the next task and does not keep the process alive. Abort ends the worker, wherever it stands; what it leaves in
+ * `tmp/` belongs to the caller.
+ */
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import { type ErrorFields, TsbuildError } from "../errors.ts";
+import type { Sealed, SealTask } from "./seal-layer.ts";
+import type { UnpackTask } from "./unpack-blob.ts";
+import type { WriteTask, Written } from "./write-layer.ts";
+
+export type LayerTask = SealTask | UnpackTask | WriteTask;
+export type LayerTaskResult<Task extends LayerTask> = Task extends SealTask | UnpackTask
+  ? Sealed
+  : Task extends WriteTask
+    ? Written
+    : never;
+
+export type LayerReply =
+  | { readonly kind: "done"; readonly result: unknown }
+  | { readonly kind: "failed"; readonly error: ErrorFields }
+  /** A defect: not the user's, the disk's or the network's doing. */
+  | { readonly kind: "crashed"; readonly message: string };
+
+const idle: Worker[] = [];
+let running = 0;
+const waiting: (() => void)[] = [];
+
+/** @throws what the task throws, or the signal's reason */
+export async function runLayerTask<Task extends LayerTask>(
+  task: Task,
+  signal: AbortSignal,
+): Promise<LayerTaskResult<Task>> {
+  signal.throwIfAborted();
+  while (running >= Math.max(2, availableParallelism())) await new Promise<void>((resolve) => waiting.push(resolve));
+  signal.throwIfAborted();
+  running += 1;
+  const worker = idle.pop() ?? startWorker();
+  worker.ref();
+  let reusable = false;
+  try {
+    const result = await replyOf(worker, task, signal);
+    reusable = true;
+    // The worker answers each task with the result of its kind.
+    return result as LayerTaskResult<Task>;
+  } catch (error) {
+    reusable = error instanceof TsbuildError;
+    throw error;
+  } finally {
+    running -= 1;
+    if (reusable && !signal.aborted) {
+      worker.unref();
+      idle.push(worker);
+    } else await worker.terminate();
+    waiting.shift()?.();
+  }
+}
+
+/** The bundle has the worker beside this file under the same name. */
+function startWorker(): Worker {
+  const name = import.meta.url.endsWith(".ts") ? "./layer-work.worker.ts" : "./layer-work.worker.js";
+  return new Worker(new URL(name, import.meta.url));
+}
+
+function replyOf(worker: Worker, task: LayerTask, signal: AbortSignal): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const settle = (action: () => void): void => {
+      worker.off("message", onMessage).off("error", onError).off("exit", onExit);
+      signal.removeEventListener("abort", onAbort);
+      action();
+    };
+    const onMessage = (reply: LayerReply): void =>
+      settle(() => {
+        if (reply.kind === "done") resolve(reply.result);
+        else if (reply.kind === "failed") reject(new TsbuildError(reply.error));
+        else reject(new Error(reply.message));
+      });
+    const onError = (error: Error): void => settle(() => reject(error));
+    const onExit = (code: number): void => settle(() => reject(new Error(`a worker ended with code ${code}`)));
+    const onAbort = (): void => settle(() => reject(signal.reason));
+    worker.on("message", onMessage).on("error", onError).on("exit", onExit);
+    signal.addEventListener("abort", onAbort, { once: true });
+    worker.postMessage(task);
+  });
+}

@@ -1,0 +1,431 @@
+/**
+ * Layers: `layers/<id>/tree` is what overlayfs mounts, `layers/<id>/index` says what its tar holds. A layer exists when
+ * its row does, and the row comes last. Until then a marker in the process's folder below `tmp/` names it, so that the
+ * next process removes what a dead one left.
+ */
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { bytePath } from "../kernel/byte-path.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import type { DiffId, Digest } from "../oci/digest.ts";
+import { mediaTypes } from "../oci/media-types.ts";
+import { blobPath } from "./blobs.ts";
+import { chainIdOf, chainOf, recordChain, resultIdOf } from "./chains.ts";
+import type { Row } from "./database.ts";
+import { layerGone } from "./errors.ts";
+import type { LayerEntry } from "./layer-entry.ts";
+import { runLayerTask } from "./layer-work.ts";
+import { readIndex, type Sealed, type SealTask, sealLayer } from "./seal-layer.ts";
+import type {
+  BlobStore,
+  Chain,
+  LayerBlob,
+  LayerId,
+  LayerRecord,
+  LayerStore,
+  Snapshot,
+  UnsealedLayer,
+} from "./store.ts";
+import { explainingNoSpace, freshName, removeTree, type StoreContext, syncFolder } from "./store-context.ts";
+import { lowersOf } from "./unpack-blob.ts";
+
+/** Up to here a tree is sealed on the calling thread: starting or waking a worker costs more. */
+const inlineBudget = { entries: 100, bytes: 4 << 20 };
+const keptFailures = 5;
+/** The lease under which layers of this process are held until something refers to them. */
+const freshLayerLease = "fresh-layers";
+export const pendingPrefix = "pending-";
+
+export class Layers implements LayerStore {
+  readonly #context: StoreContext;
+  readonly #blobs: BlobStore;
+  /** Layers whose `seal` is under way, by id: what stands on them is recorded after them. */
+  readonly #sealing = new Map<LayerId, Promise<LayerRecord>>();
+  /** Recorded by this process. */
+  readonly fresh: Set<LayerId> = new Set();
+
+  constructor(context: StoreContext, blobs: BlobStore) {
+    this.#context = context;
+    this.#blobs = blobs;
+  }
+
+  prepare(parents: Chain): Snapshot {
+    return explainingNoSpace(this.#context.paths.root, () => {
+      const folder = this.#context.temporaryPath("snapshot");
+      const upperdir = `${folder}/upper`;
+      mkdirSync(upperdir, { recursive: true, mode: 0o700 });
+      mkdirSync(`${folder}/scratch`, { mode: 0o700 });
+      const root = this.#mergedRoot(parents);
+      applyRoot(upperdir, root);
+      return new OpenSnapshot(this.#context, this, { parents, folder, upperdir, root });
+    });
+  }
+
+  /** Mode, owner and time of the root of a chain: overlayfs shows those of the topmost layer. */
+  #mergedRoot(parents: Chain): RootAttributes {
+    const top = parents.at(-1);
+    if (top === undefined) return { mode: 0o755, uid: 0, gid: 0, mtimeMs: 0 };
+    const stat = lstatSync(this.tree(top), { throwIfNoEntry: false });
+    if (stat === undefined) throw layerGone(top);
+    return { mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, mtimeMs: stat.mtimeMs };
+  }
+
+  get(id: LayerId): LayerRecord {
+    const row = this.#context.db.get("SELECT * FROM layers WHERE id = ?", id);
+    if (row === undefined) throw layerGone(id);
+    return recordOf(row);
+  }
+
+  tree(id: LayerId): string {
+    return `${this.folder(id)}/tree`;
+  }
+
+  folder(id: LayerId): string {
+    return `${this.#context.paths.layers}/${id}`;
+  }
+
+  trees(chain: Chain): readonly string[] {
+    return chain.map((id) => this.tree(id));
+  }
+
+  index(id: LayerId): readonly LayerEntry[] {
+    return readIndex(this.folder(id)).entries;
+  }
+
+  findByDiffId(diffId: DiffId): LayerId | undefined {
+    const row = this.#context.db.get(
+      "SELECT id FROM layers WHERE diff_id = ? ORDER BY blob IS NULL, created_ms LIMIT 1",
+      diffId,
+    );
+    return row?.["id"] as LayerId | undefined;
+  }
+
+  findByChainId(id: Parameters<LayerStore["findByChainId"]>[0]): Chain | undefined {
+    const row = this.#context.db.get("SELECT id FROM nodes WHERE chain_id = ? ORDER BY id LIMIT 1", id);
+    return row === undefined ? undefined : chainOf(this.#context.db, Number(row["id"]));
+  }
+
+  findByResult(id: Parameters<LayerStore["findByResult"]>[0]): Chain | undefined {
+    const row = this.#context.db.get("SELECT id FROM nodes WHERE result_id = ? ORDER BY id DESC LIMIT 1", id);
+    return row === undefined ? undefined : chainOf(this.#context.db, Number(row["id"]));
+  }
+
+  chainId(chain: Chain): ReturnType<LayerStore["chainId"]> {
+    return chainIdOf(this.#context.db, chain);
+  }
+
+  resultId(chain: Chain): ReturnType<LayerStore["resultId"]> {
+    return resultIdOf(this.#context.db, chain);
+  }
+
+  async addBlob(blob: LayerBlob, parents: Chain, signal: AbortSignal): Promise<LayerId> {
+    signal.throwIfAborted();
+    const known = blob.diffId === undefined ? undefined : this.#hold(this.findByDiffId(blob.diffId));
+    if (known !== undefined && this.#blobs.has(blob.descriptor.digest)) {
+      this.#blobs.adopt(blob.file, blob.descriptor.digest);
+      return this.#recordBlob(known, blob.descriptor, parents);
+    }
+    const folder = this.#context.temporaryPath("layer");
+    mkdirSync(folder, { mode: 0o700 });
+    try {
+      const sealed = await runLayerTask(
+        {
+          kind: "unpack",
+          file: blob.file,
+          digest: blob.descriptor.digest,
+          size: blob.descriptor.size,
+          diffId: blob.diffId,
+          folder,
+          lowers: lowersOf(this.trees(parents)),
+          layout: this.#context.layout,
+          root: this.#context.paths.root,
+          // The bytes are verified, but the tree is here already.
+          verifyOnly: known !== undefined,
+        },
+        signal,
+      );
+      this.#blobs.adopt(blob.file, blob.descriptor.digest);
+      // Without a diffID from the image, or when another process was faster.
+      const same = known ?? this.#hold(this.findByDiffId(sealed.diffId));
+      if (same !== undefined) return this.#recordBlob(same, blob.descriptor, parents);
+      const id = this.adoptTree(folder);
+      this.#record(id, sealed, parents, blob.descriptor);
+      return id;
+    } finally {
+      removeTree(folder);
+    }
+  }
+
+  /** The known layer of these bytes, if it is still there when it is held. */
+  #hold(id: LayerId | undefined): LayerId | undefined {
+    if (id === undefined) return undefined;
+    const { db } = this.#context;
+    return db.lossyTransaction(() => {
+      if (db.get("SELECT 1 FROM layers WHERE id = ?", id) === undefined) return undefined;
+      this.#context.hold(freshLayerLease, "layer", id);
+      return id;
+    });
+  }
+
+  #recordBlob(id: LayerId, descriptor: Descriptor, parents: Chain): LayerId {
+    const { db } = this.#context;
+    db.transaction(() => {
+      db.run("UPDATE layers SET blob = ? WHERE id = ? AND blob IS NULL", JSON.stringify(descriptor), id);
+      recordChain(db, [...parents, id]);
+    });
+    return id;
+  }
+
+  async writeTar(id: LayerId, file: string, signal: AbortSignal): Promise<void> {
+    await this.#write(id, file, "none", signal);
+  }
+
+  async writeCompressed(
+    id: LayerId,
+    file: string,
+    compression: "gzip" | "zstd",
+    signal: AbortSignal,
+  ): Promise<Descriptor> {
+    const { digest, size } = await this.#write(id, file, compression, signal);
+    const mediaType = compression === "gzip" ? mediaTypes.ociLayerGzip : mediaTypes.ociLayerZstd;
+    return { mediaType, digest, size };
+  }
+
+  #write(
+    id: LayerId,
+    file: string,
+    compression: "none" | "gzip" | "zstd",
+    signal: AbortSignal,
+  ): Promise<{ readonly digest: Digest; readonly size: number }> {
+    const { diffId, blob } = this.get(id);
+    const blobFile = blob === undefined ? undefined : blobPath(this.#context.paths.root, blob.digest);
+    return runLayerTask(
+      {
+        kind: "write",
+        folder: this.folder(id),
+        // The exact bytes of a layer that came from elsewhere are in its blob alone.
+        blob: blobFile !== undefined && existsSync(blobFile) ? blobFile : undefined,
+        diffId,
+        file,
+        compression,
+      },
+      signal,
+    );
+  }
+
+  // For the snapshots of this store -----------------------------------------------------------------------------------
+
+  /** A tree that is complete, though not recorded, gets its place; a marker says whose it is. */
+  adoptTree(folder: string): LayerId {
+    const id = freshName() as LayerId;
+    writeFileSync(this.#marker(id), "");
+    renameSync(folder, this.folder(id));
+    return id;
+  }
+
+  /** As above, for an upperdir alone. */
+  adoptUpper(upperdir: string): LayerId {
+    const id = freshName() as LayerId;
+    writeFileSync(this.#marker(id), "");
+    mkdirSync(this.folder(id), { mode: 0o700 });
+    renameSync(upperdir, this.tree(id));
+    return id;
+  }
+
+  dropUnrecorded(id: LayerId): void {
+    removeTree(this.folder(id));
+    removeTree(this.#marker(id));
+  }
+
+  seal(id: LayerId, parents: Chain, signal: AbortSignal): Promise<LayerRecord> {
+    const sealing = this.#seal(id, parents, signal).finally(() => this.#sealing.delete(id));
+    this.#sealing.set(id, sealing);
+    return sealing;
+  }
+
+  async #seal(id: LayerId, parents: Chain, signal: AbortSignal): Promise<LayerRecord> {
+    signal.throwIfAborted();
+    const task: SealTask = {
+      kind: "seal",
+      folder: this.folder(id),
+      tree: bytePath(this.tree(id)),
+      lowers: lowersOf(this.trees(parents)),
+      layout: this.#context.layout,
+    };
+    const sealed = explainingNoSpace(this.#context.paths.root, () => sealLayer(task, { ...inlineBudget }));
+    const done = sealed ?? (await runLayerTask(task, signal));
+    // A child may be done first: it is recorded after what it stands on.
+    for (const parent of parents) await this.#sealing.get(parent);
+    return this.#record(id, done, parents, undefined);
+  }
+
+  #record(id: LayerId, sealed: Sealed, parents: Chain, blob: Descriptor | undefined): LayerRecord {
+    const { db, paths, layout } = this.#context;
+    syncFolder(paths.layers);
+    const record: LayerRecord = {
+      id,
+      diffId: sealed.diffId,
+      contentDigest: sealed.contentDigest,
+      sizeBytes: sealed.sizeBytes,
+      created: new Date(),
+      blob,
+      layout,
+    };
+    db.transaction(() => {
+      this.#context.hold(freshLayerLease, "layer", id);
+      db.run(
+        "INSERT INTO layers (id, diff_id, content_digest, size_bytes, created_ms, layout, blob) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        id,
+        record.diffId,
+        record.contentDigest,
+        record.sizeBytes,
+        record.created.getTime(),
+        layout,
+        blob === undefined ? null : JSON.stringify(blob),
+      );
+      recordChain(db, [...parents, id]);
+    });
+    this.fresh.add(id);
+    return record;
+  }
+
+  #marker(id: LayerId): string {
+    return `${this.#context.presence().folder}/${pendingPrefix}${id}`;
+  }
+}
+
+interface RootAttributes {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtimeMs: number;
+}
+
+function applyRoot(folder: string, { mode, uid, gid, mtimeMs }: RootAttributes): void {
+  chownSync(folder, uid, gid);
+  chmodSync(folder, mode);
+  utimesSync(folder, mtimeMs / 1000, mtimeMs / 1000);
+}
+
+interface SnapshotParts {
+  readonly parents: Chain;
+  readonly folder: string;
+  readonly upperdir: string;
+  readonly root: RootAttributes;
+}
+
+class OpenSnapshot implements Snapshot {
+  readonly parents: Chain;
+  readonly upperdir: string;
+  readonly scratchDir: string;
+  readonly #context: StoreContext;
+  readonly #layers: Layers;
+  readonly #folder: string;
+  readonly #root: RootAttributes;
+  #workdirs = 0;
+  #isOurs = true;
+
+  constructor(context: StoreContext, layers: Layers, { parents, folder, upperdir, root }: SnapshotParts) {
+    this.#context = context;
+    this.#layers = layers;
+    this.parents = parents;
+    this.upperdir = upperdir;
+    this.scratchDir = `${folder}/scratch`;
+    this.#folder = folder;
+    this.#root = root;
+  }
+
+  /** A mount with `volatile` refuses a workdir that was used before. */
+  newWorkdir(): string {
+    this.#workdirs += 1;
+    const workdir = `${this.#folder}/work${this.#workdirs}`;
+    mkdirSync(workdir, { mode: 0o700 });
+    return workdir;
+  }
+
+  commit(): UnsealedLayer {
+    return explainingNoSpace(this.#context.paths.root, () => {
+      // No tar of a layer of ours has an entry for the root, so what a step did to it must not be seen above either.
+      const stat = lstatSync(this.upperdir);
+      const { mode, uid, gid } = this.#root;
+      if ((stat.mode & 0o7777) !== mode || stat.uid !== uid || stat.gid !== gid)
+        applyRoot(this.upperdir, { ...this.#root, mtimeMs: stat.mtimeMs });
+      const id = this.#layers.adoptUpper(this.upperdir);
+      this.#isOurs = false;
+      removeTree(this.#folder);
+      return new CommittedLayer(this.#layers, id, this.parents);
+    });
+  }
+
+  keepAsFailed(description: string): string {
+    const { failed } = this.#context.paths;
+    // Sorts by age.
+    const name = `${Date.now().toString(36).padStart(9, "0")}-${freshName().slice(0, 6)}`;
+    const folder = `${failed}/${name}`;
+    mkdirSync(folder, { mode: 0o700 });
+    writeFileSync(`${folder}/description`, `${description}\n`, { mode: 0o600 });
+    writeFileSync(`${folder}/parents`, JSON.stringify(this.parents), { mode: 0o600 });
+    renameSync(this.upperdir, `${folder}/tree`);
+    this.#isOurs = false;
+    removeTree(this.#folder);
+    for (const old of readdirSync(failed).sort().slice(0, -keptFailures)) removeTree(`${failed}/${old}`);
+    return `${folder}/tree`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#isOurs) return;
+    this.#isOurs = false;
+    removeTree(this.#folder);
+  }
+}
+
+class CommittedLayer implements UnsealedLayer {
+  readonly id: LayerId;
+  readonly parents: Chain;
+  readonly #layers: Layers;
+  #sealed: Promise<LayerRecord> | undefined;
+  #isRecorded = false;
+
+  constructor(layers: Layers, id: LayerId, parents: Chain) {
+    this.#layers = layers;
+    this.id = id;
+    this.parents = parents;
+  }
+
+  seal(signal: AbortSignal): Promise<LayerRecord> {
+    this.#sealed ??= this.#layers.seal(this.id, this.parents, signal).then((record) => {
+      this.#isRecorded = true;
+      return record;
+    });
+    return this.#sealed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // A seal that is under way reads the tree.
+    await this.#sealed?.catch(() => undefined);
+    if (!this.#isRecorded) this.#layers.dropUnrecorded(this.id);
+    this.#isRecorded = true;
+  }
+}
+
+export function recordOf(row: Row): LayerRecord {
+  const blob = row["blob"];
+  return {
+    id: row["id"] as LayerId,
+    diffId: row["diff_id"] as DiffId,
+    contentDigest: row["content_digest"] as LayerRecord["contentDigest"],
+    sizeBytes: Number(row["size_bytes"]),
+    created: new Date(Number(row["created_ms"])),
+    blob: typeof blob === "string" ? (JSON.parse(blob) as Descriptor) : undefined,
+    layout: row["layout"] as LayerRecord["layout"],
+  };
+}

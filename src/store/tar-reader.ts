@@ -1,0 +1,519 @@
+/**
+ * A tar as a stream of entries: ustar, PAX, GNU (long names, base-256 numbers, sparse files in all four forms), v7. Fed
+ * with chunks of any size, it calls back synchronously. Names are bytes. It knows nothing of files, so it checks form and
+ * bounds only; what an entry may do is decided by who unpacks it.
+ *
+ * Own code and not tar-stream: that one decodes names as UTF-8 and knows no sparse files.
+ * Sources: pax(1); GNU tar manual, "Basic Tar Format" and "Storing Sparse Files".
+ */
+import { type BytePath, bytePathOfLatin1 } from "../kernel/byte-path.ts";
+import { archiveInvalid } from "./errors.ts";
+import { blockBytes, paddingOf } from "./tar-headers.ts";
+
+export type TarType = "file" | "dir" | "symlink" | "hardlink" | "char" | "block" | "fifo";
+
+export interface TarHeader {
+  readonly type: TarType;
+  /** As written. */
+  readonly name: BytePath;
+  readonly linkName: BytePath;
+  /** 12 bits. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Of the content, holes included. */
+  readonly size: number;
+  readonly mtimeNs: bigint;
+  readonly major: number;
+  readonly minor: number;
+  /** By full name; the values are bytes. */
+  readonly xattrs: ReadonlyMap<string, Buffer>;
+}
+
+export interface TarHandler {
+  begin(header: TarHeader): void;
+  /** The next bytes of the entry's content. The buffer is the caller's. */
+  data(chunk: Buffer): void;
+  /** The next `length` bytes are zeros. */
+  hole(length: number): void;
+  end(): void;
+  /** An entry of a kind that we do not read was left out. */
+  skipped(name: BytePath, typeFlag: string): void;
+}
+
+/** Of one PAX header or long name. */
+const maxMetaBytes = 1 << 20;
+const maxEntries = 10_000_000;
+const maxId = 0xffff_fffe;
+
+type Records = Map<string, string>;
+
+interface SparsePart {
+  readonly offset: number;
+  readonly length: number;
+}
+
+type State =
+  | { readonly kind: "header" }
+  | { readonly kind: "meta"; readonly typeFlag: string; readonly bytes: Buffer; filled: number }
+  | { readonly kind: "sparse-blocks"; readonly raw: RawHeader; readonly parts: SparsePart[] }
+  /** The map of PAX sparse format 1.0, in front of the data. */
+  | { readonly kind: "sparse-map"; readonly raw: RawHeader; readonly blocks: Buffer[] }
+  | { readonly kind: "data" }
+  | { readonly kind: "end" };
+
+interface RawHeader {
+  readonly typeFlag: string;
+  readonly records: Records;
+  readonly header: TarHeader;
+  /** Bytes of data behind the header in the archive. */
+  readonly storedBytes: number;
+}
+
+export class TarReader {
+  readonly #handler: TarHandler;
+  #state: State = { kind: "header" };
+  readonly #block = Buffer.alloc(blockBytes);
+  #filled = 0;
+  /** Bytes to jump over before the next state acts: padding, or data of a skipped entry. */
+  #skip = 0;
+  /** Stored bytes of the current entry that have not come yet. */
+  #left = 0;
+  #padding = 0;
+  /** What is to be filled with the stored bytes: one part unless sparse. */
+  #parts: SparsePart[] = [];
+  #position = 0;
+  #size = 0;
+  #offset = 0;
+  #entries = 0;
+  readonly #global: Records = new Map();
+  #local: Records = new Map();
+  #longName: string | undefined;
+  #longLink: string | undefined;
+  #zeroBlocks = 0;
+
+  constructor(handler: TarHandler) {
+    this.#handler = handler;
+  }
+
+  /** @throws {TsbuildError} `ARCHIVE_INVALID`, and what the handler throws */
+  push(chunk: Buffer): void {
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.#skip > 0) {
+        const length = Math.min(this.#skip, chunk.length - at);
+        this.#skip -= length;
+        at += length;
+        continue;
+      }
+      const state = this.#state;
+      switch (state.kind) {
+        case "end":
+          this.#offset += chunk.length - at;
+          return;
+        case "data":
+          at += this.#takeData(chunk, at);
+          break;
+        case "meta": {
+          const length = Math.min(state.bytes.length - state.filled, chunk.length - at);
+          chunk.copy(state.bytes, state.filled, at, at + length);
+          state.filled += length;
+          at += length;
+          if (state.filled === state.bytes.length) this.#meta(state.typeFlag, state.bytes);
+          break;
+        }
+        default: {
+          const length = Math.min(blockBytes - this.#filled, chunk.length - at);
+          chunk.copy(this.#block, this.#filled, at, at + length);
+          this.#filled += length;
+          at += length;
+          if (this.#filled === blockBytes) {
+            this.#filled = 0;
+            this.#offset += blockBytes;
+            this.#takeBlock(state);
+          }
+        }
+      }
+    }
+  }
+
+  /** No more bytes come. @throws {TsbuildError} `ARCHIVE_INVALID` when the archive is cut short */
+  finish(): void {
+    const { kind } = this.#state;
+    if (kind === "end" || (kind === "header" && this.#filled === 0 && this.#skip === 0 && this.#local.size === 0))
+      return;
+    // Padding behind the last entry is often left out.
+    if (kind === "header" && this.#filled === 0 && this.#skip < blockBytes && this.#local.size === 0) return;
+    throw archiveInvalid("the archive is cut short");
+  }
+
+  #takeBlock(state: State): void {
+    switch (state.kind) {
+      case "header":
+        this.#header(this.#block);
+        return;
+      case "sparse-blocks": {
+        readOldSparse(this.#block, 0, 21, state.parts);
+        if (this.#block[504] === 0) this.#beginEntry(state.raw, state.parts, state.raw.storedBytes);
+        return;
+      }
+      case "sparse-map": {
+        state.blocks.push(Buffer.from(this.#block));
+        if (state.blocks.length * blockBytes > Math.min(maxMetaBytes, state.raw.storedBytes))
+          throw archiveInvalid("the map of a sparse file is too long");
+        const parts = parseSparseMap(Buffer.concat(state.blocks).toString("latin1"));
+        if (parts !== undefined)
+          this.#beginEntry(state.raw, parts, state.raw.storedBytes - state.blocks.length * blockBytes);
+        return;
+      }
+      default:
+        throw new Error(`no block is expected in state ${state.kind}`);
+    }
+  }
+
+  #header(block: Buffer): void {
+    if (isZero(block)) {
+      this.#zeroBlocks += 1;
+      if (this.#zeroBlocks === 2) this.#state = { kind: "end" };
+      return;
+    }
+    if (this.#zeroBlocks > 0)
+      throw archiveInvalid(`the archive goes on behind a block of zeros at byte ${this.#offset}`);
+    if (!checksumFits(block))
+      throw archiveInvalid(
+        this.#offset === blockBytes
+          ? "this is no tar archive"
+          : `the archive is damaged: wrong checksum of the header at byte ${this.#offset - blockBytes}`,
+      );
+    this.#entries += 1;
+    if (this.#entries > maxEntries) throw archiveInvalid(`the archive has more than ${maxEntries} entries`);
+    const typeFlag = String.fromCharCode(block[156] ?? 0);
+    if (metaTypes.has(typeFlag)) {
+      const size = numberAt(block, 124, 12);
+      if (size > maxMetaBytes) throw archiveInvalid(`an extended header of ${size} bytes is too long`);
+      if (size === 0) this.#meta(typeFlag, Buffer.alloc(0));
+      else this.#state = { kind: "meta", typeFlag, bytes: Buffer.alloc(size), filled: 0 };
+      return;
+    }
+    this.#entry(block, typeFlag);
+  }
+
+  #meta(typeFlag: string, bytes: Buffer): void {
+    this.#offset += bytes.length + paddingOf(bytes.length);
+    this.#skip = paddingOf(bytes.length);
+    this.#state = { kind: "header" };
+    switch (typeFlag) {
+      case "x":
+        for (const [key, value] of paxRecords(bytes)) addRecord(this.#local, key, value);
+        return;
+      case "g":
+        for (const [key, value] of paxRecords(bytes)) addRecord(this.#global, key, value);
+        return;
+      case "L":
+        this.#longName = untilNul(bytes.toString("latin1"));
+        return;
+      default:
+        this.#longLink = untilNul(bytes.toString("latin1"));
+    }
+  }
+
+  #entry(block: Buffer, typeFlag: string): void {
+    const records: Records = new Map([...this.#global, ...this.#local]);
+    this.#local = new Map();
+    const raw = this.#rawHeader(block, typeFlag, records);
+    this.#longName = undefined;
+    this.#longLink = undefined;
+    if (typeOf(typeFlag, raw.header.name) === undefined) {
+      this.#handler.skipped(raw.header.name, typeFlag);
+      this.#skip = raw.storedBytes + paddingOf(raw.storedBytes);
+      this.#offset += this.#skip;
+      return;
+    }
+    if (typeFlag === "S") {
+      const parts: SparsePart[] = [];
+      readOldSparse(block, 386, 4, parts);
+      if (block[482] === 0) this.#beginEntry(raw, parts, raw.storedBytes);
+      else this.#state = { kind: "sparse-blocks", raw, parts };
+      return;
+    }
+    if (records.get("GNU.sparse.major") === "1") {
+      this.#state = { kind: "sparse-map", raw, blocks: [] };
+      return;
+    }
+    const map = records.get("GNU.sparse.map");
+    if (map !== undefined) this.#beginEntry(raw, parseCommaMap(map), raw.storedBytes);
+    else this.#beginEntry(raw, [{ offset: 0, length: raw.storedBytes }], raw.storedBytes);
+  }
+
+  #rawHeader(block: Buffer, typeFlag: string, records: Records): RawHeader {
+    const name = records.get("GNU.sparse.name") ?? records.get("path") ?? this.#longName ?? nameOf(block);
+    const storedBytes = records.has("size") ? decimal(records, "size") : numberAt(block, 124, 12);
+    const type = typeOf(typeFlag, name) ?? "file";
+    const isSparse = typeFlag === "S" || records.has("GNU.sparse.major") || records.has("GNU.sparse.map");
+    // Links and nodes have no content, whatever the size says (pax(1), "size"); some writers give links that of the file.
+    const hasContent = type === "file";
+    const size =
+      typeFlag === "S"
+        ? numberAt(block, 483, 12)
+        : records.has("GNU.sparse.realsize")
+          ? decimal(records, "GNU.sparse.realsize")
+          : records.has("GNU.sparse.size") && isSparse
+            ? decimal(records, "GNU.sparse.size")
+            : storedBytes;
+    return {
+      typeFlag,
+      records,
+      storedBytes: hasContent || typeOf(typeFlag, name) === undefined ? storedBytes : 0,
+      header: {
+        type,
+        name: bytePathOfLatin1(name),
+        linkName: bytePathOfLatin1(records.get("linkpath") ?? this.#longLink ?? untilNul(text(block, 157, 100))),
+        mode: numberAt(block, 100, 8) & 0o7777,
+        uid: idOf(records.has("uid") ? decimal(records, "uid") : numberAt(block, 108, 8)),
+        gid: idOf(records.has("gid") ? decimal(records, "gid") : numberAt(block, 116, 8)),
+        size: hasContent ? size : 0,
+        mtimeNs: timeOf(records.get("mtime")) ?? BigInt(signedNumberAt(block, 136, 12)) * 1_000_000_000n,
+        major: type === "char" || type === "block" ? numberAt(block, 329, 8) : 0,
+        minor: type === "char" || type === "block" ? numberAt(block, 337, 8) : 0,
+        xattrs: xattrsOf(records),
+      },
+    };
+  }
+
+  #beginEntry(raw: RawHeader, parts: readonly SparsePart[], stored: number): void {
+    let end = 0;
+    let sum = 0;
+    for (const { offset, length } of parts) {
+      if (offset < end) throw archiveInvalid("the parts of a sparse file overlap");
+      end = offset + length;
+      sum += length;
+    }
+    if (raw.header.type === "file" && (end > raw.header.size || sum !== stored))
+      throw archiveInvalid("the parts of a sparse file do not fit its size");
+    this.#handler.begin(raw.header);
+    this.#parts = parts.filter((part) => part.length > 0).toReversed();
+    this.#left = stored;
+    this.#padding = paddingOf(stored);
+    this.#position = 0;
+    this.#size = raw.header.size;
+    this.#offset += stored + this.#padding;
+    this.#state = { kind: "data" };
+    if (stored === 0) this.#endEntry();
+  }
+
+  /** Returns how many bytes of the chunk were taken. */
+  #takeData(chunk: Buffer, at: number): number {
+    const part = this.#parts.at(-1);
+    if (part === undefined) throw new Error("data without a place");
+    if (this.#position < part.offset) {
+      this.#handler.hole(part.offset - this.#position);
+      this.#position = part.offset;
+    }
+    const end = part.offset + part.length;
+    const length = Math.min(end - this.#position, chunk.length - at);
+    this.#handler.data(at === 0 && length === chunk.length ? chunk : chunk.subarray(at, at + length));
+    this.#position += length;
+    this.#left -= length;
+    if (this.#position === end) this.#parts.pop();
+    if (this.#left === 0) this.#endEntry();
+    return length;
+  }
+
+  #endEntry(): void {
+    if (this.#position < this.#size) this.#handler.hole(this.#size - this.#position);
+    this.#handler.end();
+    this.#skip = this.#padding;
+    this.#state = { kind: "header" };
+  }
+}
+
+const metaTypes: ReadonlySet<string> = new Set(["x", "g", "L", "K"]);
+
+function typeOf(typeFlag: string, name: string): TarType | undefined {
+  switch (typeFlag) {
+    case "0":
+    case "7":
+    case "S":
+      return "file";
+    // v7 had no type for folders.
+    case "\0":
+      return name.endsWith("/") ? "dir" : "file";
+    case "1":
+      return "hardlink";
+    case "2":
+      return "symlink";
+    case "3":
+      return "char";
+    case "4":
+      return "block";
+    case "5":
+      return "dir";
+    case "6":
+      return "fifo";
+    default:
+      return undefined;
+  }
+}
+
+function isZero(block: Buffer): boolean {
+  for (let i = 0; i < block.length; i += 8) if (block.readBigUInt64LE(i) !== 0n) return false;
+  return true;
+}
+
+/** Old writers summed signed bytes. */
+function checksumFits(block: Buffer): boolean {
+  let unsigned = 0;
+  let signed = 0;
+  for (let i = 0; i < blockBytes; i++) {
+    const byte = i >= 148 && i < 156 ? 0x20 : (block[i] ?? 0);
+    unsigned += byte;
+    signed += byte < 128 ? byte : byte - 256;
+  }
+  const stored = Number.parseInt(untilNul(text(block, 148, 8)).trim(), 8);
+  return stored === unsigned || stored === signed;
+}
+
+function text(block: Buffer, at: number, size: number): string {
+  return block.toString("latin1", at, at + size);
+}
+
+function untilNul(value: string): string {
+  const nul = value.indexOf("\0");
+  return nul < 0 ? value : value.slice(0, nul);
+}
+
+/** Only POSIX headers have a prefix; GNU's hold times in its place, star's a shorter one. */
+function nameOf(block: Buffer): string {
+  const name = untilNul(text(block, 0, 100));
+  if (text(block, 257, 6) !== "ustar\0") return name;
+  const prefix = untilNul(text(block, 345, text(block, 508, 4) === "tar\0" ? 131 : 155));
+  return prefix === "" ? name : `${prefix}/${name}`;
+}
+
+function numberAt(block: Buffer, at: number, size: number): number {
+  const value = signedNumberAt(block, at, size);
+  if (value < 0) throw archiveInvalid("a header holds a negative number");
+  return value;
+}
+
+/** Octal text, or GNU's base 256 when the top bit is set. */
+function signedNumberAt(block: Buffer, at: number, size: number): number {
+  const first = block[at] ?? 0;
+  if ((first & 0x80) !== 0) {
+    let value = BigInt.asIntN(7, BigInt(first & 0x7f));
+    for (let i = 1; i < size; i++) value = (value << 8n) | BigInt(block[at + i] ?? 0);
+    if (value > BigInt(Number.MAX_SAFE_INTEGER) || value < BigInt(Number.MIN_SAFE_INTEGER))
+      throw archiveInvalid("a header holds a number that is too large");
+    return Number(value);
+  }
+  const digits = untilNul(text(block, at, size)).trim();
+  if (digits === "") return 0;
+  if (!/^[0-7]+$/.test(digits)) throw archiveInvalid(`a header holds no number where one must be`);
+  return Number.parseInt(digits, 8);
+}
+
+function idOf(value: number): number {
+  if (value > maxId) throw archiveInvalid(`an owner of ${value} is out of range`);
+  return value;
+}
+
+function decimal(records: Records, key: string): number {
+  const value = records.get(key) ?? "";
+  const number = Number(value);
+  if (!/^[0-9]+$/.test(value) || !Number.isSafeInteger(number))
+    throw archiveInvalid(`the PAX record ${key} is no number`);
+  return number;
+}
+
+/** Seconds with an optional fraction. */
+function timeOf(value: string | undefined): bigint | undefined {
+  if (value === undefined) return undefined;
+  const match = /^(-?)([0-9]{1,15})(?:\.([0-9]*))?$/.exec(value);
+  if (match === null) throw archiveInvalid("the PAX record mtime is no time");
+  const [, sign, seconds = "0", fraction = ""] = match;
+  const ns = BigInt(seconds) * 1_000_000_000n + BigInt(fraction.slice(0, 9).padEnd(9, "0"));
+  return sign === "-" ? -ns : ns;
+}
+
+function xattrsOf(records: Records): ReadonlyMap<string, Buffer> {
+  const xattrs = new Map<string, Buffer>();
+  for (const [key, value] of records) {
+    if (key.startsWith("SCHILY.xattr.")) xattrs.set(key.slice(13), Buffer.from(value, "latin1"));
+    // URL-encoded name, base64 value: what libarchive writes when the other form would not do.
+    else if (key.startsWith("LIBARCHIVE.xattr.")) {
+      const name = key
+        .slice(17)
+        .replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
+      if (!xattrs.has(name)) xattrs.set(name, Buffer.from(value, "base64"));
+    }
+  }
+  return xattrs;
+}
+
+function addRecord(records: Records, key: string, value: string): void {
+  // Format 0.0 spells the map as repeated pairs of records; 0.1 joins them as one.
+  if (key === "GNU.sparse.offset" || key === "GNU.sparse.numbytes") {
+    const map = records.get("GNU.sparse.map");
+    records.set("GNU.sparse.map", map === undefined ? value : `${map},${value}`);
+  } else if (value === "" && !key.startsWith("SCHILY.xattr.")) records.delete(key);
+  else records.set(key, value);
+}
+
+function* paxRecords(bytes: Buffer): Generator<readonly [string, string]> {
+  for (let at = 0; at < bytes.length; ) {
+    const space = bytes.indexOf(0x20, at);
+    const digits = space < 0 ? "" : bytes.toString("latin1", at, space);
+    const length = Number(digits);
+    const end = at + length;
+    if (!/^[0-9]{1,8}$/.test(digits) || end > bytes.length || end <= space + 1 || bytes[end - 1] !== 0x0a)
+      throw archiveInvalid("a PAX header is damaged");
+    const equals = bytes.indexOf(0x3d, space);
+    if (equals < 0 || equals >= end - 1) throw archiveInvalid("a PAX header is damaged");
+    const key = bytes.toString("latin1", space + 1, equals);
+    const value = bytes.toString("latin1", equals + 1, end - 1);
+    if ((key === "path" || key === "linkpath" || key === "GNU.sparse.name") && value.includes("\0"))
+      throw archiveInvalid("a name holds a NUL");
+    yield [key, value];
+    at = end;
+  }
+}
+
+function readOldSparse(block: Buffer, at: number, count: number, parts: SparsePart[]): void {
+  for (let i = 0; i < count; i++) {
+    const entry = at + i * 24;
+    if (block[entry] === 0) return;
+    parts.push({ offset: numberAt(block, entry, 12), length: numberAt(block, entry + 12, 12) });
+    if (parts.length > maxSparseParts) throw archiveInvalid("a sparse file has too many parts");
+  }
+}
+
+const maxSparseParts = 1 << 16;
+
+/** Undefined when the map is not complete yet. */
+function parseSparseMap(lines: string): readonly SparsePart[] | undefined {
+  const [count, ...rest] = lines.split("\n");
+  // The last piece is not ended by a line break: padding, or a number that is cut.
+  const numbers = rest.slice(0, -1);
+  if (rest.length === 0) return undefined;
+  const wanted = Number(count);
+  if (!/^[0-9]{1,6}$/.test(count ?? "") || wanted > maxSparseParts)
+    throw archiveInvalid("the map of a sparse file is damaged");
+  if (numbers.length < wanted * 2) return undefined;
+  return pairs(numbers.slice(0, wanted * 2));
+}
+
+function parseCommaMap(map: string): readonly SparsePart[] {
+  return pairs(map === "" ? [] : map.split(","));
+}
+
+function pairs(numbers: readonly string[]): readonly SparsePart[] {
+  const parts: SparsePart[] = [];
+  for (let i = 0; i + 1 < numbers.length; i += 2) {
+    const [offset, length] = [Number(numbers[i]), Number(numbers[i + 1])];
+    if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0)
+      throw archiveInvalid("the map of a sparse file is damaged");
+    parts.push({ offset, length });
+  }
+  if (numbers.length % 2 !== 0) throw archiveInvalid("the map of a sparse file is damaged");
+  return parts;
+}
