@@ -11,6 +11,22 @@
 #if defined(LAUNCHER_HOSTED) /* the fuzz harness: its own entry, and system calls that touch nothing */
 long launcher_syscall(long number, const long *arg);
 _Noreturn void launcher_stop(int status);
+void launcher_step(void);
+/* Our own calls have numbers that no operation can name: what a program calls, it calls with any pointer. */
+#define OWN(n) (0x100000000L + (n))
+#define NR_read OWN(0)
+#define NR_write OWN(1)
+#define NR_mmap OWN(2)
+#define NR_rt_sigtimedwait OWN(3)
+#define NR_getcwd OWN(4)
+#define NR_wait4 OWN(5)
+#define NR_kill OWN(6)
+#define NR_close OWN(7)
+#define NR_recvfrom OWN(8)
+#define NR_clock_gettime OWN(9)
+#define NR_exit_group OWN(10)
+#define NR_ppoll OWN(11)
+#define NR_pidfd_send_signal OWN(12)
 #elif defined(__x86_64__)
 #define NR_read 0
 #define NR_write 1
@@ -40,13 +56,8 @@ _Noreturn void launcher_stop(int status);
 #else
 #error "no system call table for this architecture"
 #endif
+#if !defined(LAUNCHER_HOSTED)
 #define NR_pidfd_send_signal 424 /* equal everywhere, as all numbers from 424 on */
-
-#if defined(LAUNCHER_HOSTED)
-enum {
-	NR_read, NR_write, NR_mmap, NR_rt_sigtimedwait, NR_getcwd, NR_wait4, NR_kill, NR_close, NR_recvfrom,
-	NR_clock_gettime, NR_exit_group, NR_ppoll
-};
 #endif
 
 #define ENOENT 2
@@ -355,10 +366,9 @@ static void end_supervision(struct supervisor *s)
 		hear_child(s, -1);
 	if (s->exit_file >= 0)
 		write_exit_file(s->exit_file, status);
-	int64_t user_ms = usage.user_s * 1000 + usage.user_us / 1000;
-	int64_t system_ms = usage.system_s * 1000 + usage.system_us / 1000;
-	report(RECORD_USAGE, (int32_t)usage.max_rss,
-	       (int64_t)((uint64_t)user_ms << 32 | ((uint64_t)system_ms & 0xffffffffu)));
+	uint64_t user_ms = (uint64_t)usage.user_s * 1000 + (uint64_t)usage.user_us / 1000;
+	uint64_t system_ms = (uint64_t)usage.system_s * 1000 + (uint64_t)usage.system_us / 1000;
+	report(RECORD_USAGE, (int32_t)usage.max_rss, (int64_t)(user_ms << 32 | (system_ms & 0xffffffffu)));
 	report(RECORD_EXITED, status, 0);
 	if (s->control_open)
 		stop(status_code(status));
@@ -472,6 +482,9 @@ static _Noreturn void run(const struct program *program)
 {
 	for (uint32_t i = 0; i < program->op_count;) {
 		const struct op *op = &program->ops[i];
+#if defined(LAUNCHER_HOSTED)
+		launcher_step();
+#endif
 		long result = perform(program, op, i);
 		/* The error of a value that was only loaded is no error. */
 		if (result < 0 && op->kind != KIND_LOAD32 && !tolerates(op, -result))
