@@ -25,3 +25,37 @@ export const idOutOfRange = (text: string): TsbuildError =>
 
 export const accountFileTooLarge = (path: string): TsbuildError =>
   new TsbuildError({ code: "USER_NOT_FOUND", what: `${path} of the image is larger than 10 MiB` });
+
+// Names and states -----------------------------------------------------------------------------------------------
+
+export const invalidContainerName = (name: string): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_ARGUMENT",
+    what: `Invalid container name (${name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`,
+    hint: "a name has at least two characters",
+  });
+
+export const containerNameTaken = (name: string, id: string): TsbuildError =>
+  new TsbuildError({
+    code: "CONFLICT",
+    what: `Conflict. The container name "/${name}" is already in use by container "${id}". You have to remove (or rename) that container to be able to reuse that name.`,
+    hint: `tsbuild rm ${name}, or tsbuild rename ${name} NEW`,
+  });
+
+export const containerNotFound = (text: string, near: string | undefined): TsbuildError =>
+  new TsbuildError({
+    code: "CONTAINER_NOT_FOUND",
+    what: `No such container: ${text}`,
+    hint: near === undefined ? "see what there is: tsbuild ps -a" : `did you mean ${near}?`,
+  });
+
+export const containerPrefixAmbiguous = (prefix: string): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_ARGUMENT",
+    what: `multiple IDs found with provided prefix: ${prefix}`,
+    hint: "give more digits of the ID",
+  });
+
+/** The container is in a state in which this cannot be done. */
+export const wrongContainerState = (what: string, container: string, hint?: string): TsbuildError =>
+  new TsbuildError({ code: "CONTAINER_STATE", what, where: { kind: "container", container }, hint });
