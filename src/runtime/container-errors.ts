@@ -59,3 +59,62 @@ export const containerPrefixAmbiguous = (prefix: string): TsbuildError =>
 /** The container is in a state in which this cannot be done. */
 export const wrongContainerState = (what: string, container: string, hint?: string): TsbuildError =>
   new TsbuildError({ code: "CONTAINER_STATE", what, where: { kind: "container", container }, hint });
+
+export const containerIsRunning = (container: string): TsbuildError =>
+  wrongContainerState(`container ${container} is already running`, container);
+
+export const monitorGone = (container: string): TsbuildError =>
+  wrongContainerState(
+    `nobody serves the output of container ${container}: its monitor is gone`,
+    container,
+    `see what was written so far: tsbuild logs ${container.slice(0, 12)}`,
+  );
+
+// Volumes and mounts ---------------------------------------------------------------------------------------------
+
+export const invalidVolumeName = (name: string): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_ARGUMENT",
+    what: `${JSON.stringify(name)} includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,
+  });
+
+export const volumeNotFound = (name: string): TsbuildError =>
+  new TsbuildError({ code: "INVALID_ARGUMENT", what: `no such volume: ${name}` });
+
+export const bindSourceMissing = (source: string): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_ARGUMENT",
+    what: `invalid mount config for type "bind": bind source path does not exist: ${source}`,
+    hint: `make it first, or use -v, which makes a folder: mkdir -p ${source}`,
+  });
+
+export const invalidMountDestination = (destination: string, why: string): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_ARGUMENT",
+    what: `invalid mount destination ${JSON.stringify(destination)}: ${why}`,
+  });
+
+export const duplicateMountPoint = (destination: string): TsbuildError =>
+  new TsbuildError({ code: "INVALID_ARGUMENT", what: `Duplicate mount point: ${destination}` });
+
+// Creating -------------------------------------------------------------------------------------------------------
+
+export const noCommand = (image: string): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_ARGUMENT",
+    what: "no command specified",
+    hint: `${image} has neither CMD nor ENTRYPOINT: write a command after it`,
+  });
+
+export const invalidWorkingDir = (path: string): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_ARGUMENT",
+    what: `the working directory '${path}' is invalid, it needs to be an absolute path`,
+  });
+
+export const invalidSecurityOption = (option: string): TsbuildError =>
+  new TsbuildError({
+    code: "UNSUPPORTED",
+    what: `invalid --security-opt: ${JSON.stringify(option)}`,
+    hint: "there are no-new-privileges, seccomp=unconfined, seccomp=builtin and systempaths=unconfined",
+  });

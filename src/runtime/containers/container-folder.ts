@@ -25,6 +25,9 @@ export interface ContainerFolder {
   readonly path: string;
   readonly recordFile: string;
   readonly stateFile: string;
+  readonly launchFile: string;
+  /** Identity of the process that owns the container's stdio; there as long as it does. */
+  readonly claimFile: string;
   /** Written by the launcher. */
   readonly exitFile: string;
   /** There while it is frozen. */
@@ -53,12 +56,17 @@ export interface LiveContainer extends Container {
 }
 
 export function containerFolder(store: Store, id: ContainerId): ContainerFolder {
-  const path = store.containerFolder(id);
+  return containerFolderAt(store.containerFolder(id), id);
+}
+
+export function containerFolderAt(path: string, id: ContainerId): ContainerFolder {
   return {
     id,
     path,
     recordFile: `${path}/config.json`,
     stateFile: `${path}/state.json`,
+    launchFile: `${path}/launch.json`,
+    claimFile: `${path}/supervisor`,
     exitFile: `${path}/exit`,
     pausedFile: `${path}/paused`,
     stoppedFile: `${path}/stopped`,

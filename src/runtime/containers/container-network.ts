@@ -1,0 +1,41 @@
+/** The network of one life of a container, as `supervise` wants it. */
+import { TsbuildError } from "../../errors.ts";
+import { writeInPlace } from "../hosts-files.ts";
+import { openBridge } from "../network/bridge.ts";
+import type { ContainerFolder } from "./container-folder.ts";
+import type { Launch } from "./launch.ts";
+import type { NetworkConnection } from "./supervise.ts";
+
+/** @throws {TsbuildError} `RUNTIME_FAILED` when the machine can have no bridge: it says why. */
+export function connectNetwork(folder: ContainerFolder, launch: Launch): NetworkConnection {
+  if (launch.network !== "bridge") {
+    return { mode: { kind: launch.network }, address: undefined, [Symbol.dispose]: () => undefined };
+  }
+  const bridge = openBridge();
+  if ("reason" in bridge) {
+    throw new TsbuildError({
+      code: "RUNTIME_FAILED",
+      what: `no bridge network on this machine: ${bridge.reason}`,
+      hint: "--network host shares the host's, --network none has only loopback",
+    });
+  }
+  try {
+    const connection = bridge.connect();
+    const lines = [
+      ...launch.gatewayNames.map((name) => `${bridge.gateway}\t${name}`),
+      `${connection.address}\t${launch.hostname}`,
+    ];
+    writeInPlace(folder.hostsFile, `${launch.hosts}${lines.join("\n")}\n`);
+    return {
+      mode: connection.mode,
+      address: connection.address,
+      [Symbol.dispose]() {
+        connection[Symbol.dispose]();
+        bridge[Symbol.dispose]();
+      },
+    };
+  } catch (error) {
+    bridge[Symbol.dispose]();
+    throw error;
+  }
+}

@@ -1,0 +1,212 @@
+/** From a container's record to one start of it: its user looked up in its own files, its mounts, its runtime spec. */
+import { hostname as hostName } from "node:os";
+import { bytePath } from "../../kernel/byte-path.ts";
+import { defaultPath } from "../../oci/image-config.ts";
+import type { MountSpec, ResourcesSpec, RuntimeSpec, SeccompSpec } from "../../oci/runtime-spec.ts";
+import { layeredView } from "../../store/layered-view.ts";
+import type { Store } from "../../store/store.ts";
+import { invalidSecurityOption } from "../container-errors.ts";
+import { containerSpec } from "../container-spec.ts";
+import { hostHostsFile, hostResolvFile, hostsFile, resolvFile, writeInPlace } from "../hosts-files.ts";
+import { type ReadRootFile, resolveUser } from "../user.ts";
+import { volumeData } from "../volumes.ts";
+import type { TerminalSize } from "./connection.ts";
+import type { LiveContainer } from "./container-folder.ts";
+import { shortId } from "./container-id.ts";
+import { type ContainerRecord, commandLine, type Limits } from "./container-record.ts";
+import { mergeEnv } from "./create-container.ts";
+import type { Launch } from "./launch.ts";
+
+/** Larger account files are refused, not read (CVE-2024-9676). */
+const maxAccountFileBytes = 10 * 1024 * 1024;
+
+/**
+ * Writes hosts, hostname and resolv.conf, and returns the launch.
+ * @throws {TsbuildError} `USER_NOT_FOUND`, `INVALID_ARGUMENT`
+ */
+export function prepareLaunch(store: Store, container: LiveContainer, size: TerminalSize | undefined): Launch {
+  const { record, folder } = container;
+  const { host, process } = record;
+  const lowerdirs = store.layers.trees(record.image.layers);
+  const hostname = containerHostname(record);
+  const network = writeNetworkFiles(container, hostname);
+  const user = resolveUser(process.user, rootFileReader([...lowerdirs, folder.upperdir]), host.groupAdd);
+  const spec = containerSpec({
+    args: commandLine(process),
+    env: environmentOf(record, hostname, user.home),
+    cwd: process.workingDir,
+    user,
+    hostname,
+    terminal: process.tty,
+    ...(size !== undefined && { consoleSize: { height: size.rows, width: size.columns } }),
+    privileged: host.privileged,
+    capAdd: host.capAdd,
+    capDrop: host.capDrop,
+    readonlyRootfs: host.readonlyRootfs,
+    mounts: mountSpecs(store, container),
+    shmSizeBytes: host.shmSizeBytes,
+    network: host.network === "bridge" ? "attached" : host.network,
+    ...securityOf(host.securityOpt),
+    cgroupsPath: `/tsbuild/${folder.id}`,
+    resources: resourcesOf(host.limits),
+    ulimits: host.ulimits,
+    oomScoreAdj: host.oomScoreAdj,
+    sysctl: host.sysctls,
+  });
+  return {
+    spec: withMasks(spec, host.securityOpt),
+    lowerdirs,
+    network: host.network,
+    hostname,
+    ...network,
+    init: host.init,
+    tty: process.tty,
+    openStdin: process.openStdin,
+    stdinOnce: process.stdinOnce,
+    restart: host.restart,
+    autoRemove: host.autoRemove,
+    log: host.log,
+    runtime: host.runtime,
+    storeRoot: store.root,
+  };
+}
+
+export function rootFileReader(trees: readonly string[]): ReadRootFile {
+  const view = layeredView(trees);
+  return (path) => view.readFile(bytePath(path), maxAccountFileBytes);
+}
+
+export function containerHostname(record: ContainerRecord): string {
+  if (record.hostname !== "") return record.hostname;
+  return record.host.network === "host" ? hostName() : shortId(record.id);
+}
+
+/** Later wins: defaults, the image's, the caller's; HOME last, where nobody set it. */
+function environmentOf(record: ContainerRecord, hostname: string, home: string): readonly string[] {
+  const defaults = [`PATH=${defaultPath}`, `HOSTNAME=${hostname}`, ...(record.process.tty ? ["TERM=xterm"] : [])];
+  const env = mergeEnv(defaults, record.process.env);
+  return env.some((entry) => entry.startsWith("HOME=")) ? env : [...env, `HOME=${home}`];
+}
+
+function writeNetworkFiles(
+  { record, folder }: LiveContainer,
+  hostname: string,
+): Pick<Launch, "hosts" | "gatewayNames"> {
+  const { host } = record;
+  // On the bridge its address is known only once it is connected.
+  const onBridge = (entry: string): boolean => host.network === "bridge" && entry.endsWith(":host-gateway");
+  const hostNetwork = host.network === "host";
+  writeInPlace(folder.hostnameFile, `${hostname}\n`);
+  const hosts = hostsFile({
+    address: undefined,
+    hostname,
+    extraHosts: host.extraHosts.filter((entry) => !onBridge(entry)),
+    gateway: undefined,
+    hostFile: hostNetwork ? hostHostsFile() : undefined,
+  });
+  writeInPlace(folder.hostsFile, hosts);
+  const { dns, dnsSearch, dnsOptions } = host;
+  const hostFile = hostResolvFile(hostNetwork);
+  writeInPlace(folder.resolvFile, resolvFile({ hostFile, hostNetwork, dns, dnsSearch, dnsOptions }));
+  return {
+    hosts,
+    gatewayNames: host.extraHosts.filter(onBridge).map((entry) => entry.split(":")[0]?.toLowerCase() ?? ""),
+  };
+}
+
+function mountSpecs(store: Store, { record, folder }: LiveContainer): MountSpec[] {
+  const bind = (destination: string, source: string, options: readonly string[]): MountSpec => ({
+    destination,
+    type: "bind",
+    source,
+    options,
+  });
+  const own = ["rbind", "rprivate"];
+  const specs = [
+    bind("/etc/resolv.conf", folder.resolvFile, own),
+    bind("/etc/hostname", folder.hostnameFile, own),
+    bind("/etc/hosts", folder.hostsFile, own),
+  ];
+  for (const [destination, options] of Object.entries(record.host.tmpfs)) specs.push(tmpfs(destination, options));
+  for (const mount of record.mounts) {
+    switch (mount.kind) {
+      case "bind": {
+        const access = mount.readonly ? "ro" : "rw";
+        const kind = mount.recursive ? "rbind" : "bind";
+        specs.push(bind(mount.destination, mount.source, [kind, access, mount.propagation]));
+        break;
+      }
+      case "volume":
+        specs.push(
+          bind(mount.destination, volumeData(store, mount.name), ["rbind", mount.readonly ? "ro" : "rw", "rprivate"]),
+        );
+        break;
+      case "tmpfs":
+        specs.push(tmpfs(mount.destination, mount.options));
+        break;
+    }
+  }
+  // A mount of the user's own at /etc/hosts replaces ours.
+  const last = new Map(specs.map((spec) => [spec.destination, spec]));
+  return [...last.values()];
+}
+
+function tmpfs(destination: string, options: string): MountSpec {
+  const given = options === "" ? [] : options.split(",");
+  return { destination, type: "tmpfs", source: "tmpfs", options: ["noexec", "nosuid", "nodev", ...given] };
+}
+
+function securityOf(options: readonly string[]): {
+  readonly seccomp?: "default" | "unconfined" | SeccompSpec;
+  readonly noNewPrivileges?: boolean;
+} {
+  let seccomp: "default" | "unconfined" | undefined;
+  let noNewPrivileges: boolean | undefined;
+  for (const option of options) {
+    const [key = "", value = "true"] = option.split(/[=:](.*)/s);
+    if (key === "no-new-privileges") noNewPrivileges = value !== "false";
+    else if (key === "seccomp" && value === "unconfined") seccomp = "unconfined";
+    else if (key === "seccomp" && value === "builtin") seccomp = "default";
+    else if (key === "systempaths" && value === "unconfined") continue;
+    // Without AppArmor on the machine there is nothing to be confined by.
+    else if ((key === "apparmor" || key === "label") && /^(unconfined|disable)$/.test(value)) continue;
+    else throw invalidSecurityOption(option);
+  }
+  return {
+    ...(seccomp !== undefined && { seccomp }),
+    ...(noNewPrivileges !== undefined && { noNewPrivileges }),
+  };
+}
+
+function withMasks(spec: RuntimeSpec, securityOpt: readonly string[]): RuntimeSpec {
+  if (!securityOpt.includes("systempaths=unconfined")) return spec;
+  return { ...spec, linux: { ...spec.linux, maskedPaths: [], readonlyPaths: [] } };
+}
+
+const defaultCpuPeriodUs = 100_000;
+
+function resourcesOf(limits: Limits): ResourcesSpec {
+  const { memoryBytes, memoryReservationBytes, memorySwapBytes, nanoCpus, pids } = limits;
+  // docker's default: as much swap again as memory.
+  const swap = memorySwapBytes ?? (memoryBytes === undefined ? undefined : memoryBytes * 2);
+  const period = limits.cpuPeriodUs ?? (nanoCpus === undefined ? undefined : defaultCpuPeriodUs);
+  const quota =
+    limits.cpuQuotaUs ?? (nanoCpus === undefined ? undefined : Math.round((nanoCpus / 1e9) * defaultCpuPeriodUs));
+  const memory = {
+    ...(memoryBytes !== undefined && { limit: memoryBytes }),
+    ...(memoryReservationBytes !== undefined && { reservation: memoryReservationBytes }),
+    ...(swap !== undefined && { swap }),
+  };
+  const cpu = {
+    ...(limits.cpuShares !== undefined && { shares: limits.cpuShares }),
+    ...(quota !== undefined && { quota }),
+    ...(period !== undefined && { period }),
+    ...(limits.cpusetCpus !== undefined && { cpus: limits.cpusetCpus }),
+    ...(limits.cpusetMems !== undefined && { mems: limits.cpusetMems }),
+  };
+  return {
+    ...(Object.keys(memory).length > 0 && { memory }),
+    ...(Object.keys(cpu).length > 0 && { cpu }),
+    ...(pids !== undefined && pids > 0 && { pids: { limit: pids } }),
+  };
+}
