@@ -31,6 +31,86 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
       storeless: true,
     },
   ],
+  [
+    "run",
+    {
+      summary: "run a command in a new container",
+      section: "Containers",
+      load: () => import("./commands/run.ts"),
+      flagsEndAtFirstWord: true,
+      failureCode: 125,
+    },
+  ],
+  [
+    "create",
+    {
+      summary: "make a container that does not run yet",
+      section: "Containers",
+      load: () => import("./commands/create.ts"),
+      flagsEndAtFirstWord: true,
+      failureCode: 125,
+    },
+  ],
+  [
+    "start",
+    { summary: "run containers that were stopped", section: "Containers", load: () => import("./commands/start.ts") },
+  ],
+  [
+    "stop",
+    { summary: "end containers, gently first", section: "Containers", load: () => import("./commands/stop.ts") },
+  ],
+  ["restart", { summary: "stop, then start", section: "Containers", load: () => import("./commands/restart.ts") }],
+  ["kill", { summary: "send a signal to containers", section: "Containers", load: () => import("./commands/kill.ts") }],
+  [
+    "pause",
+    { summary: "make containers stand still", section: "Containers", load: () => import("./commands/pause.ts") },
+  ],
+  [
+    "unpause",
+    { summary: "let paused containers go on", section: "Containers", load: () => import("./commands/unpause.ts") },
+  ],
+  [
+    "wait",
+    {
+      summary: "wait until containers end, print their exit codes",
+      section: "Containers",
+      load: () => import("./commands/wait.ts"),
+    },
+  ],
+  ["ps", { summary: "the containers there are", section: "Containers", load: () => import("./commands/ps.ts") }],
+  ["logs", { summary: "what a container wrote", section: "Containers", load: () => import("./commands/logs.ts") }],
+  [
+    "attach",
+    {
+      summary: "see a container's output, and type into it",
+      section: "Containers",
+      load: () => import("./commands/attach.ts"),
+    },
+  ],
+  [
+    "exec",
+    {
+      summary: "run a further command in a container",
+      section: "Containers",
+      load: () => import("./commands/exec.ts"),
+      flagsEndAtFirstWord: true,
+      failureCode: 125,
+    },
+  ],
+  [
+    "top",
+    {
+      summary: "the processes of a container",
+      section: "Containers",
+      load: () => import("./commands/top.ts"),
+      flagsEndAtFirstWord: true,
+    },
+  ],
+  [
+    "rename",
+    { summary: "give a container another name", section: "Containers", load: () => import("./commands/rename.ts") },
+  ],
+  ["rm", { summary: "remove containers", section: "Containers", load: () => import("./commands/rm.ts") }],
   ["images", { summary: "the images there are", section: "Images", load: () => import("./commands/images.ts") }],
   ["history", { summary: "how an image came to be", section: "Images", load: () => import("./commands/history.ts") }],
   ["tag", { summary: "a further name for an image", section: "Images", load: () => import("./commands/tag.ts") }],

@@ -2,6 +2,7 @@
 import type { ImageUser } from "../store/remove-image.ts";
 import type { Store } from "../store/store.ts";
 
-export async function imageUsers(_store: Store): Promise<readonly ImageUser[]> {
-  return [];
+export async function imageUsers(store: Store): Promise<readonly ImageUser[]> {
+  const { containersUsing } = await import("../runtime/containers/containers-using.ts");
+  return containersUsing(store);
 }

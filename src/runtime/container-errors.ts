@@ -118,3 +118,91 @@ export const invalidSecurityOption = (option: string): TsbuildError =>
     what: `invalid --security-opt: ${JSON.stringify(option)}`,
     hint: "there are no-new-privileges, seccomp=unconfined, seccomp=builtin and systempaths=unconfined",
   });
+
+// Signals --------------------------------------------------------------------------------------------------------
+
+export const invalidSignal = (text: string): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_ARGUMENT",
+    what: `invalid signal: ${text}`,
+    hint: "a signal is a name such as KILL or SIGHUP, or a number",
+  });
+
+export const notRunningToKill = (container: string): TsbuildError =>
+  wrongContainerState(`cannot kill container: ${container}: container ${container} is not running`, container);
+
+export const couldNotKill = (container: string): TsbuildError =>
+  wrongContainerState(`container ${container} is still there 10 s after SIGKILL`, container);
+
+export const containerNotRunning = (container: string): TsbuildError =>
+  wrongContainerState(`container ${container} is not running`, container, `tsbuild start ${container.slice(0, 12)}`);
+
+export const containerIsPaused = (container: string): TsbuildError =>
+  wrongContainerState(`container ${container} is already paused`, container);
+
+export const containerNotPaused = (container: string): TsbuildError =>
+  wrongContainerState(`container ${container} is not paused`, container);
+
+export const freezerMissing = (): TsbuildError =>
+  new TsbuildError({ code: "UNSUPPORTED", what: "pausing needs a cgroup with a freezer, and this machine gives none" });
+
+export const freezingFailed = (): TsbuildError =>
+  new TsbuildError({ code: "RUNTIME_FAILED", what: "the container's processes did not stop within 10 s" });
+
+export const containerPausedForExec = (container: string): TsbuildError =>
+  wrongContainerState(
+    `Container ${container} is paused, unpause the container before exec`,
+    container,
+    `tsbuild unpause ${container.slice(0, 12)}`,
+  );
+
+export const invalidDetachKeys = (text: string): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_ARGUMENT",
+    what: `invalid detach keys (${text}) provided`,
+    hint: "keys separated by commas: a letter, or ctrl- and one of a-z @ [ \\ ] ^ _",
+  });
+
+export const noSuchImage = (name: string): TsbuildError =>
+  new TsbuildError({ code: "IMAGE_NOT_FOUND", what: `No such image: ${name}`, hint: `tsbuild pull ${name}` });
+
+export const recordUnreadable = (container: string): TsbuildError =>
+  wrongContainerState(
+    `the record of container ${container} cannot be read`,
+    container,
+    `all that can be done is to remove it: tsbuild rm ${container.slice(0, 12)}`,
+  );
+
+export const notOnATerminal = (): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_ARGUMENT",
+    what: "cannot attach stdin to a TTY-enabled container because stdin is not a terminal",
+    hint: "leave out -t",
+  });
+
+export const cannotStartPaused = (container: string): TsbuildError =>
+  wrongContainerState("cannot start a paused container, try unpause instead", container);
+
+export const cannotAttach = (container: string, status: string): TsbuildError =>
+  wrongContainerState(
+    status === "paused"
+      ? "cannot attach to a paused container, unpause it first"
+      : status === "restarting"
+        ? "cannot attach to a restarting container, wait until it is running"
+        : "cannot attach to a stopped container, start it first",
+    container,
+  );
+
+export const cannotRemoveRunning = (container: string, status: string): TsbuildError =>
+  wrongContainerState(
+    `cannot remove container "${container}": container is ${status}: stop the container before removing or force remove`,
+    container,
+    `tsbuild rm -f ${container.slice(0, 12)}`,
+  );
+
+export const noLog = (container: string): TsbuildError =>
+  new TsbuildError({
+    code: "UNSUPPORTED",
+    what: 'configured logging driver does not support reading: it is "none"',
+    where: { kind: "container", container },
+  });

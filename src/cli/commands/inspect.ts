@@ -54,6 +54,18 @@ type Finder = (store: Store, name: string, withSize: boolean) => Promise<unknown
 
 /** In the order they are tried. */
 const finders: Readonly<Record<string, Finder>> = {
+  container: async (store, name, withSize) => {
+    const [{ findContainer }, { inspectContainer }] = await Promise.all([
+      import("../../runtime/containers/container-folder.ts"),
+      import("../../runtime/containers/inspect-container.ts"),
+    ]);
+    try {
+      return inspectContainer(store, findContainer(store, name).folder.id, { size: withSize });
+    } catch (error) {
+      if (error instanceof TsbuildError && error.code === "CONTAINER_NOT_FOUND") return undefined;
+      throw error;
+    }
+  },
   image: async (store, name) => {
     const image = store.images.find(name);
     return image === undefined ? undefined : imageJson(store, image);

@@ -101,9 +101,12 @@ export function publishContainer(
     const name = wantedName ?? randomContainerName(attempt);
     if (wantedName === undefined && nameHolder(store, names, name) !== undefined) continue;
     const record = recordOf(id, name);
+    // Before the folder: a container that is there has its layers.
+    store.pin(id, record.image.id, record.image.layers);
     writeFolder(store, folder, record);
     if (takeName(store, names, name, id)) return { folder, record };
     discardFolder(store, folder);
+    store.unpin(id);
     if (wantedName !== undefined) throw containerNameTaken(name, nameHolder(store, names, name) ?? "");
   }
 }
@@ -134,6 +137,7 @@ export function unpublishContainer(store: Store, container: Container): void {
   const names = namesFolder(container.folder);
   const name = container.record?.name;
   if (name !== undefined && linkTarget(join(names, name)) === container.folder.id) unlinkSync(join(names, name));
+  store.unpin(container.folder.id);
 }
 
 /** @throws {TsbuildError} `CONFLICT` */

@@ -23,6 +23,11 @@ export function shortId(id: string): string {
   return id.slice(0, 12);
 }
 
+/** Where its control group lies below each hierarchy's root. */
+export function cgroupsPath(id: ContainerId): string {
+  return `/tsbuild/${id}`;
+}
+
 /**
  * A name without the slash that docker writes before it.
  * @throws {TsbuildError} `INVALID_ARGUMENT`

@@ -1,4 +1,5 @@
 /** The network of one life of a container, as `supervise` wants it. */
+import { existsSync } from "node:fs";
 import { TsbuildError } from "../../errors.ts";
 import { writeInPlace } from "../hosts-files.ts";
 import { openBridge } from "../network/bridge.ts";
@@ -38,4 +39,12 @@ export function connectNetwork(folder: ContainerFolder, launch: Launch): Network
     bridge[Symbol.dispose]();
     throw error;
   }
+}
+
+/** Why this machine can have no bridge, as far as that can be seen without making one. */
+export function bridgeObstacle(): string | undefined {
+  if (process.geteuid?.() !== 0) return "a bridge network needs root";
+  const folders = (process.env["PATH"] ?? "").split(":");
+  if (!folders.some((folder) => existsSync(`${folder}/nft`))) return "a bridge network needs nft (package nftables)";
+  return undefined;
 }

@@ -23,6 +23,8 @@ export interface StateRecord {
   readonly error: string;
   readonly oomKilled: boolean;
   readonly restartCount: number;
+  /** Of its own on the bridge; empty elsewhere. */
+  readonly address: string;
 }
 
 /** What is true now. */
@@ -44,6 +46,7 @@ export const initialState: StateRecord = {
   error: "",
   oomKilled: false,
   restartCount: 0,
+  address: "",
 };
 
 /** docker's code for a status that nobody could learn: the machine went down. */

@@ -4,6 +4,7 @@
  */
 import { mkdirSync, statSync } from "node:fs";
 import { posix } from "node:path";
+import { assertNever } from "../../errors.ts";
 import { formatPlatform } from "../../oci/platform.ts";
 import { type LayeredView, layeredView } from "../../store/layered-view.ts";
 import type { Store, StoredImage } from "../../store/store.ts";
@@ -97,6 +98,8 @@ export function createContainer(store: Store, request: CreateRequest, created: s
           name: mount.name === undefined ? newAnonymousVolumeName() : parseVolumeName(mount.name),
           anonymous: mount.name === undefined,
         };
+      default:
+        return assertNever(mount);
     }
   });
   const trees = store.layers.trees(image.chain);

@@ -12,7 +12,7 @@ import { type ReadRootFile, resolveUser } from "../user.ts";
 import { volumeData } from "../volumes.ts";
 import type { TerminalSize } from "./connection.ts";
 import type { LiveContainer } from "./container-folder.ts";
-import { shortId } from "./container-id.ts";
+import { cgroupsPath, shortId } from "./container-id.ts";
 import { type ContainerRecord, commandLine, type Limits } from "./container-record.ts";
 import { mergeEnv } from "./create-container.ts";
 import type { Launch } from "./launch.ts";
@@ -47,7 +47,7 @@ export function prepareLaunch(store: Store, container: LiveContainer, size: Term
     shmSizeBytes: host.shmSizeBytes,
     network: host.network === "bridge" ? "attached" : host.network,
     ...securityOf(host.securityOpt),
-    cgroupsPath: `/tsbuild/${folder.id}`,
+    cgroupsPath: cgroupsPath(folder.id),
     resources: resourcesOf(host.limits),
     ulimits: host.ulimits,
     oomScoreAdj: host.oomScoreAdj,

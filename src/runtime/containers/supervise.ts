@@ -7,7 +7,7 @@ import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, unlinkSync, writ
 import { setTimeout as sleep } from "node:timers/promises";
 import { errnoOf, TsbuildError } from "../../errors.ts";
 import { containerIsRunning } from "../container-errors.ts";
-import type { Driver, ExitStatus, NetworkMode } from "../driver.ts";
+import type { Driver, ExitStatus, NetworkMode, RunningContainer } from "../driver.ts";
 import { type LogWriter, logTimestamp, openLogWriter } from "../logs.ts";
 import type { ContainerFolder } from "./container-folder.ts";
 import type { RestartPolicy } from "./container-record.ts";
@@ -33,7 +33,7 @@ export interface Supervision {
   readonly trace?: ((text: string) => void) | undefined;
   readonly signal: AbortSignal;
   /** Once, when the command has been executed for the first time. */
-  readonly onStarted: (pid: number) => void;
+  readonly onStarted: (running: RunningContainer) => void;
 }
 
 const firstDelayMs = 100;
@@ -116,9 +116,10 @@ async function live(supervision: Supervision, restarts: number): Promise<ExitSta
       startedAt: logTimestamp(now()),
       finishedAt: readStateRecord(folder)?.finishedAt ?? never,
       restartCount: restarts,
+      address: network.address ?? "",
     });
     const { outputEnded } = hub.bind(running);
-    if (restarts === 0) onStarted(running.pid);
+    if (restarts === 0) onStarted(running);
     await outputEnded(running.exited);
     const status = await running.exited;
     hub.unbind();

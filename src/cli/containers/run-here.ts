@@ -1,0 +1,82 @@
+/** A container in the foreground, without a terminal: this process supervises it. */
+
+import { serveAttachments } from "../../runtime/containers/attachments.ts";
+import { containerDriver } from "../../runtime/containers/container-driver.ts";
+import type { LiveContainer } from "../../runtime/containers/container-folder.ts";
+import { connectNetwork } from "../../runtime/containers/container-network.ts";
+import { writeLaunch } from "../../runtime/containers/launch.ts";
+import { prepareLaunch } from "../../runtime/containers/prepare-launch.ts";
+import { removeContainer } from "../../runtime/containers/remove-container.ts";
+import { signalNumber } from "../../runtime/containers/signal-name.ts";
+import { claim, containerHub, openContainerLog, supervise } from "../../runtime/containers/supervise.ts";
+import type { RunningContainer } from "../../runtime/driver.ts";
+import type { LogStream } from "../../runtime/logs.ts";
+import type { CommandContext } from "../command.ts";
+
+export interface RunHereOptions {
+  readonly attachStdin: boolean;
+  readonly attachStdout: boolean;
+  readonly attachStderr: boolean;
+  readonly debug: boolean;
+}
+
+/** Its exit code. With `--rm` it is removed. @throws {TsbuildError} when it could not be started. */
+export async function runHere(
+  container: LiveContainer,
+  options: RunHereOptions,
+  context: CommandContext,
+): Promise<number> {
+  const { folder } = container;
+  const store = context.openStore();
+  const { stdin, stdout, stderr } = context;
+  const now = (): number => performance.timeOrigin + performance.now();
+  const launch = prepareLaunch(store, container, undefined);
+  const driver = await containerDriver(launch.runtime);
+  let status: Awaited<ReturnType<typeof supervise>>;
+  {
+    using _claim = claim(folder);
+    writeLaunch(folder, launch);
+    using log = openContainerLog(folder, launch, now);
+    const hub = containerHub(launch, log);
+    const shown: Readonly<Record<LogStream, NodeJS.WriteStream | undefined>> = {
+      stdout: options.attachStdout ? stdout : undefined,
+      stderr: options.attachStderr ? stderr : undefined,
+    };
+    const viewer = { holdsBack: true, output: (stream: LogStream, data: Buffer) => shown[stream]?.write(data) ?? true };
+    hub.add(viewer);
+    for (const stream of [stdout, stderr]) stream.on("drain", () => hub.drained(viewer));
+    let running: RunningContainer | undefined;
+    const early: NodeJS.Signals[] = [];
+    using _signals = context.interceptSignals((signal) => {
+      if (running === undefined) early.push(signal);
+      else running.kill(signalNumber(signal));
+    });
+    if (options.attachStdin && launch.openStdin) {
+      stdin.on("data", (data: Buffer) => {
+        if (!hub.input(data)) stdin.pause();
+      });
+      stdin.on("end", () => hub.inputEnd()).on("error", () => hub.inputEnd());
+      hub.onInputRoom(() => stdin.resume());
+    }
+    await using server = await serveAttachments(folder, hub);
+    status = await supervise({
+      folder,
+      launch,
+      driver,
+      hub,
+      now,
+      connectNetwork: (each) => connectNetwork(folder, each),
+      ...(options.debug && { trace: (text: string) => void stderr.write(text) }),
+      // A reader of ours that went away (EPIPE) ends the container: nobody would see what it does.
+      signal: context.signal,
+      onStarted: (started) => {
+        running = started;
+        for (const signal of early) started.kill(signalNumber(signal));
+      },
+    });
+    stdin.pause();
+    await server.exited(status.code);
+  }
+  if (launch.autoRemove) removeContainer(store, folder.id, { volumes: true });
+  return status.code;
+}
