@@ -51,7 +51,7 @@ export function copyTree(task: CopyTask): void {
 }
 
 /** What created parents get. */
-export function parentMetadata(task: Pick<CopyTask, "owner" | "chmod">): FolderMetadata {
+function parentMetadata(task: Pick<CopyTask, "owner" | "chmod">): FolderMetadata {
   return {
     mode: task.chmod?.kind === "octal" ? task.chmod.mode : 0o755,
     uid: Math.max(task.owner?.uid ?? 0, 0),
@@ -59,7 +59,8 @@ export function parentMetadata(task: Pick<CopyTask, "owner" | "chmod">): FolderM
   };
 }
 
-function copySource(tree: UpperTree, task: CopyTask, source: SelectedSource): void {
+/** One source of several, into a tree that the caller finishes. */
+export function copySource(tree: UpperTree, task: CopyTask, source: SelectedSource): void {
   const copy = new SourceCopy(tree, task);
   const [root, ...below] = source.entries;
   if (task.parents) {
@@ -132,6 +133,15 @@ class SourceCopy {
   /** Anything but a folder; what is there is replaced, never followed. */
   leaf(place: BytePath, entry: SelectedEntry): void {
     const tree = this.#tree;
+    if (entry.type === "file" && entry.inode === undefined && tree.isFresh(parentOf(place))) {
+      // The common case without a look: the name is free unless an earlier source took it.
+      try {
+        this.#write(tree.hostPath(place), entry);
+        return;
+      } catch (error) {
+        if (errnoOf(error) !== "EEXIST") throw error;
+      }
+    }
     const node = tree.find(place);
     if (node?.type === "dir") throw cannotReplaceDirectory(place);
     if (node?.inUpper === true) tree.clear(place);
@@ -277,5 +287,6 @@ function setFileTime(fd: number, hostPath: string | Buffer, mtimeNs: bigint): vo
 }
 
 function nameOf(hostPath: string | Buffer): string {
-  return typeof hostPath === "string" ? hostPath : hostPath.toString("utf8");
+  // A Buffer that came to a thread is a plain array of bytes.
+  return typeof hostPath === "string" ? hostPath : Buffer.from(hostPath).toString("utf8");
 }

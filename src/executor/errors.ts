@@ -42,3 +42,18 @@ export const archiveBroken = (name: string, why: string): TsbuildError =>
 
 export const unsupported = (what: string, where?: Where): TsbuildError =>
   new TsbuildError({ code: "UNSUPPORTED", what, where });
+
+// RUN -------------------------------------------------------------------------------------------------------------
+
+export const mountSourceNotFound = (source: string, from: string): TsbuildError =>
+  new TsbuildError({ code: "SOURCE_NOT_FOUND", what: `mount source ${source} not found in ${from}` });
+
+export const secretMissing = (id: string): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_ARGUMENT",
+    what: `secret ${id} is required and was not given`,
+    hint: `--secret id=${id},src=FILE`,
+  });
+
+export const workdirIsNoFolder = (path: string): TsbuildError =>
+  new TsbuildError({ code: "COPY_FAILED", what: `the working directory ${path} is not a directory` });

@@ -11,13 +11,16 @@ import {
   chmodSync,
   chownSync,
   constants,
+  copyFileSync,
   lchownSync,
   lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   type Stats,
+  symlinkSync,
   unlinkSync,
 } from "node:fs";
 import { type BytePath, bytePathOfLatin1, fsPathBelow, joinBytePath, textOfBytePath } from "../kernel/byte-path.ts";
@@ -54,6 +57,7 @@ const UTIME_NOW = (1n << 30n) - 1n;
 export class UpperTree {
   readonly upperdir: string;
   readonly #folders = new Map<BytePath, Folder>();
+  readonly #fresh = new Set<BytePath>();
   /** Folders whose time is to be set when all is written; undefined: what writing into them made of it. */
   readonly #times = new Map<BytePath, bigint | undefined>();
 
@@ -106,6 +110,13 @@ export class UpperTree {
     return { path: current, node };
   }
 
+  /** The host's folders that show merged at `path` (a result of `resolve`), topmost first. */
+  foldersAt(path: BytePath): readonly string[] {
+    const folder = this.#folder(path);
+    if (folder === undefined) return [];
+    return [...(folder.inUpper ? [this.upperdir] : []), ...folder.trees].map((tree) => String(fsPathBelow(tree, path)));
+  }
+
   /** Bytes of a regular file of the image, links followed inside the root; undefined when there is none. */
   readFile(path: BytePath): Buffer | undefined {
     const { node } = this.resolve(path);
@@ -136,9 +147,15 @@ export class UpperTree {
     else this.#copyUp(path, node);
   }
 
+  /** Made here, with nothing below to merge with: it holds only what was written through this tree. */
+  isFresh(path: BytePath): boolean {
+    return this.#fresh.has(path);
+  }
+
   /** Makes one new folder whose parent is in the upperdir already. */
   makeFolder(path: BytePath, metadata: FolderMetadata): void {
     const below = this.#treesBelow(path);
+    if (below.length === 0) this.#fresh.add(path);
     const hostPath = this.hostPath(path);
     mkdirSync(hostPath);
     this.setFolderMetadata(path, metadata);
@@ -159,6 +176,35 @@ export class UpperTree {
    */
   clear(path: BytePath): void {
     unlinkSync(this.hostPath(path));
+  }
+
+  /** Takes away whatever the upperdir has at `path`, whiteouts and whole folders too. Layers below stay as they are. */
+  remove(path: BytePath): void {
+    rmSync(this.hostPath(path), { recursive: true, force: true });
+    this.forget(path);
+  }
+
+  /** What was known of `path` and all below it no longer holds. */
+  forget(path: BytePath): void {
+    for (const known of this.#folders.keys())
+      if (known === path || known.startsWith(`${path}/`)) {
+        this.#folders.delete(known);
+        this.#fresh.delete(known);
+      }
+    for (const known of this.#times.keys())
+      if (known === path || known.startsWith(`${path}/`)) this.#times.delete(known);
+  }
+
+  /** A file of the layers below as one in the upperdir, as it is. */
+  copyUpFile(path: BytePath, node: FoundNode, parents: FolderMetadata): void {
+    this.makeFolders(parentOf(path), parents);
+    const stats = lstatSync(node.hostPath, { bigint: true });
+    const hostPath = this.hostPath(path);
+    if (node.type === "symlink") symlinkSync(readlinkSync(node.hostPath, { encoding: "buffer" }), hostPath);
+    else copyFileSync(node.hostPath, hostPath, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+    lchownSync(hostPath, Number(stats.uid), Number(stats.gid));
+    if (node.type !== "symlink") chmodSync(hostPath, Number(stats.mode) & 0o7777);
+    setTime(hostPath, stats.mtimeNs);
   }
 
   /** `path` in the upperdir: absolute. */

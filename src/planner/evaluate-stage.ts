@@ -133,7 +133,6 @@ async function namedState(stage: StageSource, key: string, context: BindContext,
         exclude: [],
       },
       unkeyed: { proxies: [], extraHosts: [] },
-      args: [],
       noCache: context.options.noCache,
     });
     state.tree = { kind: "step", step: id };
@@ -248,7 +247,6 @@ class StageEvaluation {
       parent: state.tree,
       input,
       unkeyed: unkeyedOf(options),
-      args: [...state.environment.declared.keys()],
       noCache: options.noCache || filtered,
     });
     state.tree = { kind: "step", step: id };

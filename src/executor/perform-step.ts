@@ -1,0 +1,151 @@
+/** One step on a fresh snapshot: afterwards its upperdir is the layer. */
+import { assertNever, TsbuildError, type Where } from "../errors.ts";
+import { bytePath } from "../kernel/byte-path.ts";
+import type { CopyInput, RunInput, Step } from "../planner/build-graph.ts";
+import type { Selection } from "../planner/selection.ts";
+import { lookupOwner } from "../runtime/user.ts";
+import type { Snapshot } from "../store/store.ts";
+import type { CopyTask } from "./copy-tree.ts";
+import { noAccountsForName } from "./errors.ts";
+import { failureCauses, failureSentence, type RunPlace, startFailureSentence } from "./run-step.ts";
+import { StepFailed } from "./step-failed.ts";
+import { UpperTree } from "./upper-tree.ts";
+import { hasName, workdirStep } from "./workdir-step.ts";
+
+export interface StepPlace extends RunPlace {
+  readonly where: Where;
+  readonly selection: Selection | undefined;
+  readonly onNote: (text: string) => void;
+}
+
+/**
+ * @throws {StepFailed} with what is known of the failure; the snapshot's tree is kept apart when there was a command
+ */
+export async function performStep(step: Step, place: StepPlace): Promise<void> {
+  const { input } = step;
+  switch (input.kind) {
+    case "run":
+      return await run(step, input, place);
+    case "copy":
+      return await asStepFailure(step, place, () => copy(input, place));
+    case "workdir":
+      return await asStepFailure(step, place, async () => workdirStep(input, place.snapshot.upperdir, place.lowerdirs));
+    default:
+      return assertNever(input);
+  }
+}
+
+async function run(step: Step, input: RunInput, place: StepPlace): Promise<void> {
+  // Loaded here: a build of copies needs no container, no seccomp profile, no launcher.
+  const { runStep } = await import("./run-step.ts");
+  let status: Awaited<ReturnType<typeof runStep>>;
+  try {
+    status = await runStep(input, step.unkeyed, place);
+  } catch (error) {
+    if (place.signal.aborted || !(error instanceof TsbuildError)) throw error;
+    throw stepFailed(step, place, startFailureSentence(input.argv, error), [], error);
+  }
+  if (status.code === 0) return;
+  throw stepFailed(
+    step,
+    place,
+    failureSentence(input.argv, status),
+    failureCauses(status, input.argv, step.unkeyed.memoryBytes),
+    undefined,
+    place.snapshot.keepAsFailed(`${step.label} ${step.text}`),
+  );
+}
+
+/** An error of ours gets the step's place in the Dockerfile. */
+async function asStepFailure(step: Step, place: StepPlace, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (place.signal.aborted || !(error instanceof TsbuildError)) throw error;
+    throw stepFailed(step, place, error.message, [], error);
+  }
+}
+
+function stepFailed(
+  step: Step,
+  place: StepPlace,
+  sentence: string,
+  causes: readonly string[],
+  cause: TsbuildError | undefined,
+  failedTree?: string,
+): StepFailed {
+  return new StepFailed({
+    step: step.id,
+    label: step.label,
+    text: step.text,
+    sentence,
+    causes,
+    where: place.where,
+    hint: cause?.hint,
+    failedTree,
+    cause,
+  });
+}
+
+/** From so many files on a worker's start is earned back, and the build's other steps go on meanwhile. */
+const manyFiles = 1000;
+const manyBytes = 32 * 1024 * 1024;
+
+async function copy(input: CopyInput, place: StepPlace): Promise<void> {
+  const { snapshot, selection, signal } = place;
+  const lowerdirs = input.link ? [] : place.lowerdirs;
+  const sources = selection?.sources ?? [];
+  const task: CopyTask = {
+    upperdir: snapshot.upperdir,
+    lowerdirs,
+    destination: input.destination,
+    sources,
+    owner: input.chown === undefined ? undefined : ownerOf(input.chown, snapshot, lowerdirs, input, place.onNote),
+    chmod: input.chmod,
+    parents: input.parents,
+  };
+  const mayUnpack = input.instruction === "ADD" && input.unpack !== false;
+  if (mayUnpack && sources.some(({ entries: [top] }) => top.type === "file" && top.content === undefined)) {
+    const { addTree } = await import("./add-archive.ts");
+    await addTree(task, signal);
+    return;
+  }
+  if (isLarge(task)) {
+    const { copyTreeInWorker } = await import("./copy-tree-thread.ts");
+    await copyTreeInWorker(task, signal);
+    return;
+  }
+  const { copyTree } = await import("./copy-tree.ts");
+  copyTree(task);
+}
+
+function isLarge({ sources }: CopyTask): boolean {
+  let files = 0;
+  let bytes = 0;
+  for (const { entries } of sources) {
+    files += entries.length;
+    if (files > manyFiles) return true;
+    for (const entry of entries) bytes += entry.size;
+  }
+  return bytes > manyBytes;
+}
+
+/** `--chown`, looked up in the accounts of the stage that is written to. Source: LANGUAGE §3.5.6. */
+function ownerOf(
+  chown: string,
+  snapshot: Snapshot,
+  lowerdirs: readonly string[],
+  input: CopyInput,
+  onNote: (text: string) => void,
+): CopyTask["owner"] {
+  if (hasName(chown) && lowerdirs.length === 0)
+    throw noAccountsForName(
+      `--chown=${chown}`,
+      input.link ? "--link looks at nothing below" : "the stage has no files yet",
+    );
+  const tree = new UpperTree(snapshot.upperdir, lowerdirs);
+  const owner = lookupOwner(chown, (path) => tree.readFile(bytePath(path)));
+  for (const name of owner.unknown)
+    onNote(`warning: --chown=${chown}: ${name} is not known in this stage and counts as 0`);
+  return owner;
+}

@@ -1,0 +1,372 @@
+/**
+ * The mounts of a RUN as the container's spec has them, and what stands behind each: folders of contexts and layers, cache
+ * mounts of the store, secrets. Source: LANGUAGE §3.4 `--mount`, §7.5.
+ */
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from "node:fs";
+import { setTimeout as wait } from "node:timers/promises";
+import { assertNever, errnoOf } from "../errors.ts";
+import { bytePath } from "../kernel/byte-path.ts";
+import { libc } from "../kernel/libc.ts";
+import { canonicalJson } from "../oci/canonical-json.ts";
+import { hexOf, sha256 } from "../oci/digest.ts";
+import type { MountSpec } from "../oci/runtime-spec.ts";
+import type { RunInput, RunMount, TreeRef } from "../planner/build-graph.ts";
+import type { SecretSource } from "../planner/build-options.ts";
+import type { Selection } from "../planner/selection.ts";
+import { copyTree } from "./copy-tree.ts";
+import { mountSourceNotFound, secretMissing, unsupported } from "./errors.ts";
+import { treeSource } from "./tree-source.ts";
+import { UpperTree } from "./upper-tree.ts";
+
+export interface MountPlace {
+  /** On the upperdir's file system, removed after the step. */
+  readonly scratchDir: string;
+  readonly cacheMountsFolder: string;
+  readonly secrets: ReadonlyMap<string, SecretSource>;
+  /** Trees of a stage or image, bottom first. */
+  readonly trees: (from: TreeRef) => Promise<readonly string[]>;
+  /** What a bind shows of a context: a folder as it is, or a part of it. */
+  readonly context: (name: string | undefined, source: string) => ContextSource | Promise<ContextSource>;
+  /** One overlay option a tree, for a driver that uses the new mount interface; else one for all. */
+  readonly overlayOptions: "lowerdir+" | "lowerdir";
+  readonly signal: AbortSignal;
+}
+
+export type ContextSource =
+  | { readonly kind: "path"; readonly path: string }
+  | { readonly kind: "selection"; readonly selection: Selection };
+
+export interface PreparedMounts extends Disposable {
+  readonly mounts: readonly MountSpec[];
+  /** Of secrets, last in the environment. */
+  readonly env: readonly string[];
+  /** The container runs: what only its mounts must still see goes away. */
+  started(): void;
+}
+
+/** @throws {TsbuildError} `SOURCE_NOT_FOUND`, `INVALID_ARGUMENT`, `UNSUPPORTED` */
+export async function prepareMounts(input: RunInput, place: MountPlace): Promise<PreparedMounts> {
+  const preparation = new Preparation(place);
+  try {
+    preparation.scripts(input.scripts);
+    for (const mount of input.mounts) await preparation.add(mount);
+    return preparation;
+  } catch (error) {
+    preparation[Symbol.dispose]();
+    throw error;
+  }
+}
+
+class Preparation implements PreparedMounts {
+  readonly mounts: MountSpec[] = [];
+  readonly env: string[] = [];
+  readonly #place: MountPlace;
+  readonly #caches = new Map<string, string>();
+  readonly #locks: number[] = [];
+  #secretsFolder: string | undefined;
+  #count = 0;
+
+  constructor(place: MountPlace) {
+    this.#place = place;
+  }
+
+  /** Read-only, in a folder that exists for this step alone. */
+  scripts(scripts: RunInput["scripts"]): void {
+    if (scripts.length === 0) return;
+    const folder = this.#scratch("pipes");
+    mkdirSync(folder, { mode: 0o755 });
+    for (const { name, content } of scripts) {
+      writeFileSync(`${folder}/${name}`, content);
+      chmodSync(`${folder}/${name}`, 0o755);
+    }
+    this.mounts.push({ destination: "/dev/pipes", type: "bind", source: folder, options: ["rbind", "ro"] });
+  }
+
+  async add(mount: RunMount): Promise<void> {
+    switch (mount.type) {
+      case "bind":
+        this.mounts.push(await this.#bind(mount));
+        return;
+      case "cache":
+        this.mounts.push({
+          destination: mount.target,
+          type: "bind",
+          source: await this.#cache(mount),
+          options: ["rbind", mount.readonly ? "ro" : "rw"],
+        });
+        return;
+      case "tmpfs":
+        this.mounts.push({
+          destination: mount.target,
+          type: "tmpfs",
+          source: "tmpfs",
+          options: [
+            "nosuid",
+            "nodev",
+            ...(mount.readonly ? ["ro"] : []),
+            ...(mount.sizeBytes === undefined ? [] : [`size=${mount.sizeBytes}`]),
+          ],
+        });
+        return;
+      case "secret":
+        this.#secret(mount);
+        return;
+      case "ssh":
+        throw unsupported("RUN --mount=type=ssh");
+      default:
+        assertNever(mount);
+    }
+  }
+
+  started(): void {
+    if (this.#secretsFolder !== undefined) rmSync(this.#secretsFolder, { recursive: true, force: true });
+    this.#secretsFolder = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.started();
+    for (const lock of this.#locks.splice(0)) closeSync(lock);
+  }
+
+  // bind ------------------------------------------------------------------------------------------------------------
+
+  async #bind(mount: Extract<RunMount, { type: "bind" }>): Promise<MountSpec> {
+    const { from, source, target, readonly } = mount;
+    const options = ["rbind", readonly ? "ro" : "rw"];
+    if (from.kind === "context") {
+      const found = await this.#place.context(from.name, source);
+      if (found.kind === "selection") {
+        // A copy of what is not ignored; what the step writes into it goes away with it.
+        return { destination: target, type: "bind", source: this.#materialise(found.selection, source), options };
+      }
+      if (readonly) return { destination: target, type: "bind", source: found.path, options };
+      return lstatSync(found.path).isDirectory()
+        ? this.#overlay(target, [found.path], false)
+        : { destination: target, type: "bind", source: this.#privateCopy(found.path), options };
+    }
+    const trees = await this.#place.trees(from);
+    const root = new UpperTree(trees.at(-1) ?? this.#emptyFolder(), trees.slice(0, -1));
+    const { path, node } = root.resolve(bytePath(source));
+    if (node === undefined) throw mountSourceNotFound(source, describe(from));
+    if (node.type !== "dir") {
+      const file = readonly ? String(node.hostPath) : this.#privateCopy(String(node.hostPath));
+      return { destination: target, type: "bind", source: file, options };
+    }
+    return this.#overlay(target, root.foldersAt(path).toReversed(), readonly);
+  }
+
+  /** `folders` bottom first. Writes, if there may be any, go to the scratch folder and away with it. */
+  #overlay(target: string, folders: readonly string[], readonly: boolean): MountSpec {
+    const [only, ...more] = folders;
+    if (readonly && only !== undefined && more.length === 0)
+      return { destination: target, type: "bind", source: only, options: ["rbind", "ro"] };
+    const topmostFirst = folders.toReversed();
+    const options =
+      this.#place.overlayOptions === "lowerdir+"
+        ? topmostFirst.map((folder) => `lowerdir+=${folder}`)
+        : [`lowerdir=${topmostFirst.map((folder) => folder.replace(/[\\:,]/g, "\\$&")).join(":")}`];
+    if (readonly) options.push("ro");
+    else {
+      const upper = this.#scratch("upper");
+      const work = this.#scratch("work");
+      mkdirSync(upper);
+      mkdirSync(work);
+      copyFolderMetadata(topmostFirst[0] ?? upper, upper);
+      options.push(`upperdir=${upper}`, `workdir=${work}`);
+    }
+    return { destination: target, type: "overlay", source: "overlay", options };
+  }
+
+  #materialise(selection: Selection, source: string): string {
+    const folder = this.#scratch("context");
+    mkdirSync(folder);
+    const [first] = selection.sources;
+    if (first === undefined) throw mountSourceNotFound(source, "the build context");
+    const isFolder = first.entries[0].type === "dir";
+    copyTree({
+      upperdir: folder,
+      lowerdirs: [],
+      destination: isFolder ? "/" : "/file",
+      sources: selection.sources,
+      owner: undefined,
+      chmod: undefined,
+      parents: false,
+    });
+    return isFolder ? folder : `${folder}/file`;
+  }
+
+  #privateCopy(file: string): string {
+    const copy = this.#scratch("file");
+    writeFileSync(copy, readFileSync(file));
+    copyFolderMetadata(file, copy);
+    return copy;
+  }
+
+  // cache -----------------------------------------------------------------------------------------------------------
+
+  /** The folder of a cache mount, locked as its sharing wants until this is disposed. */
+  async #cache(mount: Extract<RunMount, { type: "cache" }>): Promise<string> {
+    const key = hexOf(sha256(cacheIdentity(mount)));
+    const known = this.#caches.get(key);
+    if (known !== undefined) return known;
+    const { cacheMountsFolder, signal } = this.#place;
+    for (let instance = 0; ; ) {
+      signal.throwIfAborted();
+      const folder = `${cacheMountsFolder}/${instance === 0 ? key : `${key}-${instance}`}`;
+      const lock = openSync(`${folder}.lock`, constants.O_RDWR | constants.O_CREAT, 0o600);
+      if (libc("flock", lock, (mount.sharing === "shared" ? LOCK_SH : LOCK_EX) | LOCK_NB) === 0) {
+        this.#locks.push(lock);
+        await this.#create(folder, mount);
+        this.#caches.set(key, folder);
+        return folder;
+      }
+      closeSync(lock);
+      if (mount.sharing === "private") instance++;
+      else await wait(25, undefined, { signal });
+    }
+  }
+
+  /** Complete before it has its name; two that make it at once: the first one's stays. */
+  async #create(folder: string, mount: Extract<RunMount, { type: "cache" }>): Promise<void> {
+    if (lstatSync(folder, { throwIfNoEntry: false }) !== undefined) return;
+    const staged = mkdtempSync(`${this.#place.scratchDir}/cache-`);
+    if (mount.from.kind !== "scratch") await this.#fill(staged, mount);
+    else {
+      chownSync(staged, mount.uid, mount.gid);
+      chmodSync(staged, mount.mode);
+    }
+    try {
+      renameSync(staged, folder);
+    } catch (error) {
+      const code = errnoOf(error);
+      if (code !== "ENOTEMPTY" && code !== "EEXIST") throw error;
+    }
+  }
+
+  async #fill(folder: string, mount: Extract<RunMount, { type: "cache" }>): Promise<void> {
+    if (mount.from.kind === "context") throw unsupported("a cache mount filled from a build context");
+    const source = treeSource(await this.#place.trees(mount.from), mount.source);
+    if (source === undefined || source.entries[0].type !== "dir")
+      throw mountSourceNotFound(mount.source, describe(mount.from));
+    copyTree({
+      upperdir: folder,
+      lowerdirs: [],
+      destination: "/",
+      sources: [source],
+      owner: undefined,
+      chmod: undefined,
+      parents: false,
+    });
+    const { mode, uid, gid } = source.entries[0];
+    chownSync(folder, uid, gid);
+    chmodSync(folder, mode);
+  }
+
+  // secret ----------------------------------------------------------------------------------------------------------
+
+  #secret(mount: Extract<RunMount, { type: "secret" }>): void {
+    const secret = this.#place.secrets.get(mount.id);
+    if (secret === undefined) {
+      if (mount.required) throw secretMissing(mount.id);
+      // Set and empty: what the command tests for must not depend on who builds.
+      if (mount.env !== undefined) this.env.push(`${mount.env}=`);
+      return;
+    }
+    const value = secret.kind === "file" ? readFileSync(secret.path) : Buffer.from(secret.value);
+    if (mount.env !== undefined) this.env.push(`${mount.env}=${value.toString("utf8")}`);
+    if (mount.target === undefined) return;
+    this.#secretsFolder ??= makeSecretsFolder();
+    const source = `${this.#secretsFolder}/${this.#count++}`;
+    writeFileSync(source, value, { mode: 0o400 });
+    chownSync(source, mount.uid, mount.gid);
+    chmodSync(source, mount.mode);
+    const noexec = (mount.mode & 0o111) === 0 ? ["noexec"] : [];
+    this.mounts.push({
+      destination: mount.target,
+      type: "bind",
+      source,
+      options: ["rbind", "ro", "nosuid", "nodev", ...noexec],
+    });
+  }
+
+  #scratch(what: string): string {
+    return `${this.#place.scratchDir}/${what}-${this.#count++}`;
+  }
+
+  #emptyFolder(): string {
+    const folder = this.#scratch("empty");
+    mkdirSync(folder);
+    return folder;
+  }
+}
+
+const LOCK_SH = 1;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+const TMPFS_MAGIC = 0x01021994;
+
+/** Another base or another owner is another cache. Source: LANGUAGE §7.5. */
+function cacheIdentity(mount: Extract<RunMount, { type: "cache" }>): string {
+  const { id, from, source, mode, uid, gid } = mount;
+  const owned = mode !== 0o755 || uid !== 0 || gid !== 0;
+  const base = from.kind === "scratch" ? undefined : { from: describe(from), source };
+  return canonicalJson({ id, base, owner: owned ? { mode, uid, gid } : undefined });
+}
+
+function describe(from: TreeRef): string {
+  switch (from.kind) {
+    case "scratch":
+      return "scratch";
+    case "image":
+      return from.image.name;
+    case "step":
+      return `step ${from.step}`;
+    case "context":
+      return from.name === undefined ? "the build context" : `the build context ${from.name}`;
+    default:
+      return assertNever(from);
+  }
+}
+
+function copyFolderMetadata(from: string, to: string): void {
+  const { uid, gid, mode } = lstatSync(from);
+  chownSync(to, uid, gid);
+  chmodSync(to, mode & 0o7777);
+}
+
+/**
+ * A folder in memory for as long as a container starts: its binds keep the files when their names are gone. One that a
+ * killed process has left is taken away by the next.
+ */
+function makeSecretsFolder(): string {
+  const base = ["/run", "/dev/shm"].find((folder) => isTmpfs(folder)) ?? "/run";
+  for (const name of readdirSync(base)) {
+    const owner = /^tsbuild-secrets-([0-9]+)-/.exec(name)?.[1];
+    if (owner !== undefined && lstatSync(`/proc/${owner}`, { throwIfNoEntry: false }) === undefined)
+      rmSync(`${base}/${name}`, { recursive: true, force: true });
+  }
+  return mkdtempSync(`${base}/tsbuild-secrets-${process.pid}-`);
+}
+
+function isTmpfs(folder: string): boolean {
+  try {
+    return statfsSync(folder).type === TMPFS_MAGIC;
+  } catch {
+    return false; // not there, so it is none
+  }
+}

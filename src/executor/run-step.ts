@@ -1,0 +1,170 @@
+/**
+ * RUN: one container on the layers below, whose upperdir is the step's layer. Source: LANGUAGE §6.
+ */
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { constants as os } from "node:os";
+import type { Readable } from "node:stream";
+import type { TsbuildError } from "../errors.ts";
+import { bytePath } from "../kernel/byte-path.ts";
+import { defaultPath } from "../oci/image-config.ts";
+import type { MountSpec } from "../oci/runtime-spec.ts";
+import type { RunInput, Unkeyed } from "../planner/build-graph.ts";
+import { containerSpec } from "../runtime/container-spec.ts";
+import type { Driver, ExitStatus } from "../runtime/driver.ts";
+import { networkForBuild } from "../runtime/network/build-network.ts";
+import { type ResolvedUser, resolveUser } from "../runtime/user.ts";
+import type { Snapshot } from "../store/store.ts";
+import { workdirIsNoFolder } from "./errors.ts";
+import { type MountPlace, prepareMounts } from "./run-mounts.ts";
+import { UpperTree } from "./upper-tree.ts";
+
+export interface RunPlace extends Omit<MountPlace, "scratchDir" | "overlayOptions" | "signal"> {
+  readonly driver: Driver;
+  readonly snapshot: Snapshot;
+  /** Trees of the parents, bottom first, none of them twice. */
+  readonly lowerdirs: readonly string[];
+  readonly onOutput: (stream: "stdout" | "stderr", bytes: Uint8Array) => void;
+  readonly trace?: ((text: string) => void) | undefined;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Runs the command to its end. Status 0 means: the snapshot's upperdir is the result.
+ * @throws {TsbuildError} what kept it from starting: `COMMAND_NOT_FOUND`, `USER_NOT_FOUND`, `RUNTIME_FAILED` …
+ */
+export async function runStep(input: RunInput, unkeyed: Unkeyed, place: RunPlace): Promise<ExitStatus> {
+  const { snapshot, signal } = place;
+  const tree = new UpperTree(snapshot.upperdir, place.lowerdirs);
+  const user = resolveUser(input.user, (path) => tree.readFile(bytePath(path)));
+  makeRuntimeFolders(tree);
+  const cwd = makeWorkdir(tree, input.cwd, user);
+  tree.finish();
+  const network = networkForBuild({ ...input, extraHosts: unkeyed.extraHosts });
+  mkdirSync(snapshot.scratchDir, { recursive: true });
+  using mounts = await prepareMounts(input, {
+    ...place,
+    scratchDir: snapshot.scratchDir,
+    overlayOptions: place.driver.name === "native" ? "lowerdir+" : "lowerdir",
+  });
+  const id = `build-${randomBytes(8).toString("hex")}`;
+  const spec = containerSpec({
+    args: input.argv,
+    env: [...environmentOf(input, unkeyed, user), ...mounts.env],
+    cwd,
+    user,
+    hostname: input.hostname,
+    mounts: [...networkFiles(snapshot.scratchDir, network), ...mounts.mounts],
+    network: network.kind,
+    ulimits: input.ulimits,
+    cgroupsPath: `${input.cgroupParent ?? "/tsbuild"}/${id}`,
+    ...(input.shmSizeBytes !== undefined && { shmSizeBytes: input.shmSizeBytes }),
+    ...(unkeyed.memoryBytes !== undefined && { resources: { memory: { limit: unkeyed.memoryBytes } } }),
+  });
+  signal.throwIfAborted();
+  const container = await place.driver.start({
+    id,
+    spec,
+    rootfs: {
+      kind: "overlay",
+      lowerdirs: place.lowerdirs,
+      upperdir: snapshot.upperdir,
+      workdir: snapshot.newWorkdir(),
+      volatile: true,
+    },
+    scratchDir: snapshot.scratchDir,
+    network: network.mode,
+    stdio: { stdin: "null", stdout: "pipe", stderr: "pipe" },
+    init: false,
+    signal,
+    ...(place.trace !== undefined && { trace: place.trace }),
+  });
+  mounts.started();
+  const [status] = await Promise.all([
+    container.exited,
+    forward(container.stdout, (bytes) => place.onOutput("stdout", bytes)),
+    forward(container.stderr, (bytes) => place.onOutput("stderr", bytes)),
+  ]);
+  signal.throwIfAborted();
+  return status;
+}
+
+/** Everything that held the pipe died with pid 1, so its end is never far behind. */
+async function forward(stream: Readable | undefined, onBytes: (bytes: Uint8Array) => void): Promise<void> {
+  if (stream === undefined) return;
+  stream.on("data", onBytes);
+  if (!stream.readableEnded && !stream.destroyed) await once(stream, "close");
+}
+
+/**
+ * What the runtime mounts onto stays in the image when it was missing, as with BuildKit (LANGUAGE 6.6.2). A name that is
+ * there, whatever it is, is left to the runtime.
+ */
+function makeRuntimeFolders(tree: UpperTree): void {
+  for (const name of ["dev", "proc", "sys"]) {
+    const path = bytePath(name);
+    if (tree.find(path) === undefined) tree.makeFolder(path, { mode: 0o755, uid: 0, gid: 0 });
+  }
+}
+
+/** The folder in which the command starts, made with its parents where it is missing, links followed inside the root. */
+function makeWorkdir(tree: UpperTree, cwd: string, user: ResolvedUser): string {
+  const { path, node } = tree.resolve(bytePath(cwd));
+  if (node === undefined) tree.makeFolders(path, { mode: 0o755, uid: user.uid, gid: user.gid });
+  else if (node.type !== "dir") throw workdirIsNoFolder(cwd);
+  return cwd;
+}
+
+/** In order of last assignment; later duplicates win. Nothing of the caller's environment leaks. Source: LANGUAGE §6.1. */
+function environmentOf(input: RunInput, unkeyed: Unkeyed, user: ResolvedUser): readonly string[] {
+  const environment = [...input.env, ...unkeyed.proxies];
+  const has = (name: string): boolean => environment.some((pair) => pair.startsWith(`${name}=`));
+  if (!has("PATH")) environment.push(`PATH=${defaultPath}`);
+  if (!environment.some((pair) => /^HOME=./s.test(pair))) {
+    const own = environment.findIndex((pair) => pair === "HOME=");
+    if (own >= 0) environment.splice(own, 1);
+    environment.push(`HOME=${user.home}`);
+  }
+  return environment;
+}
+
+function networkFiles(
+  scratchDir: string,
+  network: { readonly hosts: string; readonly resolvConf: string },
+): MountSpec[] {
+  return (
+    [
+      ["hosts", network.hosts],
+      ["resolv.conf", network.resolvConf],
+    ] as const
+  ).map(([name, content]) => {
+    const source = `${scratchDir}/${name}`;
+    writeFileSync(source, content, { mode: 0o644 });
+    return { destination: `/etc/${name}`, type: "bind", source, options: ["rbind", "ro"] };
+  });
+}
+
+const signalNames = new Map<number, string>(Object.entries(os.signals).map(([name, number]) => [number, name]));
+
+/** `exit code: 7`, in BuildKit's words. */
+export function failureSentence(argv: readonly string[], status: ExitStatus): string {
+  return `process "${argv.join(" ")}" did not complete successfully: exit code: ${status.code}`;
+}
+
+/** What is known beyond the exit code. */
+export function failureCauses(status: ExitStatus, argv: readonly string[], memoryBytes: number | undefined): string[] {
+  if (status.oomKilled)
+    return [
+      memoryBytes === undefined ? "killed: out of memory" : `killed: out of memory (limit ${memoryBytes >> 20} MiB)`,
+    ];
+  if (status.signal !== undefined) return [`ended by ${signalNames.get(status.signal) ?? `signal ${status.signal}`}`];
+  if (status.code === 127 && argv.length > 1) return ["exit code 127 is a shell's word for: command not found"];
+  if (status.code === 126 && argv.length > 1) return ["exit code 126 is a shell's word for: found, but not executable"];
+  return [];
+}
+
+/** The sentence for a command that never started. */
+export function startFailureSentence(argv: readonly string[], error: TsbuildError): string {
+  return `process "${argv.join(" ")}" did not start: ${error.message}`;
+}
