@@ -33,7 +33,10 @@ export function readFlags(
     else if (kind === undefined)
       report(unknownFlag(keyword, use.name, range, nearest(use.name, Object.keys(row.flags))));
     else if (earlier !== undefined && kind !== "list") report(repeatedFlag(use.name, range));
-    else if (isUsable(use, kind, report)) flags.set(use.name, [...(earlier ?? []), use]);
+    else if (isUsable(use, kind, report)) {
+      if (earlier === undefined) flags.set(use.name, [use]);
+      else earlier.push(use);
+    }
   }
   return flags;
 }
