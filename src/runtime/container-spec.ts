@@ -2,7 +2,7 @@
  * The OCI runtime spec of a container as people ask for it: what Docker gives a container by default, with the changes
  * that flags make. A pure function; `crun run` and `runc run` accept the result as it is.
  */
-import { globSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import type {
   DeviceSpec,
   MountSpec,
@@ -14,6 +14,8 @@ import type {
 } from "../oci/runtime-spec.ts";
 import { unknownCapability } from "./drivers/errors.ts";
 import { capabilities } from "./linux-constants.ts";
+import { rememberProgram } from "./seccomp/compile-seccomp.ts";
+import { defaultFilters } from "./seccomp/default-filters.ts";
 import { defaultSeccomp, thisKernel } from "./seccomp/profile.ts";
 
 export interface ContainerSpecOptions {
@@ -88,8 +90,19 @@ const readonlyPaths: readonly string[] = ["/proc/bus", "/proc/fs", "/proc/irq", 
 let throttlePaths: readonly string[] | undefined;
 
 export function defaultMaskedPaths(): readonly string[] {
-  throttlePaths ??= globSync("/sys/devices/system/cpu/cpu*/thermal_throttle").sort();
+  throttlePaths ??= findThrottlePaths();
   return [...maskedPaths, ...throttlePaths];
+}
+
+/** Not globSync: its first call takes 9 ms. */
+function findThrottlePaths(): readonly string[] {
+  const folder = "/sys/devices/system/cpu";
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .filter((name) => /^cpu\d+$/.test(name))
+    .map((name) => `${folder}/${name}/thermal_throttle`)
+    .filter((path) => existsSync(path))
+    .sort();
 }
 
 const devices: readonly DeviceSpec[] = [
@@ -205,7 +218,11 @@ function seccompOf(options: ContainerSpecOptions, held: readonly string[]): Secc
   }
   if (typeof options.seccomp === "object") return options.seccomp;
   const arch = process.arch === "arm64" ? "arm64" : "x64";
-  return defaultSeccomp({ capabilities: held, arch, kernel: thisKernel() });
+  const spec = defaultSeccomp({ capabilities: held, arch, kernel: thisKernel() });
+  const isDefault =
+    held.length === defaultCapabilities.length && defaultCapabilities.every((name) => held.includes(name));
+  if (isDefault) rememberProgram(spec, Buffer.from(defaultFilters[arch], "base64"));
+  return spec;
 }
 
 function namespaceTypes(options: ContainerSpecOptions): NamespaceType[] {

@@ -11,25 +11,33 @@ export interface Register {
   readonly index: number;
 }
 
-/** Bytes in the program's data. `pointers` are cells that hold the address of other data (argv, iovec, clone_args). */
-export interface Data {
-  readonly kind: "data";
+/** Text with a NUL behind it. Equal texts are stored once: nothing writes to them. */
+export interface Text {
+  readonly kind: "text";
+  /** UTF-8; a Buffer is taken as it is. */
+  readonly value: string | Buffer;
+}
+
+/** Bytes in the program's data, that the kernel or an operation may write to. */
+export interface Struct {
+  readonly kind: "struct";
   readonly bytes: Buffer;
+  /** Cells that hold the address of other data (argv, iovec, clone_args). */
   readonly pointers: readonly { readonly at: number; readonly to: Data }[];
   /** How the printer shows it. */
   readonly shown: string;
-  /** Equal texts are stored once. Absent for everything that is written to. */
-  readonly key?: string;
 }
+
+export type Data = Text | Struct;
 
 /** A place inside data: for the second cell of a pair. */
 export interface DataAt {
   readonly kind: "dataAt";
-  readonly data: Data;
+  readonly data: Struct;
   readonly offset: number;
 }
 
-export type Argument = number | bigint | Register | Data | DataAt;
+export type Argument = number | bigint | Register | Text | Struct | DataAt;
 export type Errno = keyof typeof errno;
 
 export interface Jump {
@@ -107,34 +115,25 @@ export function register(index: number): Register {
   return { kind: "register", index };
 }
 
-/** NUL-terminated. Text is UTF-8; bytes are taken as they are. */
-export function text(value: string | Buffer): Data {
-  const bytes = typeof value === "string" ? Buffer.from(value, "utf8") : value;
-  const shown = JSON.stringify(bytes.toString("utf8"));
-  return {
-    kind: "data",
-    bytes: Buffer.concat([bytes, Buffer.of(0)]),
-    pointers: [],
-    shown,
-    key: bytes.toString("latin1"),
-  };
+export function text(value: string | Buffer): Text {
+  return { kind: "text", value };
 }
 
-export function struct(bytes: Buffer, shown: string, pointers: Data["pointers"] = []): Data {
-  return { kind: "data", bytes, pointers, shown };
+export function struct(bytes: Buffer, shown: string, pointers: Struct["pointers"] = []): Struct {
+  return { kind: "struct", bytes, pointers, shown };
 }
 
 /** Zeroed space that the kernel or an operation writes to. */
-export function space(size: number, shown: string): Data {
+export function space(size: number, shown: string): Struct {
   return struct(Buffer.alloc(size), shown);
 }
 
-export function at(data: Data, offset: number): DataAt {
+export function at(data: Struct, offset: number): DataAt {
   return { kind: "dataAt", data, offset };
 }
 
 /** A NULL-terminated table of strings, as execve takes it. */
-export function stringTable(values: readonly string[], shown: string): Data {
+export function stringTable(values: readonly string[], shown: string): Struct {
   const pointers = values.map((value, index) => ({ at: index * 8, to: text(value) }));
   return struct(Buffer.alloc((values.length + 1) * 8), shown, pointers);
 }
@@ -165,55 +164,76 @@ export interface EncodedProgram {
   readonly ops: readonly (SyscallOp | BuiltinOp)[];
 }
 
-/** Where each piece of data lies. */
+/** The data, growing as operations name pieces of it. */
 class DataSection {
-  readonly #offsets = new Map<Data, number>();
-  readonly #byKey = new Map<string, number>();
-  readonly #pieces: { readonly offset: number; readonly data: Data }[] = [];
+  readonly #structs = new Map<Struct, number>();
+  readonly #texts = new Map<string, number>();
+  readonly #pointers: { readonly cell: number; readonly to: Data }[] = [];
+  #bytes = Buffer.alloc(1 << 15);
   #length = 0;
 
   offsetOf(data: Data): number {
-    const known = data.key === undefined ? this.#offsets.get(data) : this.#byKey.get(data.key);
+    return data.kind === "text" ? this.#offsetOfText(data.value) : this.#offsetOfStruct(data);
+  }
+
+  #offsetOfText(value: string | Buffer): number {
+    const key = typeof value === "string" ? value : `bytes ${value.toString("latin1")}`;
+    const known = this.#texts.get(key);
     if (known !== undefined) return known;
-    const offset = this.#length;
-    this.#length = (offset + data.bytes.length + 7) & ~7;
-    if (data.key === undefined) this.#offsets.set(data, offset);
-    else this.#byKey.set(data.key, offset);
-    this.#pieces.push({ offset, data });
-    for (const pointer of data.pointers) this.offsetOf(pointer.to);
+    const size = typeof value === "string" ? Buffer.byteLength(value) : value.length;
+    const offset = this.#reserve(size + 1);
+    if (typeof value === "string") this.#bytes.write(value, offset);
+    else value.copy(this.#bytes, offset);
+    this.#texts.set(key, offset);
     return offset;
   }
 
-  /** Writes all pieces at `start` of `blob` and returns the offsets of the cells to relocate. */
-  write(blob: Buffer, start: number): number[] {
-    const relocations: number[] = [];
-    for (const { offset, data } of this.#pieces) {
-      data.bytes.copy(blob, start + offset);
-      for (const pointer of data.pointers) {
-        writeWord(blob, start + offset + pointer.at, this.offsetOf(pointer.to));
-        relocations.push(offset + pointer.at);
-      }
+  #offsetOfStruct(data: Struct): number {
+    const known = this.#structs.get(data);
+    if (known !== undefined) return known;
+    const offset = this.#reserve(data.bytes.length);
+    data.bytes.copy(this.#bytes, offset);
+    this.#structs.set(data, offset);
+    for (const { at, to } of data.pointers) {
+      const cell = offset + at;
+      this.#pointers.push({ cell, to });
+      const target = this.offsetOf(to); // before the write: it may grow the section
+      this.#bytes.writeUInt32LE(target, cell);
     }
-    return relocations;
+    return offset;
   }
 
-  get length(): number {
-    return this.#length;
+  /** Zeroed, aligned to 8 as structs with 64-bit fields want it. */
+  #reserve(size: number): number {
+    const offset = this.#length;
+    this.#length = (offset + size + 7) & ~7;
+    if (this.#length > this.#bytes.length) {
+      const grown = Buffer.alloc(Math.max(this.#length, this.#bytes.length * 2));
+      this.#bytes.copy(grown);
+      this.#bytes = grown;
+    }
+    return offset;
   }
 
-  get pointerCount(): number {
-    return this.#pieces.reduce((sum, piece) => sum + piece.data.pointers.length, 0);
+  get bytes(): Buffer {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  /** Cells to relocate. */
+  get relocations(): readonly number[] {
+    return this.#pointers.map((pointer) => pointer.cell);
   }
 }
 
-/** Two's complement in 64 bits, without BigInt for what a double holds exactly. */
-function writeWord(blob: Buffer, offset: number, value: number | bigint): void {
+/** In units of 32 bits, in the byte order of both architectures we run on: a Buffer's own methods cost more. */
+function writeWord(words: Uint32Array, index: number, value: number | bigint): void {
   if (typeof value === "bigint") {
-    blob.writeBigUInt64LE(BigInt.asUintN(64, value), offset);
-    return;
+    words[index] = Number(value & 0xffffffffn);
+    words[index + 1] = Number((value >> 32n) & 0xffffffffn);
+  } else {
+    words[index] = value;
+    words[index + 1] = Math.floor(value / 0x100000000);
   }
-  blob.writeUInt32LE(value >>> 0, offset);
-  blob.writeUInt32LE(Math.floor(value / 0x100000000) >>> 0, offset + 4);
 }
 
 /**
@@ -221,32 +241,28 @@ function writeWord(blob: Buffer, offset: number, value: number | bigint): void {
  * @throws a plain Error for an unknown system call, label or register: such a program is a defect of ours.
  */
 export function encodeProgram(program: readonly Op[], arch: SyscallArch): EncodedProgram {
-  const numbers = syscallTable(arch);
   const ops: (SyscallOp | BuiltinOp)[] = [];
   const labels = new Map<string, number>();
   for (const op of program) {
     if (op.kind === "label") labels.set(op.name, ops.length);
     else ops.push(op);
   }
-
   const data = new DataSection();
-  const opsBlob = Buffer.alloc(ops.length * OP_BYTES);
-  for (const [index, op] of ops.entries()) writeOp(opsBlob, index * OP_BYTES, op, { numbers, labels, data });
+  const opWords = new Uint32Array((ops.length * OP_BYTES) / 4);
+  const context: EncodeContext = { numbers: syscallTable(arch), labels, data, words: opWords };
+  for (const [index, op] of ops.entries()) writeOp(context, (index * OP_BYTES) / 4, op);
 
-  const relocationsOffset = HEADER_BYTES + opsBlob.length;
-  const dataOffset = relocationsOffset + data.pointerCount * 8;
-  const blob = Buffer.alloc(dataOffset + data.length);
-  opsBlob.copy(blob, HEADER_BYTES);
-  for (const [index, cell] of data.write(blob, dataOffset).entries())
-    writeWord(blob, relocationsOffset + index * 8, cell);
-  blob.writeUInt32LE(MAGIC, 0);
-  blob.writeUInt32LE(VERSION, 4);
-  writeWord(blob, 8, blob.length);
-  blob.writeUInt32LE(ops.length, 16);
-  blob.writeUInt32LE(data.pointerCount, 20);
-  writeWord(blob, 24, HEADER_BYTES);
-  writeWord(blob, 32, relocationsOffset);
-  writeWord(blob, 40, dataOffset);
+  const relocations = data.relocations;
+  const relocationsOffset = HEADER_BYTES + opWords.byteLength;
+  const dataOffset = relocationsOffset + relocations.length * 8;
+  const length = dataOffset + data.bytes.length;
+  const words = new Uint32Array(length / 4);
+  words.set([MAGIC, VERSION, length, 0, ops.length, relocations.length], 0);
+  words.set([HEADER_BYTES, 0, relocationsOffset, 0, dataOffset, 0], 6);
+  words.set(opWords, HEADER_BYTES / 4);
+  for (const [index, cell] of relocations.entries()) words[relocationsOffset / 4 + index * 2] = cell;
+  const blob = Buffer.from(words.buffer);
+  data.bytes.copy(blob, dataOffset);
   return { blob, ops };
 }
 
@@ -254,41 +270,43 @@ interface EncodeContext {
   readonly numbers: ReadonlyMap<string, number>;
   readonly labels: ReadonlyMap<string, number>;
   readonly data: DataSection;
+  readonly words: Uint32Array;
 }
 
-function writeOp(blob: Buffer, start: number, op: SyscallOp | BuiltinOp, context: EncodeContext): void {
+/** `struct op` in words of 32 bits: kind, dest and argument kinds; number; arguments; tolerated; jump; flags, exit code. */
+function writeOp({ numbers, labels, data, words }: EncodeContext, start: number, op: SyscallOp | BuiltinOp): void {
   let argKinds = 0;
   for (const [index, arg] of op.args.entries()) {
-    const offset = start + 8 + index * 8;
+    const place = start + 2 + index * 2;
     if (typeof arg === "number" || typeof arg === "bigint") {
-      writeWord(blob, offset, arg);
+      writeWord(words, place, arg);
     } else if (arg.kind === "register") {
       argKinds |= 2 << (2 * index);
-      writeWord(blob, offset, arg.index);
+      words[place] = arg.index;
     } else {
       argKinds |= 1 << (2 * index);
-      const [piece, inside] = arg.kind === "data" ? [arg, 0] : [arg.data, arg.offset];
-      writeWord(blob, offset, context.data.offsetOf(piece) + inside);
+      words[place] = arg.kind === "dataAt" ? data.offsetOf(arg.data) + arg.offset : data.offsetOf(arg);
     }
   }
-  blob.writeUInt8(op.kind === "syscall" ? 1 : builtinKinds[op.kind], start);
-  blob.writeUInt8(op.into?.index ?? NO_REGISTER, start + 1);
-  blob.writeUInt16LE(argKinds, start + 2);
-  if (op.kind === "syscall") blob.writeUInt32LE(numberOf(op.name, context.numbers), start + 4);
+  const kind = op.kind === "syscall" ? 1 : builtinKinds[op.kind];
+  words[start] = kind | ((op.into?.index ?? NO_REGISTER) << 8) | (argKinds << 16);
+  if (op.kind === "syscall") words[start + 1] = numberOf(op.name, numbers);
   let flags = 0;
-  if (op.tolerate === "all") flags |= opFlags.tolerateAll;
-  else if (op.tolerate !== undefined) {
+  if (op.tolerate === "all") {
+    flags |= opFlags.tolerateAll;
+  } else if (op.tolerate !== undefined) {
     if (op.tolerate.length > 4) throw new Error(`${op.doing}: more than four tolerated errors`);
-    for (const [index, name] of op.tolerate.entries()) blob.writeUInt16LE(errno[name], start + 56 + index * 2);
+    const [first = 0, second = 0, third = 0, fourth = 0] = op.tolerate.map((name) => errno[name]);
+    words[start + 14] = first | (second << 16);
+    words[start + 15] = third | (fourth << 16);
   }
   if (op.jump !== undefined) {
-    const target = context.labels.get(op.jump.to);
-    if (target === undefined) throw new Error(`no label ${op.jump.to}`);
-    blob.writeUInt32LE(target, start + 64);
+    const to = labels.get(op.jump.to);
+    if (to === undefined) throw new Error(`no label ${op.jump.to}`);
+    words[start + 16] = to;
     flags |= jumpFlag(op.jump.when);
   }
-  blob.writeUInt16LE(flags, start + 68);
-  blob.writeUInt8(op.exitCode ?? 125, start + 70);
+  words[start + 17] = flags | ((op.exitCode ?? 125) << 16);
 }
 
 function numberOf(name: string, numbers: ReadonlyMap<string, number>): number {
@@ -334,5 +352,6 @@ function showArgument(arg: Argument): string {
   if (typeof arg === "bigint") return `0x${BigInt.asUintN(64, arg).toString(16)}`;
   if (typeof arg === "number") return arg > 9 ? `0x${arg.toString(16)}` : String(arg);
   if (arg.kind === "register") return `r${arg.index}`;
-  return arg.kind === "data" ? arg.shown : `${arg.data.shown}+${arg.offset}`;
+  if (arg.kind === "text") return JSON.stringify(arg.value.toString());
+  return arg.kind === "struct" ? arg.shown : `${arg.data.shown}+${arg.offset}`;
 }

@@ -1,9 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { SeccompSpec } from "../../src/oci/runtime-spec.ts";
-import { defaultCapabilities } from "../../src/runtime/container-spec.ts";
+import { containerSpec, defaultCapabilities } from "../../src/runtime/container-spec.ts";
 import { capabilities } from "../../src/runtime/linux-constants.ts";
-import { seccompProgram } from "../../src/runtime/seccomp/compile-seccomp.ts";
+import { compileSeccomp, seccompProgram } from "../../src/runtime/seccomp/compile-seccomp.ts";
+import { defaultFilters } from "../../src/runtime/seccomp/default-filters.ts";
 import { defaultSeccomp, parseSeccompProfile, seccompFromProfile } from "../../src/runtime/seccomp/profile.ts";
 import { type SyscallArch, syscallTable } from "../../src/runtime/syscall-table.ts";
 import { runFilter } from "../support/bpf-interpreter.ts";
@@ -83,7 +84,7 @@ describe.for(conditionSets)("the default profile with $name", ({ capabilities })
     { machine: "arm64", table: "arm64" },
   ] as const)("on $machine answers each call of $table as the profile says", ({ machine, table }) => {
     const spec = defaultSeccomp({ capabilities, arch: machine, kernel });
-    const program = seccompProgram(spec, machine);
+    const program = compileSeccomp(spec, machine);
     const wrong: string[] = [];
     for (let number = 0; number <= 1024; number += 1) {
       const { result } = runFilter(program, { arch: audit[table], number, args: zeros });
@@ -101,7 +102,7 @@ const word = fc.oneof(
 
 test("arguments around the borders of 32 bits decide as the default profile says", () => {
   const spec = defaultSeccomp({ capabilities: defaultCapabilities, arch: "x64", kernel });
-  const program = seccompProgram(spec, "x64");
+  const program = compileSeccomp(spec, "x64");
   const numbers = ["clone", "socket", "personality", "read", "ptrace"].map(
     (name) => syscallTable("x64").get(name) ?? -1,
   );
@@ -141,7 +142,7 @@ test("any profile's program decides as the profile does", () => {
       profile,
       fc.array(fc.tuple(fc.nat(14), fc.tuple(near, near, near, near, near, near)), { minLength: 20, maxLength: 20 }),
       (spec, calls) => {
-        const program = seccompProgram(spec, "x64");
+        const program = compileSeccomp(spec, "x64");
         for (const [number, args] of calls) {
           expect(runFilter(program, { arch: audit.x64, number, args }).result).toBe(
             evaluate(spec, "x64", number, args),
@@ -155,7 +156,7 @@ test("any profile's program decides as the profile does", () => {
 
 describe("by name, with Docker's capabilities", () => {
   const spec = defaultSeccomp({ capabilities: defaultCapabilities, arch: "x64", kernel });
-  const program = seccompProgram(spec, "x64");
+  const program = compileSeccomp(spec, "x64");
   const answer = (name: string, args: readonly bigint[] = zeros): number =>
     runFilter(program, { arch: audit.x64, number: syscallTable("x64").get(name) ?? -1, args }).result;
 
@@ -209,7 +210,7 @@ describe("by name, with Docker's capabilities", () => {
 
   test("on arm64, where the other architecture has no table, its calls are unknown", () => {
     const arm = defaultSeccomp({ capabilities: defaultCapabilities, arch: "arm64", kernel });
-    const result = runFilter(seccompProgram(arm, "arm64"), { arch: 0x40000028, number: 1, args: zeros }).result;
+    const result = runFilter(compileSeccomp(arm, "arm64"), { arch: 0x40000028, number: 1, args: zeros }).result;
     expect(result).toBe(ENOSYS);
   });
 });
@@ -251,6 +252,30 @@ describe("profiles from files", () => {
     { name: "agent", spec: { defaultAction: "SCMP_ACT_NOTIFY" }, code: "UNSUPPORTED" },
   ])("an unknown $name is refused", ({ spec, code }) => {
     const whole: SeccompSpec = { architectures: [], syscalls: [], ...spec };
-    expect(() => seccompProgram(whole, "x64")).toThrow(expect.objectContaining({ code }));
+    expect(() => compileSeccomp(whole, "x64")).toThrow(expect.objectContaining({ code }));
   });
+});
+
+test.for(["x64", "arm64"] as const)("the filter for %s made beforehand is the one the profile compiles to", (arch) => {
+  const spec = defaultSeccomp({ capabilities: defaultCapabilities, arch, kernel: "5.12" });
+  // Else: node scripts/update-seccomp.ts
+  expect(defaultFilters[arch] === compileSeccomp(spec, arch).toString("base64")).toBe(true);
+});
+
+test.for([
+  { name: "the default", options: {} },
+  { name: "a capability more", options: { capAdd: ["SYS_ADMIN"] } },
+  { name: "a capability less", options: { capDrop: ["CHOWN"] } },
+])("a container with $name gets the filter of its own profile", ({ options }) => {
+  const { seccomp } = containerSpec({
+    args: ["x"],
+    env: [],
+    cwd: "/",
+    user: { uid: 0, gid: 0, additionalGids: [] },
+    network: "none",
+    ...options,
+  }).linux;
+  if (seccomp === undefined) throw new Error("no filter");
+  const arch = process.arch === "arm64" ? "arm64" : "x64";
+  expect(seccompProgram(seccomp).equals(compileSeccomp(seccomp, arch))).toBe(true);
 });

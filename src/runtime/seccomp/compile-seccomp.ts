@@ -65,20 +65,31 @@ interface Leaf {
   readonly key: string;
 }
 
-const compiled = new WeakMap<SeccompSpec, Map<SyscallArch, Buffer>>();
+/** By profile: what was compiled, or is known beforehand. For this machine's architecture. */
+const programs = new WeakMap<SeccompSpec, Buffer>();
+
+export function rememberProgram(spec: SeccompSpec, program: Buffer): void {
+  programs.set(spec, program);
+}
+
+/**
+ * `compileSeccomp` for this machine, once a profile.
+ * @throws as `compileSeccomp` does.
+ */
+export function seccompProgram(spec: SeccompSpec): Buffer {
+  const known = programs.get(spec);
+  if (known !== undefined) return known;
+  const program = compileSeccomp(spec, process.arch === "arm64" ? "arm64" : "x64");
+  programs.set(spec, program);
+  return program;
+}
 
 /**
  * @throws {TsbuildError} `INVALID_ARGUMENT` for an unknown action or operator, `UNSUPPORTED` for SCMP_ACT_NOTIFY or a
  * program that is too long.
  */
-export function seccompProgram(spec: SeccompSpec, arch: SyscallArch): Buffer {
-  const known = compiled.get(spec)?.get(arch);
-  if (known !== undefined) return known;
-  const program = encode(compile(spec, arch === "arm64" ? "arm64" : "x64"));
-  const programs = compiled.get(spec) ?? new Map<SyscallArch, Buffer>();
-  programs.set(arch, program);
-  compiled.set(spec, programs);
-  return program;
+export function compileSeccomp(spec: SeccompSpec, arch: keyof typeof machines): Buffer {
+  return encode(compile(spec, arch));
 }
 
 function encode(instructions: readonly Instruction[]): Buffer {

@@ -7,7 +7,7 @@ import { statSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import type { MountSpec, RuntimeSpec } from "../../../oci/runtime-spec.ts";
 import { cgroupLayout } from "../../cgroup/detect.ts";
-import { builtin, type Data, label, type Op, recordTypes, struct, syscall, text } from "../../launcher-program.ts";
+import { builtin, label, type Op, recordTypes, type Struct, struct, syscall, text } from "../../launcher-program.ts";
 import * as linux from "../../linux-constants.ts";
 import type { MountPoint } from "../../stub-tree.ts";
 import type { SyscallArch } from "../../syscall-table.ts";
@@ -21,7 +21,7 @@ export interface MountStep {
 }
 
 /** `struct open_how`. */
-export function openHow(flags: number, resolve: number): Data {
+export function openHow(flags: number, resolve: number): Struct {
   const bytes = Buffer.alloc(24);
   bytes.writeBigUInt64LE(BigInt(flags), 0);
   bytes.writeBigUInt64LE(BigInt(resolve), 16);
@@ -29,7 +29,7 @@ export function openHow(flags: number, resolve: number): Data {
 }
 
 /** `struct mount_attr`. */
-export function mountAttr(set: number, clear: number, propagation = 0): Data {
+export function mountAttr(set: number, clear: number, propagation = 0): Struct {
   const bytes = Buffer.alloc(32);
   bytes.writeUInt32LE(set, 0);
   bytes.writeUInt32LE(clear, 8);

@@ -3,7 +3,7 @@
  * the whole point; each function says what it must come before.
  */
 import type { ProcessSpec, SeccompSpec } from "../../../oci/runtime-spec.ts";
-import { builtin, type Data, label, type Op, stringTable, struct, syscall, text } from "../../launcher-program.ts";
+import { builtin, label, type Op, type Struct, stringTable, struct, syscall, text } from "../../launcher-program.ts";
 import * as linux from "../../linux-constants.ts";
 import { seccompProgram } from "../../seccomp/compile-seccomp.ts";
 import type { SyscallArch } from "../../syscall-table.ts";
@@ -64,7 +64,7 @@ function rlimitValue(value: number): bigint {
 
 function seccompOps(plan: ProcessPlan): Op[] {
   if (plan.seccomp === undefined) return [];
-  const filter = seccompProgram(plan.seccomp, plan.arch);
+  const filter = seccompProgram(plan.seccomp);
   const instructions = struct(filter, `<filter of ${filter.length / 8} instructions>`);
   const header = Buffer.alloc(16);
   header.writeUInt16LE(filter.length / 8, 0);
@@ -146,13 +146,13 @@ function boundingOps(bounding: bigint): Op[] {
 }
 
 /** `_LINUX_CAPABILITY_VERSION_3`, this process. */
-function capabilityHeader(): Data {
+function capabilityHeader(): Struct {
   const bytes = Buffer.alloc(8);
   bytes.writeUInt32LE(0x20080522, 0);
   return struct(bytes, "{version 3}");
 }
 
-function capabilityData(effective: bigint, permitted: bigint, inheritable: bigint): Data {
+function capabilityData(effective: bigint, permitted: bigint, inheritable: bigint): Struct {
   const bytes = Buffer.alloc(24);
   for (const [index, mask] of [effective, permitted, inheritable].entries()) {
     bytes.writeUInt32LE(Number(mask & 0xffffffffn), index * 4);

@@ -6,10 +6,10 @@ import type { ProcessSpec } from "../../../oci/runtime-spec.ts";
 import {
   at,
   builtin,
-  type Data,
   type DataAt,
   label,
   type Op,
+  type Struct,
   space,
   struct,
   syscall,
@@ -19,7 +19,7 @@ import * as linux from "../../linux-constants.ts";
 import { CHILD_SYNC_FD, registers } from "./registers.ts";
 
 /** `struct msghdr` with one byte and one control message of one descriptor. */
-function message(): { readonly header: Data; readonly descriptor: DataAt } {
+function message(): { readonly header: Struct; readonly descriptor: DataAt } {
   const control = Buffer.alloc(24);
   control.writeBigUInt64LE(20n, 0); // cmsg_len: header and one int
   control.writeUInt32LE(1, 8); // SOL_SOCKET
