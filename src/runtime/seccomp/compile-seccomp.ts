@@ -88,7 +88,7 @@ export function seccompProgram(spec: SeccompSpec): Buffer {
  * @throws {TsbuildError} `INVALID_ARGUMENT` for an unknown action or operator, `UNSUPPORTED` for SCMP_ACT_NOTIFY or a
  * program that is too long.
  */
-export function compileSeccomp(spec: SeccompSpec, arch: keyof typeof machines): Buffer {
+export function compileSeccomp(spec: SeccompSpec, arch: "x64" | "arm64"): Buffer {
   return encode(compile(spec, arch));
 }
 
