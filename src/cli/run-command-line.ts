@@ -135,17 +135,16 @@ interface StoreOpener extends Disposable {
 }
 
 /** The store's module is loaded before the command runs, so that opening can be a plain call. */
-async function storeOpener(_entry: CommandEntry, _globals: GlobalOptions, _world: World): Promise<StoreOpener> {
+async function storeOpener(entry: CommandEntry, globals: GlobalOptions, world: World): Promise<StoreOpener> {
   let store: Store | undefined;
+  const openStore = entry.storeless === true ? undefined : (await import("../store/open-store.ts")).openStore;
   return {
     open: () => {
-      assert(store !== undefined, "a command without a store opened it");
+      assert(openStore !== undefined, "a command without a store opened it");
+      store ??= openStore(storeRoot(globals, world.environment, world.cwd, world.uid));
       return store;
     },
-    [Symbol.dispose]: () => {
-      store?.[Symbol.dispose]();
-      store = undefined;
-    },
+    [Symbol.dispose]: () => store?.[Symbol.dispose](),
   };
 }
 
