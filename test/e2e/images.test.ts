@@ -35,7 +35,7 @@ async function tarOf(content: string): Promise<Buffer> {
   tar.entry({ name: "file", mtime: new Date(1_000_000_000_000) }, content);
   tar.finalize();
   const chunks: Buffer[] = [];
-  for await (const chunk of tar) chunks.push(chunk);
+  for await (const chunk of tar) chunks.push(Buffer.from(chunk as Uint8Array));
   return Buffer.concat(chunks);
 }
 
