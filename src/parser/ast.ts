@@ -38,8 +38,12 @@ export interface Comment {
 /** One word with its quotes and escapes taken apart. Its value is the concatenation of its parts' values. */
 export interface Word {
   readonly parts: readonly WordPart[];
-  /** As written, with quotes. */
+  /**
+   * What the rules of words were applied to: as written, with quotes. Continuations are joined in it, a JSON element is
+   * decoded, and of a flag's value the quotes around it are gone.
+   */
   readonly raw: string;
+  /** In the file, so that it may hold more than `raw`: comments and continuations between two of its characters. */
   readonly range: Range;
 }
 
@@ -188,7 +192,10 @@ export interface RunInstruction extends Node {
   readonly devices: readonly string[];
 }
 
-/** `--mount=`: which keys fit which type is checked in the parser, values that hold variables stay words. */
+/**
+ * `--mount=`: which keys fit which type is checked in the parser, values that hold variables stay words. A variable in
+ * `type`, `sharing`, `readonly` or `required` is an error: what the mount is would be known only when it is expanded.
+ */
 export interface MountFlag {
   readonly type: "bind" | "cache" | "tmpfs" | "secret" | "ssh";
   readonly target?: Word;

@@ -22,8 +22,8 @@ export function renderTree(dockerfile: Dockerfile): string {
 
 type Field = readonly [string, string];
 
-/** Fields of a node that every node has, or that the head line shows. */
-const shownElsewhere: ReadonlySet<string> = new Set(["kind", "range", "keyword", "joined"]);
+/** What every node has, what the head line shows, and what another field says as it was written. */
+const shownElsewhere: ReadonlySet<string> = new Set(["kind", "range", "keyword", "joined", "asText", "stageName"]);
 
 function fieldsOf(instruction: Instruction): readonly Field[] {
   if (instruction.kind === "invalid") return [["text", instruction.joined]];
