@@ -81,6 +81,8 @@ export interface Step {
   readonly parent: TreeRef;
   readonly input: StepInput;
   readonly unkeyed: Unkeyed;
+  /** Names that ARG declared, this stage's and inherited ones: they tell ARG from ENV when a miss is explained. */
+  readonly args: readonly string[];
   /** `--no-cache` or `--no-cache-filter` names it. */
   readonly noCache: boolean;
 }

@@ -133,6 +133,7 @@ async function namedState(stage: StageSource, key: string, context: BindContext,
         exclude: [],
       },
       unkeyed: { proxies: [], extraHosts: [] },
+      args: [],
       noCache: context.options.noCache,
     });
     state.tree = { kind: "step", step: id };
@@ -247,6 +248,7 @@ class StageEvaluation {
       parent: state.tree,
       input,
       unkeyed: unkeyedOf(options),
+      args: [...state.environment.declared.keys()],
       noCache: options.noCache || filtered,
     });
     state.tree = { kind: "step", step: id };

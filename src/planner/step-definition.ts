@@ -1,16 +1,258 @@
 /**
- * A step's definition: its own effective input with the digests of what it takes from elsewhere, in canonical form.
- * With the parent's result it makes the cache key.
+ * A step's definition: its own effective input with the contents it takes from elsewhere, in canonical form. With the
+ * parent's result it makes the cache key. What is in and what is out: LANGUAGE §7.1–7.3.
  */
-import type { Digest } from "../oci/digest.ts";
+import { assertNever, type Where } from "../errors.ts";
+import { canonicalJson, type Json } from "../oci/canonical-json.ts";
+import { type CacheKey, cacheKeyOf, type Digest, type ResultId, sha256 } from "../oci/digest.ts";
+import { formatPlatform } from "../oci/platform.ts";
+import { whereOf } from "../parser/position.ts";
+import type { Chain, Store } from "../store/store.ts";
+import type { BuildContexts } from "./build-contexts.ts";
+import type { BuildGraph, CopyInput, RunInput, RunMount, Step, TreeRef, WorkdirInput } from "./build-graph.ts";
+import type { ContextOrigin } from "./context-origin.ts";
+import { layerOrigin } from "./layer-origin.ts";
+import { missingInContext, missingInTree } from "./missing-source.ts";
+import { emptyOrigin, type Origin } from "./origin.ts";
+import { canonicalOwner } from "./owner-text.ts";
+import { selectSources } from "./select-sources.ts";
 import type { Selection } from "./selection.ts";
+import { selectionLines } from "./selection-lines.ts";
 
 export interface StepDefinition {
   readonly digest: Digest;
-  /** The canonical JSON that was hashed. For COPY it lists the selected files with their digests, to explain a miss. */
+  /** The canonical JSON that was hashed. It lists the selected files with their digests, to explain a miss. */
   readonly input: string;
   /** COPY and ADD. */
   readonly selection: Selection | undefined;
+  /** What each bind mount, and each cache mount with a `from`, shows: by target. */
+  readonly mounts: ReadonlyMap<string, Selection>;
   /** `--link`, and nothing else, does not stand on its parent. */
   readonly needsParent: boolean;
+}
+
+export interface DefinitionContext {
+  readonly graph: Pick<BuildGraph, "file" | "text">;
+  readonly store: Store;
+  readonly contexts: BuildContexts;
+  /** The sealed layers of an image or of another step. Asked only for trees of `originsOf(step)`. */
+  readonly chainOf: (tree: TreeRef) => Chain | Promise<Chain>;
+  /** Epoch ms. */
+  readonly now: number;
+  readonly signal: AbortSignal;
+}
+
+/** Raised whenever an equal input would no longer give an equal result, or is written in another form. */
+export const KEY_FORMAT = 1;
+
+/** Trees that the definition needs the content of, beside the parent: images, steps and contexts. */
+export function originsOf({ input }: Step): readonly TreeRef[] {
+  switch (input.kind) {
+    case "copy":
+      return input.sources.some((source) => source.kind === "path") ? [input.from] : [];
+    case "run":
+      return input.mounts.flatMap((mount) => (mount.type === "bind" || mount.type === "cache" ? mount.from : []));
+    case "workdir":
+      return [];
+    default:
+      return assertNever(input);
+  }
+}
+
+/** @throws {TsbuildError} `SOURCE_NOT_FOUND` and what opening a context throws, with the step's place */
+export async function defineStep(step: Step, context: DefinitionContext): Promise<StepDefinition> {
+  const { input } = step;
+  switch (input.kind) {
+    case "copy":
+      return defineCopy(step, input, context);
+    case "run":
+      return defineRun(step, input, context);
+    case "workdir":
+      return definition(workdirJson(input), { selection: undefined, mounts: new Map(), needsParent: true });
+    default:
+      return assertNever(input);
+  }
+}
+
+/** `parent`: of what the step stands on; undefined for the empty tree, and for a step that stands on nothing. */
+export function cacheKey(parent: ResultId | undefined, { digest, needsParent }: StepDefinition): CacheKey {
+  const below = needsParent ? parent : undefined;
+  return cacheKeyOf(sha256(canonicalJson({ format: KEY_FORMAT, definition: digest, parent: below })));
+}
+
+/** The same step of the next edit of the same Dockerfile: counted among its kind within its stage. */
+export function siteOf(graph: BuildGraph, step: Step): string {
+  const stage = graph.stages.find((one) => one.index === step.stage);
+  const same = graph.steps.filter((one) => one.stage === step.stage && one.input.kind === step.input.kind);
+  const ordinal = same.findIndex((one) => one.id === step.id);
+  return [graph.site, graph.file, stage?.name ?? step.stage, step.input.kind, ordinal].join("\n");
+}
+
+function definition(
+  input: { readonly [key: string]: Json | undefined },
+  rest: Omit<StepDefinition, "digest" | "input">,
+): StepDefinition {
+  const text = canonicalJson({ ...input, format: KEY_FORMAT });
+  return { digest: sha256(text), input: text, ...rest };
+}
+
+// COPY, ADD ------------------------------------------------------------------------------------------------------
+
+async function defineCopy(step: Step, input: CopyInput, context: DefinitionContext): Promise<StepDefinition> {
+  const place = await openOrigin(input.from, step, context);
+  const selection = await selectSources(
+    { ...place, sources: input.sources, parents: input.parents, exclude: input.exclude, now: context.now },
+    context.signal,
+  );
+  return definition(
+    {
+      kind: "copy",
+      instruction: input.instruction,
+      destination: input.destination,
+      chown: input.chown === undefined ? undefined : canonicalOwner(input.chown),
+      chmod: input.chmod === undefined ? undefined : input.chmod.kind === "octal" ? input.chmod.mode : input.chmod.text,
+      link: input.link || undefined,
+      parents: input.parents || undefined,
+      // For local sources not given and `true` mean the same.
+      unpack: input.instruction === "ADD" ? (input.unpack ?? true) : undefined,
+      files: selection.sources.flatMap(selectionLines),
+    },
+    // With --chmod a linked copy becomes a plain one. Source: LANGUAGE §3.5.8.
+    { selection, mounts: new Map(), needsParent: !(input.link && input.chmod === undefined) },
+  );
+}
+
+interface OpenOrigin {
+  readonly origin: Origin;
+  readonly missing: Parameters<typeof selectSources>[0]["missing"];
+}
+
+async function openOrigin(from: TreeRef, step: Step, context: DefinitionContext): Promise<OpenOrigin> {
+  const where: Where = whereOf(context.graph, step.range);
+  switch (from.kind) {
+    case "scratch":
+      return { origin: emptyOrigin, missing: (path) => missingInTree(emptyOrigin, path, "an empty tree", where) };
+    case "context": {
+      const origin: ContextOrigin | undefined = context.contexts.origin(from.name);
+      if (origin === undefined)
+        return {
+          origin: emptyOrigin,
+          missing: (path) => missingInTree(emptyOrigin, path, "the context, which has no files", where),
+        };
+      return { origin, missing: (path) => missingInContext(origin, path, where, from.name) };
+    }
+    case "image":
+    case "step": {
+      const origin = layerOrigin(context.store, await context.chainOf(from));
+      const title = from.kind === "image" ? `the image ${from.image.name}` : "the stage it is copied from";
+      return { origin, missing: (path) => missingInTree(origin, path, title, where) };
+    }
+    default:
+      return assertNever(from);
+  }
+}
+
+// RUN ------------------------------------------------------------------------------------------------------------
+
+async function defineRun(step: Step, input: RunInput, context: DefinitionContext): Promise<StepDefinition> {
+  const mounts = new Map<string, Selection>();
+  const keyed: Json[] = [];
+  for (const mount of input.mounts) {
+    const selection = await mountSelection(mount, step, context);
+    if (selection !== undefined && mount.target !== undefined) mounts.set(mount.target, selection);
+    keyed.push(mountJson(mount, selection));
+  }
+  return definition(
+    {
+      kind: "run",
+      platform: formatPlatform(step.platform),
+      argv: input.argv,
+      env: input.env,
+      cwd: input.cwd,
+      user: input.user,
+      network: input.network,
+      security: input.security,
+      hostname: input.hostname,
+      extraHosts: input.extraHostNames,
+      shmSize: input.shmSizeBytes,
+      ulimits: input.ulimits.map(({ name, soft, hard }) => `${name}=${soft}:${hard}`),
+      cgroupParent: input.cgroupParent,
+      mounts: keyed,
+      // Their names stand in argv.
+      scripts: input.scripts.map((script) => script.content),
+    },
+    { selection: undefined, mounts, needsParent: true },
+  );
+}
+
+async function mountSelection(mount: RunMount, step: Step, context: DefinitionContext): Promise<Selection | undefined> {
+  if (mount.type !== "bind" && mount.type !== "cache") return undefined;
+  if (mount.type === "cache" && mount.from.kind === "scratch") return undefined;
+  const place = await openOrigin(mount.from, step, context);
+  return selectSources(
+    { ...place, sources: [{ kind: "path", path: mount.source }], parents: false, exclude: [], now: context.now },
+    context.signal,
+  );
+}
+
+/** Source: LANGUAGE §7.1, §7.2: a bind counts by content and not by path, a cache by what it is and not what is in it. */
+function mountJson(mount: RunMount, selection: Selection | undefined): Json {
+  // The name of what is shown is the target's, so it is left out.
+  const files = selection?.sources.flatMap((source) => selectionLines({ ...source, basename: unnamed }));
+  switch (mount.type) {
+    case "bind":
+      return { type: "bind", target: mount.target, readonly: mount.readonly, files };
+    case "cache":
+      return {
+        type: "cache",
+        target: mount.target,
+        readonly: mount.readonly,
+        id: isDefaultId(mount.id, mount.target) ? undefined : "named",
+        sharing: mount.sharing === "shared" ? undefined : "exclusive",
+        mode: mount.mode,
+        owner: `${mount.uid}:${mount.gid}`,
+        files,
+      };
+    case "tmpfs":
+      return { type: "tmpfs", target: mount.target, readonly: mount.readonly, size: mount.sizeBytes };
+    case "secret":
+      return {
+        type: "secret",
+        target: mount.target,
+        env: mount.env,
+        id: mount.id,
+        required: mount.required,
+        mode: mount.mode,
+        owner: `${mount.uid}:${mount.gid}`,
+      };
+    case "ssh":
+      return {
+        type: "ssh",
+        target: mount.target,
+        id: mount.id,
+        required: mount.required,
+        mode: mount.mode,
+        owner: `${mount.uid}:${mount.gid}`,
+      };
+    default:
+      return assertNever(mount);
+  }
+}
+
+const unnamed = "" as Selection["sources"][number]["basename"];
+
+/** The default is the target as written, which may be relative to the workdir, below a namespace. */
+function isDefaultId(id: string, target: string): boolean {
+  return id === target || target.endsWith(`/${id}`) || id.endsWith(target);
+}
+
+// WORKDIR --------------------------------------------------------------------------------------------------------
+
+function workdirJson(input: WorkdirInput): { readonly [key: string]: Json | undefined } {
+  return {
+    kind: "workdir",
+    path: input.path,
+    user: input.user === "" ? undefined : canonicalOwner(input.user),
+    epoch: input.sourceDateEpoch,
+  };
 }

@@ -1,0 +1,76 @@
+/** The contexts of one build: opened when something takes from them, each with its own ignore rules. LANGUAGE §4.5. */
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { errnoOf, TsbuildError } from "../errors.ts";
+import type { Store } from "../store/store.ts";
+import type { BuildOptions } from "./build-options.ts";
+import { ContextOrigin } from "./context-origin.ts";
+import { contextUnsupported, namedContextNotFound } from "./errors.ts";
+import { FileDigests } from "./file-digests.ts";
+import { excludeRules, type IgnoreRules, parseIgnoreFile } from "./ignore-rules.ts";
+
+export type ContextOptions = Pick<BuildOptions, "context" | "ignore" | "namedContexts">;
+
+export class BuildContexts {
+  readonly #options: ContextOptions;
+  readonly #store: Pick<Store, "memo" | "root">;
+  readonly #origins = new Map<string | undefined, ContextOrigin>();
+  readonly #digests: FileDigests[] = [];
+
+  constructor(options: ContextOptions, store: Pick<Store, "memo" | "root">) {
+    this.#options = options;
+    this.#store = store;
+  }
+
+  /**
+   * The context of this name, the main one without; undefined for a build without files.
+   * @throws {TsbuildError} `CONTEXT_NOT_FOUND`, `UNSUPPORTED`, `INVALID_ARGUMENT` for its ignore file
+   */
+  origin(name: string | undefined): ContextOrigin | undefined {
+    const known = this.#origins.get(name);
+    if (known !== undefined) return known;
+    const opened = this.#open(name);
+    if (opened !== undefined) this.#origins.set(name, opened);
+    return opened;
+  }
+
+  /** Remembers the digests that were computed. */
+  save(): void {
+    for (const digests of this.#digests) digests.save();
+  }
+
+  #open(name: string | undefined): ContextOrigin | undefined {
+    if (name === undefined) {
+      const { context, ignore } = this.#options;
+      if (context.kind === "empty") return undefined;
+      const rules = ignore === undefined ? excludeRules([]) : parseIgnoreFile(ignore.text, ignore.file);
+      return this.#made(context.path, rules);
+    }
+    const named = this.#options.namedContexts.get(name);
+    if (named?.kind !== "directory") throw new Error(`no directory context ${name}`);
+    if (/^[a-z-]+:\/\//.test(named.path)) throw contextUnsupported(name, named.path);
+    if (statSync(named.path, { throwIfNoEntry: false })?.isDirectory() !== true)
+      throw namedContextNotFound(name, named.path);
+    return this.#made(named.path, ownIgnoreFile(named.path));
+  }
+
+  #made(folder: string, rules: IgnoreRules): ContextOrigin {
+    const digests = new FileDigests(this.#store.memo, this.#store.root, folder);
+    this.#digests.push(digests);
+    return new ContextOrigin(folder, rules, digests);
+  }
+}
+
+function ownIgnoreFile(folder: string): IgnoreRules {
+  try {
+    return parseIgnoreFile(readFileSync(join(folder, ".dockerignore"), "utf8"), ".dockerignore");
+  } catch (error) {
+    if (error instanceof TsbuildError) throw error;
+    if (errnoOf(error) === "ENOENT") return excludeRules([]);
+    throw new TsbuildError({
+      code: errnoOf(error) === "EACCES" ? "PERMISSION_DENIED" : "INVALID_ARGUMENT",
+      what: `cannot read ${join(folder, ".dockerignore")}: ${errnoOf(error) ?? "failed"}`,
+      cause: error,
+    });
+  }
+}

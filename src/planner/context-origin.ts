@@ -1,0 +1,158 @@
+/** A context's folder as an origin: ignored entries do not exist, every file belongs to 0:0. Source: LANGUAGE §4.6. */
+import { type BigIntStats, lstatSync, readdirSync, readlinkSync } from "node:fs";
+import { errnoOf, TsbuildError } from "../errors.ts";
+import { type BytePath, bytePathOfLatin1, fsPathBelow, joinBytePath, textOfBytePath } from "../kernel/byte-path.ts";
+import type { FileDigests } from "./file-digests.ts";
+import type { FolderMatches, IgnoreRules } from "./ignore-rules.ts";
+import type { FileFacts, NodeType, Origin, OriginNode } from "./origin.ts";
+
+interface ContextNode extends OriginNode {
+  readonly excluded: boolean;
+  readonly matches: FolderMatches | undefined;
+}
+
+const rootPath = bytePathOfLatin1("");
+
+/** As the kernel: ELOOP behind the fortieth. */
+const maxSymlinks = 40;
+
+export class ContextOrigin implements Origin {
+  readonly owners = "root";
+  /** Absolute. */
+  readonly folder: string;
+  readonly rules: IgnoreRules;
+  readonly #digests: FileDigests;
+  readonly #nodes = new Map<BytePath, ContextNode | undefined>();
+  readonly #children = new Map<BytePath, readonly ContextNode[]>();
+
+  constructor(folder: string, rules: IgnoreRules, digests: FileDigests) {
+    this.folder = folder;
+    this.rules = rules;
+    this.#digests = digests;
+  }
+
+  lookup(path: BytePath, { followLast = true }: { readonly followLast?: boolean } = {}): OriginNode | undefined {
+    const pending = path.split("/").reverse();
+    let here = this.#node(rootPath);
+    let symlinks = 0;
+    for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
+      if (name === "" || name === ".") continue;
+      if (here?.type !== "dir") return undefined;
+      if (name === "..") {
+        here = this.#node(parentOf(here.path));
+        continue;
+      }
+      const next = this.#node(joinBytePath(here.path, bytePathOfLatin1(name)));
+      if (next?.type === "symlink" && !next.excluded && (followLast || pending.some((rest) => rest !== ""))) {
+        symlinks++;
+        if (symlinks > maxSymlinks) return undefined;
+        const target = readlinkSync(next.hostPath, { encoding: "latin1" });
+        if (target.startsWith("/")) here = this.#node(rootPath);
+        pending.push(...target.split("/").reverse());
+        continue;
+      }
+      here = next;
+    }
+    return here !== undefined && this.#isVisible(here) ? here : undefined;
+  }
+
+  readdir(folder: OriginNode): readonly OriginNode[] {
+    return this.#childrenOf(folder.path).filter((child) => this.#isVisible(child));
+  }
+
+  async facts(files: readonly OriginNode[], signal: AbortSignal): Promise<readonly FileFacts[]> {
+    return (await this.#digests.of(files, signal)).map((digest) => ({ digest }));
+  }
+
+  /** Number of files and folders that the context has; stops counting at `limit`. */
+  count(limit: number): number {
+    let count = 0;
+    const visit = (folder: OriginNode): void => {
+      for (const child of this.readdir(folder)) {
+        if (count >= limit) return;
+        if (child.type === "dir") visit(child);
+        else count++;
+      }
+    };
+    const root = this.lookup(rootPath);
+    if (root !== undefined) visit(root);
+    return count;
+  }
+
+  #node(path: BytePath): ContextNode | undefined {
+    if (this.#nodes.has(path)) return this.#nodes.get(path);
+    const hostPath = fsPathBelow(this.folder, path);
+    const stat = statOf(hostPath);
+    const node = stat === undefined ? undefined : this.#made(path, hostPath, stat);
+    this.#nodes.set(path, node);
+    return node;
+  }
+
+  #made(path: BytePath, hostPath: string | Buffer, stat: BigIntStats): ContextNode {
+    const type = typeOf(stat);
+    if (path === "" || this.rules.isEmpty) return { path, hostPath, stat, type, excluded: false, matches: undefined };
+    const folder = this.#node(parentOf(path));
+    const { excluded, matches } = this.rules.match(textOfBytePath(path), folder?.matches);
+    return { path, hostPath, stat, type, excluded, matches };
+  }
+
+  /** An excluded folder is still there when something in it is not excluded. */
+  #isVisible(node: ContextNode): boolean {
+    if (!node.excluded) return true;
+    if (node.type !== "dir" || !this.rules.hasNegations) return false;
+    if (!this.rules.mayIncludeBelow(textOfBytePath(node.path))) return false;
+    return this.#childrenOf(node.path).some((child) => this.#isVisible(child));
+  }
+
+  #childrenOf(folder: BytePath): readonly ContextNode[] {
+    const known = this.#children.get(folder);
+    if (known !== undefined) return known;
+    const children: ContextNode[] = [];
+    for (const name of namesIn(fsPathBelow(this.folder, folder))) {
+      const node = this.#node(joinBytePath(folder, bytePathOfLatin1(name)));
+      if (node !== undefined) children.push(node);
+    }
+    this.#children.set(folder, children);
+    return children;
+  }
+}
+
+/** One character a byte, so the order of strings is the order of bytes. */
+function namesIn(path: string | Buffer): readonly string[] {
+  try {
+    return readdirSync(path, { encoding: "latin1" }).sort();
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
+function statOf(path: string | Buffer): BigIntStats | undefined {
+  try {
+    return lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  } catch (error) {
+    // A name below a file is a name of nothing.
+    if (errnoOf(error) === "ENOTDIR" || errnoOf(error) === "ENAMETOOLONG") return undefined;
+    throw unreadable(path, error);
+  }
+}
+
+function unreadable(path: string | Buffer, error: unknown): TsbuildError {
+  return new TsbuildError({
+    code: errnoOf(error) === "EACCES" ? "PERMISSION_DENIED" : "SOURCE_NOT_FOUND",
+    what: `cannot read ${path.toString()}: ${errnoOf(error) ?? "failed"}`,
+    cause: error,
+  });
+}
+
+function parentOf(path: BytePath): BytePath {
+  return bytePathOfLatin1(path.slice(0, Math.max(0, path.lastIndexOf("/"))));
+}
+
+function typeOf(stat: BigIntStats): NodeType {
+  if (stat.isFile()) return "file";
+  if (stat.isDirectory()) return "dir";
+  if (stat.isSymbolicLink()) return "symlink";
+  if (stat.isCharacterDevice()) return "char";
+  if (stat.isBlockDevice()) return "block";
+  return stat.isFIFO() ? "fifo" : "socket";
+}

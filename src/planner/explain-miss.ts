@@ -1,0 +1,114 @@
+/** From a step that missed to the reasons: every difference of its definition to the nearest record's. */
+import type { ResultId } from "../oci/digest.ts";
+import type { CacheRecord, Store } from "../store/store.ts";
+import type { BuildGraph, Step, TreeRef } from "./build-graph.ts";
+import { definitionDifferences } from "./definition-differences.ts";
+import type { MissReason } from "./miss-reason.ts";
+import { type StepDefinition, siteOf } from "./step-definition.ts";
+
+export interface Miss {
+  readonly graph: BuildGraph;
+  readonly step: Step;
+  readonly definition: StepDefinition;
+  /** What it stands on; `"unknown"` while that is not sealed, which does not matter to a definition without a record. */
+  readonly parent: ResultId | undefined | "unknown";
+}
+
+export interface ExplainedMiss {
+  /** Most telling first. */
+  readonly reasons: readonly [MissReason, ...MissReason[]];
+  /** What the step was compared with. */
+  readonly nearest: CacheRecord | undefined;
+}
+
+/**
+ * Compares with the records of the same place in the same Dockerfile, or else with those of the same kind that differ
+ * little. Values of variables whose names speak of secrets are not shown.
+ */
+export function explainMiss(store: Pick<Store, "cache">, miss: Miss): ExplainedMiss {
+  const { graph, step, definition, parent } = miss;
+  if (step.noCache) return { reasons: [{ code: "no-cache-flag" }], nearest: undefined };
+  const site = siteOf(graph, step);
+  const candidates = store.cache.nearest(site, step.input.kind);
+  const same = candidates.find((record) => record.definition === definition.digest);
+  if (same !== undefined) return { reasons: [parentReason(graph, step, same, parent)], nearest: same };
+  let best: (ExplainedMiss & { readonly distance: number }) | undefined;
+  for (const record of candidates) {
+    const reasons = reasonsAgainst(record, miss, store);
+    const [first, ...rest] = reasons;
+    if (first === undefined) continue;
+    const here = record.site === site;
+    const distance = reasons.reduce((sum, reason) => sum + weight(reason), 0) + (here ? 0 : foreign);
+    if (!here && distance >= foreign + tooDifferent) continue;
+    if (best === undefined || distance < best.distance) best = { reasons: [first, ...rest], nearest: record, distance };
+  }
+  return best === undefined
+    ? { reasons: [{ code: "never-built" }], nearest: undefined }
+    : { reasons: best.reasons, nearest: best.nearest };
+}
+
+/** With another command it is another step, not a changed one: then only the same place makes it comparable. */
+const tooDifferent = 20;
+/** A line that moved is still nearer to itself than to what stood in its place. */
+const foreign = 10;
+
+function weight(reason: MissReason): number {
+  switch (reason.code) {
+    case "instruction-changed":
+      return tooDifferent;
+    case "file-added":
+    case "file-removed":
+    case "file-changed":
+      return Math.min(15, 1 + reason.count);
+    default:
+      return 2;
+  }
+}
+
+function reasonsAgainst(
+  record: CacheRecord,
+  { step, definition }: Miss,
+  store: Pick<Store, "cache">,
+): readonly MissReason[] {
+  let before: unknown;
+  try {
+    before = JSON.parse(store.cache.input(record));
+  } catch {
+    return [{ code: "record-broken" }];
+  }
+  if (typeof before !== "object" || before === null) return [{ code: "record-broken" }];
+  return definitionDifferences(
+    // Both are what `defineStep` wrote, in this or another format.
+    { value: before as Record<string, unknown>, instruction: record.instruction },
+    { value: JSON.parse(definition.input) as Record<string, unknown>, instruction: step.text },
+    new Set(step.args),
+  );
+}
+
+function parentReason(graph: BuildGraph, step: Step, record: CacheRecord, parent: Miss["parent"]): MissReason {
+  if (parent !== "unknown" && record.parent === parent) return { code: "record-broken" };
+  return standsOn(graph, step.parent, record, parent);
+}
+
+function standsOn(graph: BuildGraph, tree: TreeRef, record: CacheRecord, parent: Miss["parent"]): MissReason {
+  switch (tree.kind) {
+    case "step": {
+      const below = graph.steps.find((one) => one.id === tree.step);
+      return { code: "parent-changed", step: below === undefined ? undefined : titleOf(below) };
+    }
+    default:
+      return {
+        code: "base-moved",
+        from: short(record.parent),
+        to: parent === "unknown" ? "another" : short(parent),
+      };
+  }
+}
+
+function titleOf(step: Step): string {
+  return `[${step.label}] ${step.text}`;
+}
+
+function short(id: ResultId | undefined): string {
+  return id === undefined ? "scratch" : id.slice("sha256:".length, "sha256:".length + 12);
+}

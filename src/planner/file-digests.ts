@@ -1,0 +1,105 @@
+/**
+ * Digests of a context's files, remembered by device, inode, size, mtime and ctime, so that an unchanged file is read
+ * once in its life. One compact memo a context folder in the store, an LRU of memos in memory above it.
+ */
+import type { BigIntStats } from "node:fs";
+import { LRUCache } from "lru-cache";
+import { type Digest, hexOf, sha256 } from "../oci/digest.ts";
+import type { MemoStore } from "../store/store.ts";
+import { hashFiles } from "./hash-files.ts";
+import type { OriginNode } from "./origin.ts";
+
+/** By path: `dev:ino:size:mtimeNs:ctimeNs hex`. */
+type Memo = Map<string, string>;
+
+const memos = new LRUCache<string, Memo>({ max: 16 });
+
+export class FileDigests {
+  readonly #store: MemoStore;
+  readonly #name: string;
+  readonly #memoryKey: string;
+  readonly #memo: Memo;
+  #changed = false;
+
+  /** `storeRoot` tells the memos of several stores apart in memory. */
+  constructor(store: MemoStore, storeRoot: string, folder: string) {
+    this.#store = store;
+    this.#name = `context-digests/1/${hexOf(sha256(folder)).slice(0, 32)}`;
+    this.#memoryKey = `${storeRoot}\n${folder}`;
+    const known = memos.get(this.#memoryKey);
+    this.#memo = known ?? read(store.get(this.#name));
+    if (known === undefined) memos.set(this.#memoryKey, this.#memo);
+  }
+
+  /** In the order of `files`. */
+  async of(files: readonly OriginNode[], signal: AbortSignal): Promise<readonly Digest[]> {
+    const digests = new Array<Digest>(files.length);
+    const missing: number[] = [];
+    for (const [index, file] of files.entries()) {
+      const known = this.#memo.get(file.path);
+      const signature = signatureOf(file.stat);
+      if (known?.startsWith(signature)) digests[index] = `sha256:${known.slice(signature.length)}` as Digest;
+      else missing.push(index);
+    }
+    if (missing.length === 0) return digests;
+    // Before the first byte is read: what changes later has a later ctime.
+    const started = BigInt(Date.now()) * 1_000_000n;
+    const toHash = missing.flatMap((index) => files[index] ?? []);
+    const hashed = await hashFiles(
+      toHash.map(({ hostPath, stat }) => ({ hostPath, size: Number(stat.size) })),
+      signal,
+    );
+    for (const [at, index] of missing.entries()) {
+      const digest = hashed[at];
+      const file = files[index];
+      if (digest === undefined || file === undefined) throw new Error("a file without digest");
+      digests[index] = digest;
+      if (isOldEnough(file.stat, started)) {
+        this.#memo.set(file.path, signatureOf(file.stat) + hexOf(digest));
+        this.#changed = true;
+      } else if (this.#memo.delete(file.path)) this.#changed = true;
+    }
+    return digests;
+  }
+
+  /** Writes what was learned. Losing it costs reading the files again. */
+  save(): void {
+    if (!this.#changed) return;
+    const lines: string[] = [];
+    for (const [path, line] of this.#memo) lines.push(`${path.length} ${path}${line}\n`);
+    this.#store.set(this.#name, Buffer.from(lines.join(""), "latin1"));
+    this.#changed = false;
+  }
+}
+
+function signatureOf(stat: BigIntStats): string {
+  return `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs} `;
+}
+
+const second = 1_000_000_000n;
+
+/**
+ * A file that changed in the same tick of its file system's clock as it was read could change again without a trace.
+ * The kernel's clock ticks at least every 10 ms; where times are whole seconds it may be one of two.
+ */
+function isOldEnough(stat: BigIntStats, startedNs: bigint): boolean {
+  const newest = stat.mtimeNs > stat.ctimeNs ? stat.mtimeNs : stat.ctimeNs;
+  const coarse = stat.ctimeNs % second === 0n;
+  return newest + (coarse ? 2n * second : 20_000_000n) < startedNs;
+}
+
+/** A memo that cannot be read is an empty one. */
+function read(bytes: Buffer | undefined): Memo {
+  const memo: Memo = new Map();
+  const text = bytes?.toString("latin1") ?? "";
+  for (let at = 0; at < text.length; ) {
+    const blank = text.indexOf(" ", at);
+    const length = Number(text.slice(at, blank));
+    const start = blank + 1;
+    const end = text.indexOf("\n", start + length);
+    if (blank < 0 || !Number.isSafeInteger(length) || end < 0) return new Map();
+    memo.set(text.slice(start, start + length), text.slice(start + length, end));
+    at = end + 1;
+  }
+  return memo;
+}

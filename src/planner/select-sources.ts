@@ -1,0 +1,248 @@
+/**
+ * What COPY, ADD and bind mounts take, entry by entry, from a context or a tree of layers. Only paths that are named are
+ * looked at. Source: LANGUAGE §3.5.1, §3.5.2, §3.5.4, §3.5.9, §3.5.10, §7.1.
+ */
+import { readlinkSync } from "node:fs";
+import type { TsbuildError } from "../errors.ts";
+import { type BytePath, bytePath, bytePathOfLatin1, textOfBytePath } from "../kernel/byte-path.ts";
+import { sha256 } from "../oci/digest.ts";
+import type { CopySource } from "./build-graph.ts";
+import { excludeRules, type FolderMatches, type IgnoreRules, matcher } from "./ignore-rules.ts";
+import { hasWildcard, matchPath } from "./match-path.ts";
+import type { Origin, OriginNode } from "./origin.ts";
+import type { SelectedEntry, SelectedSource, Selection } from "./selection.ts";
+import { selectionLines } from "./selection-lines.ts";
+
+export interface SelectionRequest {
+  readonly origin: Origin;
+  readonly sources: readonly CopySource[];
+  readonly parents: boolean;
+  readonly exclude: readonly string[];
+  /** Of a source that is not there: the origin's owner knows why. */
+  readonly missing: (path: string) => TsbuildError;
+  /** Epoch ms: the mtime of heredoc files, which have no other. */
+  readonly now: number;
+}
+
+/** @throws {TsbuildError} `SOURCE_NOT_FOUND` (by `missing`), `INVALID_ARGUMENT` for a bad exclude pattern */
+export async function selectSources(request: SelectionRequest, signal: AbortSignal): Promise<Selection> {
+  const exclude = excludeRules(request.exclude);
+  const drafts: Draft[] = [];
+  for (const source of request.sources) {
+    if (source.kind === "heredoc") drafts.push(heredocDraft(source, request.now));
+    else if (source.kind === "path")
+      drafts.push(
+        ...(request.parents ? keptDrafts(source.path, request, exclude) : pathDrafts(source.path, request, exclude)),
+      );
+  }
+  const sources = await withFacts(drafts, request.origin, signal);
+  return { digest: sha256(sources.flatMap(selectionLines).join("\n")), sources };
+}
+
+/** Entries without the digests of files, which are found for all of them at once. */
+interface Draft {
+  readonly basename: BytePath;
+  readonly matched: boolean;
+  readonly entries: DraftEntry[];
+  readonly keptParents: DraftEntry[];
+}
+
+interface DraftEntry {
+  readonly entry: SelectedEntry;
+  /** Of a regular file of the origin. */
+  readonly file: OriginNode | undefined;
+}
+
+// Sources --------------------------------------------------------------------------------------------------------
+
+function heredocDraft({ name, content }: { readonly name: string; readonly content: string }, now: number): Draft {
+  const bytes = Buffer.from(content, "utf8");
+  const entry: SelectedEntry = {
+    path: root,
+    type: "file",
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    mtimeNs: BigInt(Math.trunc(now)) * 1_000_000n,
+    size: bytes.byteLength,
+    digest: sha256(bytes),
+    hostPath: "",
+    content: bytes,
+  };
+  return { basename: bytePath(name), matched: false, entries: [{ entry, file: undefined }], keptParents: [] };
+}
+
+const root = bytePathOfLatin1("");
+
+function pathDrafts(path: string, request: SelectionRequest, exclude: IgnoreRules): readonly Draft[] {
+  const { origin } = request;
+  if (!hasWildcard(path)) {
+    const node = origin.lookup(bytePath(path));
+    if (node === undefined || node.type === "socket") throw request.missing(path);
+    return [draftOf(node, basenameOf(bytePath(path)), false, origin, exclude)];
+  }
+  return wildcardMatches(path, origin).flatMap((match) => {
+    if (match.type === "socket") return [];
+    // A link that was matched is taken as what it leads to, under its own name.
+    const node = match.type === "symlink" ? origin.lookup(match.path) : match;
+    if (node === undefined) throw request.missing(`/${textOfBytePath(match.path)}`);
+    return draftOf(node, basenameOf(match.path), true, origin, exclude);
+  });
+}
+
+/** Component by component; links are followed up to the first wildcard and not behind it. */
+function wildcardMatches(path: string, origin: Origin): readonly OriginNode[] {
+  const components = path.split("/").filter((component) => component !== "");
+  const first = components.findIndex(hasWildcard);
+  const start = origin.lookup(bytePath(components.slice(0, first).join("/")));
+  let matches = start === undefined ? [] : [start];
+  for (const component of components.slice(first)) {
+    matches = matches.flatMap((folder) =>
+      folder.type === "dir"
+        ? origin.readdir(folder).filter((child) => matchPath(component, textOfBytePath(basenameOf(child.path))))
+        : [],
+    );
+  }
+  return matches;
+}
+
+function draftOf(node: OriginNode, basename: BytePath, matched: boolean, origin: Origin, exclude: IgnoreRules): Draft {
+  const entries = [draftEntry(node, root, origin)];
+  if (node.type === "dir") entries.push(...below(node, { origin, exclude, top: node.path, folder: undefined }));
+  return { basename, matched, entries, keptParents: [] };
+}
+
+interface Walk {
+  readonly origin: Origin;
+  readonly exclude: IgnoreRules;
+  /** What paths in the selection are relative to. */
+  readonly top: BytePath;
+  readonly folder: FolderMatches | undefined;
+}
+
+/** Parents before children, names in byte order. An excluded folder comes along only for what is kept in it. */
+function below(folder: OriginNode, walk: Walk): readonly DraftEntry[] {
+  const entries: DraftEntry[] = [];
+  for (const child of walk.origin.readdir(folder)) {
+    if (child.type === "socket") continue;
+    const path = relativeTo(walk.top, child.path);
+    if (walk.exclude.isEmpty) {
+      entries.push(draftEntry(child, path, walk.origin));
+      if (child.type === "dir") for (const entry of below(child, walk)) entries.push(entry);
+      continue;
+    }
+    const { excluded, matches } = walk.exclude.match(textOfBytePath(path), walk.folder);
+    const open = child.type === "dir" && (!excluded || walk.exclude.mayIncludeBelow(textOfBytePath(path)));
+    const inside = open ? below(child, { ...walk, folder: matches }) : [];
+    if (excluded && inside.length === 0) continue;
+    entries.push(draftEntry(child, path, walk.origin));
+    for (const entry of inside) entries.push(entry);
+  }
+  return entries;
+}
+
+// --parents ------------------------------------------------------------------------------------------------------
+
+/** Links in the kept part are not followed. Source: LANGUAGE §3.5.9. */
+function keptDrafts(path: string, request: SelectionRequest, exclude: IgnoreRules): readonly Draft[] {
+  const { origin } = request;
+  const pivot = path.indexOf("/./");
+  const start = origin.lookup(bytePath(pivot < 0 ? "/" : path.slice(0, pivot)));
+  const kept = (pivot < 0 ? path : path.slice(pivot + 3)).replace(/^\/+/, "");
+  if (start === undefined || start.type !== "dir") throw request.missing(path);
+  const wild = hasWildcard(kept);
+  const matches = wild ? deepMatches(kept, start, origin) : [walkKept(kept, start, origin)];
+  return matches.map((chain) => {
+    const node = chain?.at(-1);
+    if (chain === undefined || node === undefined) throw request.missing(path);
+    const parents = chain.slice(0, -1).map((parent) => draftEntry(parent, relativeTo(start.path, parent.path), origin));
+    return { ...draftOf(node, basenameOf(node.path), wild, origin, exclude), keptParents: parents };
+  });
+}
+
+/** The nodes from the first kept component to the last, or undefined when one is missing or a link. */
+function walkKept(kept: string, start: OriginNode, origin: Origin): readonly OriginNode[] | undefined {
+  const chain: OriginNode[] = [];
+  let here = start;
+  for (const name of kept.split("/")) {
+    if (here.type !== "dir") return undefined;
+    const path = (here.path === "" ? bytePath(name) : `${here.path}/${bytePath(name)}`) as BytePath;
+    const next = origin.lookup(path, { followLast: false });
+    if (next === undefined || next.type === "socket") return undefined;
+    chain.push(next);
+    here = next;
+  }
+  return chain;
+}
+
+/** As ignore patterns match, two stars included; what lies below a match belongs to it. */
+function deepMatches(pattern: string, start: OriginNode, origin: Origin): readonly (readonly OriginNode[])[] {
+  const matches = matcher(pattern);
+  const found: (readonly OriginNode[])[] = [];
+  const depth = pattern.includes("**") ? Number.POSITIVE_INFINITY : pattern.split("/").length;
+  const visit = (chain: readonly OriginNode[], folder: OriginNode): void => {
+    for (const child of origin.readdir(folder)) {
+      if (child.type === "socket") continue;
+      const own = [...chain, child];
+      if (matches(textOfBytePath(relativeTo(start.path, child.path)))) found.push(own);
+      else if (child.type === "dir" && own.length < depth) visit(own, child);
+    }
+  };
+  visit([], start);
+  return found;
+}
+
+// Entries --------------------------------------------------------------------------------------------------------
+
+function basenameOf(path: BytePath): BytePath {
+  return bytePathOfLatin1(path.slice(path.lastIndexOf("/") + 1));
+}
+
+function relativeTo(top: BytePath, path: BytePath): BytePath {
+  return bytePathOfLatin1(top === "" ? path : path.slice(top.length + 1));
+}
+
+function draftEntry(node: OriginNode, path: BytePath, origin: Origin): DraftEntry {
+  const { stat, type, hostPath } = node;
+  if (type === "socket") throw new Error("a socket is never selected");
+  const ofRoot = origin.owners === "root";
+  const entry: SelectedEntry = {
+    path,
+    type,
+    mode: Number(stat.mode) & 0o7777,
+    uid: ofRoot ? 0 : Number(stat.uid),
+    gid: ofRoot ? 0 : Number(stat.gid),
+    mtimeNs: stat.mtimeNs,
+    size: type === "file" ? Number(stat.size) : 0,
+    hostPath,
+    ...(type === "symlink" && { target: bytePathOfLatin1(readlinkSync(hostPath, { encoding: "latin1" })) }),
+    ...((type === "char" || type === "block") && deviceNumbers(stat.rdev)),
+    ...(type === "file" && stat.nlink > 1n && { inode: `${stat.dev}:${stat.ino}` }),
+  };
+  return { entry, file: type === "file" ? node : undefined };
+}
+
+/** Source: makedev(3) of glibc. */
+function deviceNumbers(rdev: bigint): { readonly major: number; readonly minor: number } {
+  return {
+    major: Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xfffff000n)),
+    minor: Number((rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n)),
+  };
+}
+
+async function withFacts(
+  drafts: readonly Draft[],
+  origin: Origin,
+  signal: AbortSignal,
+): Promise<readonly SelectedSource[]> {
+  const files: OriginNode[] = [];
+  for (const draft of drafts) for (const { file } of draft.entries) if (file !== undefined) files.push(file);
+  const facts = files.length === 0 ? [] : await origin.facts(files, signal);
+  let next = 0;
+  return drafts.map(({ basename, matched, entries, keptParents }) => {
+    const complete = entries.map(({ entry, file }) => (file === undefined ? entry : { ...entry, ...facts[next++] }));
+    const [first, ...rest] = complete;
+    if (first === undefined) throw new Error("a source without entries");
+    return { basename, matched, entries: [first, ...rest], keptParents: keptParents.map(({ entry }) => entry) };
+  });
+}
