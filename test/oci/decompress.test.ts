@@ -56,6 +56,16 @@ describe.for(kinds.filter((kind) => kind !== "none"))("%s", (kind) => {
     expect((await unpack(both)).toString()).toBe("ab");
   });
 
+  test.skipIf(!installed(kind)).for([1000, 1 << 16, 1 << 20])(
+    "five of them in chunks of %i bytes are one",
+    async (size) => {
+      const bytes = randomBytes(700_000);
+      const cuts = [0, 10, 100_000, 131_072, 400_000, 700_000];
+      const parts = cuts.slice(1).map((end, i) => packers[kind](bytes.subarray(cuts[i], end)));
+      expect((await unpack(Buffer.concat(parts), size)).equals(bytes)).toBe(true);
+    },
+  );
+
   test.skipIf(!installed(kind))("cut short is an error that names it", async () => {
     const packed = packers[kind](plain);
     await expect(unpack(packed.subarray(0, packed.length >> 1))).rejects.toMatchObject({
