@@ -77,6 +77,8 @@ async function bundle() {
     format: "esm",
     platform: "node",
     target: "node24",
+    // Node 24 has it; esbuild would write it out.
+    supported: { using: true },
     // koffi finds its binary beside itself.
     external: ["koffi"],
     chunkNames: "[name]-[hash]",
@@ -110,11 +112,14 @@ function fileUrls(entries) {
     setup(build) {
       build.onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => {
         const errors = [];
-        const contents = readFileSync(path, "utf8").replace(pattern, (whole, _quote, target) => {
-          const place = placeOf(resolve(dirname(path), target));
-          if (place === undefined) errors.push({ text: `${target} is not shipped: ${whole}` });
-          return `new URL(${JSON.stringify(place ?? target)}, import.meta.url)`;
-        });
+        const contents = readFileSync(path, "utf8")
+          .replace(pattern, (whole, _quote, target) => {
+            const place = placeOf(resolve(dirname(path), target));
+            if (place === undefined) errors.push({ text: `${target} is not shipped: ${whole}` });
+            return `new URL(${JSON.stringify(place ?? target)}, import.meta.url)`;
+          })
+          // Node finds the names of a CommonJS package, a bundle's chunk has them in its default export only.
+          .replace(/await import\("(undici|tar-stream)"\)/g, '(await import("$1")).default');
         return { contents, loader: "ts", errors };
       });
     },

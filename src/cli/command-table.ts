@@ -156,6 +156,38 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     },
   ],
   [
+    "container prune",
+    {
+      summary: "remove stopped containers",
+      section: "Containers",
+      load: () => import("./commands/container/prune.ts"),
+    },
+  ],
+  [
+    "image prune",
+    { summary: "remove images nobody needs", section: "Images", load: () => import("./commands/image/prune.ts") },
+  ],
+  [
+    "system df",
+    { summary: "what takes how much of the disk", section: "System", load: () => import("./commands/system/df.ts") },
+  ],
+  [
+    "system prune",
+    {
+      summary: "remove stopped containers, needless images and cache",
+      section: "System",
+      load: () => import("./commands/system/prune.ts"),
+    },
+  ],
+  [
+    "info",
+    {
+      summary: "the store, this machine, and what it can do",
+      section: "System",
+      load: () => import("./commands/info.ts"),
+    },
+  ],
+  [
     "version",
     {
       summary: "what this tsbuild is",

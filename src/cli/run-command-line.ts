@@ -68,10 +68,10 @@ export async function runCommandLine(typed: readonly string[], world: World): Pr
     }
   } catch (error) {
     if (world.signal.aborted) return 1; // `main` answers for the signal
-    const { renderError } = await import("./render/error.ts");
+    const { firstOf, renderError } = await import("./render/error.ts");
     const stream = world.stderr();
     stream.write(renderError(error, { debug: isDebug(globals, world.environment), stream }));
-    return exitCodeOf(error, entry ?? {});
+    return exitCodeOf(firstOf(error), entry ?? {});
   }
 }
 

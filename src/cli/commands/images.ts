@@ -2,11 +2,10 @@
 import type { Command } from "commander";
 import { hexOf } from "../../oci/digest.ts";
 import { familiarName, familiarReference, type Reference } from "../../oci/reference.ts";
-import type { StoredImage } from "../../store/store.ts";
+import type { Store, StoredImage } from "../../store/store.ts";
 import type { CommandContext } from "../command.ts";
 import { parseFilters } from "../filters.ts";
 import { imageFilter, imageFilterKeys, referenceMatches } from "../image-filters.ts";
-import { imageUsers } from "../image-users.ts";
 import { listOption } from "../list-option.ts";
 import { formatSize } from "../render/size.ts";
 import { formatRows, type Row } from "../render/table.ts";
@@ -50,7 +49,7 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   }
   const isPlain = !options.quiet && options.trunc && !options.digests && options.format === undefined;
   if (isPlain && context.stdout.isTTY) {
-    context.stdout.write(compactView(found, new Set((await imageUsers(store)).map((user) => user.image))));
+    context.stdout.write(compactView(found, await imagesInUse(store)));
     return 0;
   }
   const rows = found.flatMap((image) =>
@@ -140,4 +139,9 @@ function compactView(images: readonly StoredImage[], used: ReadonlySet<string>):
 function contentBytes(image: StoredImage): number {
   const layers = image.manifest?.value.layers;
   return layers === undefined ? image.sizeBytes : layers.reduce((sum, layer) => sum + layer.size, 0);
+}
+
+async function imagesInUse(store: Store): Promise<ReadonlySet<string>> {
+  const { containersUsing } = await import("../../runtime/containers/containers-using.ts");
+  return new Set(containersUsing(store).map((user) => user.image));
 }

@@ -1,10 +1,10 @@
 /** `tsbuild rmi`: takes names away, and images with their last name. Goes on after a failing one. */
 import type { Command } from "commander";
 import { familiarReference } from "../../oci/reference.ts";
-import { type ImageUser, removeImage } from "../../store/remove-image.ts";
+import { containersUsing } from "../../runtime/containers/containers-using.ts";
+import { removeImage } from "../../store/remove-image.ts";
 import type { CommandContext } from "../command.ts";
 import { eachName } from "../each-name.ts";
-import { imageUsers } from "../image-users.ts";
 
 export function define(command: Command): void {
   command
@@ -17,7 +17,7 @@ export function define(command: Command): void {
 export async function run(command: Command, context: CommandContext): Promise<number> {
   const { force = false } = command.opts<{ force?: boolean }>();
   const store = context.openStore();
-  const users: readonly ImageUser[] = await imageUsers(store);
+  const users = containersUsing(store);
   return eachName(command.args, context, (text) => {
     const removed = removeImage(store, text, { force, users });
     for (const name of removed.untagged) context.stdout.write(`Untagged: ${familiarReference(name)}\n`);

@@ -18,6 +18,11 @@ export function renderError(error: unknown, style: ErrorStyle): string {
   return `${lines.join("\n")}\n`;
 }
 
+/** What went wrong first; letting go may have failed because of it. */
+export function firstOf(error: unknown): unknown {
+  return error instanceof SuppressedError ? firstOf(error.suppressed) : error;
+}
+
 function describe(error: unknown, style: ErrorStyle): readonly string[] {
   if (error instanceof DockerfileInvalid) return diagnosticLines(error.dockerfile, error.diagnostics, style.stream);
   if (error instanceof TsbuildError) return describeOurs(error, style);
@@ -59,6 +64,9 @@ function systemErrorText(error: NodeJS.ErrnoException): string {
 
 function stacks(error: unknown): string[] {
   const lines: string[] = [];
+  if (error instanceof SuppressedError) {
+    return [...stacks(error.suppressed), "and, when letting go:", ...stacks(error.error)];
+  }
   for (let current = error; current instanceof Error; current = current.cause) {
     lines.push(...(lines.length === 0 ? [] : ["caused by:"]), current.stack ?? current.message);
   }
