@@ -23,6 +23,10 @@ export type Section = (typeof sections)[number];
 /** By the command's own words, in the order of `--help`. */
 export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, CommandEntry>([
   [
+    "build",
+    { summary: "build an image from a Dockerfile", section: "Build", load: () => import("./commands/build.ts") },
+  ],
+  [
     "parse",
     {
       summary: "what a Dockerfile says, and what is wrong with it",

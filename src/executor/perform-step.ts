@@ -4,7 +4,6 @@ import { bytePath } from "../kernel/byte-path.ts";
 import type { CopyInput, RunInput, Step } from "../planner/build-graph.ts";
 import type { Selection } from "../planner/selection.ts";
 import { lookupOwner } from "../runtime/user.ts";
-import type { Snapshot } from "../store/store.ts";
 import type { CopyTask } from "./copy-tree.ts";
 import { noAccountsForName } from "./errors.ts";
 import { failureCauses, failureSentence, type RunPlace, startFailureSentence } from "./run-step.ts";
@@ -15,6 +14,8 @@ import { hasName, workdirStep } from "./workdir-step.ts";
 export interface StepPlace extends RunPlace {
   readonly where: Where;
   readonly selection: Selection | undefined;
+  /** `COPY --link`: the layer is made on an empty root, whatever is below. */
+  readonly standsAlone: boolean;
   readonly onNote: (text: string) => void;
 }
 
@@ -93,14 +94,14 @@ const manyBytes = 32 * 1024 * 1024;
 
 async function copy(input: CopyInput, place: StepPlace): Promise<void> {
   const { snapshot, selection, signal } = place;
-  const lowerdirs = input.link ? [] : place.lowerdirs;
+  const lowerdirs = place.standsAlone ? [] : place.lowerdirs;
   const sources = selection?.sources ?? [];
   const task: CopyTask = {
     upperdir: snapshot.upperdir,
     lowerdirs,
     destination: input.destination,
     sources,
-    owner: input.chown === undefined ? undefined : ownerOf(input.chown, snapshot, lowerdirs, input, place.onNote),
+    owner: input.chown === undefined ? undefined : ownerOf(input.chown, lowerdirs, place),
     chmod: input.chmod,
     parents: input.parents,
   };
@@ -131,21 +132,14 @@ function isLarge({ sources }: CopyTask): boolean {
 }
 
 /** `--chown`, looked up in the accounts of the stage that is written to. Source: LANGUAGE §3.5.6. */
-function ownerOf(
-  chown: string,
-  snapshot: Snapshot,
-  lowerdirs: readonly string[],
-  input: CopyInput,
-  onNote: (text: string) => void,
-): CopyTask["owner"] {
-  if (hasName(chown) && lowerdirs.length === 0)
-    throw noAccountsForName(
-      `--chown=${chown}`,
-      input.link ? "--link looks at nothing below" : "the stage has no files yet",
-    );
-  const tree = new UpperTree(snapshot.upperdir, lowerdirs);
+function ownerOf(chown: string, lowerdirs: readonly string[], place: StepPlace): CopyTask["owner"] {
+  if (hasName(chown) && lowerdirs.length === 0) {
+    const why = place.standsAlone ? "--link looks at nothing below" : "the stage has no files yet";
+    throw noAccountsForName(`--chown=${chown}`, why);
+  }
+  const tree = new UpperTree(place.snapshot.upperdir, lowerdirs);
   const owner = lookupOwner(chown, (path) => tree.readFile(bytePath(path)));
   for (const name of owner.unknown)
-    onNote(`warning: --chown=${chown}: ${name} is not known in this stage and counts as 0`);
+    place.onNote(`warning: --chown=${chown}: ${name} is not known in this stage and counts as 0`);
   return owner;
 }

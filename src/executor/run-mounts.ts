@@ -41,7 +41,7 @@ export interface MountPlace {
   /** Trees of a stage or image, bottom first. */
   readonly trees: (from: TreeRef) => Promise<readonly string[]>;
   /** What a bind shows of a context: a folder as it is, or a part of it. */
-  readonly context: (name: string | undefined, source: string) => ContextSource | Promise<ContextSource>;
+  readonly context: (name: string | undefined, target: string, source: string) => ContextSource;
   /** One overlay option a tree, for a driver that uses the new mount interface; else one for all. */
   readonly overlayOptions: "lowerdir+" | "lowerdir";
   readonly signal: AbortSignal;
@@ -149,7 +149,7 @@ class Preparation implements PreparedMounts {
     const { from, source, target, readonly } = mount;
     const options = ["rbind", readonly ? "ro" : "rw"];
     if (from.kind === "context") {
-      const found = await this.#place.context(from.name, source);
+      const found = this.#place.context(from.name, target, source);
       if (found.kind === "selection") {
         // A copy of what is not ignored; what the step writes into it goes away with it.
         return { destination: target, type: "bind", source: this.#materialise(found.selection, source), options };

@@ -1,7 +1,6 @@
 /**
  * RUN: one container on the layers below, whose upperdir is the step's layer. Source: LANGUAGE §6.
  */
-import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { constants as os } from "node:os";
@@ -16,6 +15,7 @@ import type { Driver, ExitStatus } from "../runtime/driver.ts";
 import { networkForBuild } from "../runtime/network/build-network.ts";
 import { type ResolvedUser, resolveUser } from "../runtime/user.ts";
 import type { Snapshot } from "../store/store.ts";
+import { containerIdOfStep, sweepDeadBuilds } from "./build-cgroup.ts";
 import { workdirIsNoFolder } from "./errors.ts";
 import { type MountPlace, prepareMounts } from "./run-mounts.ts";
 import { UpperTree } from "./upper-tree.ts";
@@ -48,7 +48,9 @@ export async function runStep(input: RunInput, unkeyed: Unkeyed, place: RunPlace
     scratchDir: snapshot.scratchDir,
     overlayOptions: place.driver.name === "native" ? "lowerdir+" : "lowerdir",
   });
-  const id = `build-${randomBytes(8).toString("hex")}`;
+  const cgroupParent = input.cgroupParent ?? "/tsbuild";
+  sweepDeadBuilds(cgroupParent);
+  const id = containerIdOfStep();
   const spec = containerSpec({
     args: input.argv,
     env: [...environmentOf(input, unkeyed, user), ...mounts.env],
@@ -58,7 +60,7 @@ export async function runStep(input: RunInput, unkeyed: Unkeyed, place: RunPlace
     mounts: [...networkFiles(snapshot.scratchDir, network), ...mounts.mounts],
     network: network.kind,
     ulimits: input.ulimits,
-    cgroupsPath: `${input.cgroupParent ?? "/tsbuild"}/${id}`,
+    cgroupsPath: `${cgroupParent}/${id}`,
     ...(input.shmSizeBytes !== undefined && { shmSizeBytes: input.shmSizeBytes }),
     ...(unkeyed.memoryBytes !== undefined && { resources: { memory: { limit: unkeyed.memoryBytes } } }),
   });

@@ -115,7 +115,7 @@ export class Layers implements LayerStore {
   }
 
   findByResult(id: Parameters<LayerStore["findByResult"]>[0]): Chain | undefined {
-    const row = this.#context.db.get("SELECT id FROM nodes WHERE result_id = ? ORDER BY id DESC LIMIT 1", id);
+    const row = this.#context.db.get("SELECT id FROM nodes WHERE result_id = ? ORDER BY id LIMIT 1", id);
     return row === undefined ? undefined : chainOf(this.#context.db, Number(row["id"]));
   }
 
@@ -185,8 +185,8 @@ export class Layers implements LayerStore {
     return id;
   }
 
-  async writeTar(id: LayerId, file: string, signal: AbortSignal, options = { append: false }): Promise<void> {
-    await this.#write(id, { file, append: options.append }, "none", signal);
+  async writeTar(id: LayerId, file: string, signal: AbortSignal): Promise<void> {
+    await this.#write(id, file, "none", signal);
   }
 
   async writeCompressed(
@@ -195,14 +195,14 @@ export class Layers implements LayerStore {
     compression: "gzip" | "zstd",
     signal: AbortSignal,
   ): Promise<Descriptor> {
-    const { digest, size } = await this.#write(id, { file, append: false }, compression, signal);
+    const { digest, size } = await this.#write(id, file, compression, signal);
     const mediaType = compression === "gzip" ? mediaTypes.ociLayerGzip : mediaTypes.ociLayerZstd;
     return { mediaType, digest, size };
   }
 
   #write(
     id: LayerId,
-    target: { readonly file: string; readonly append: boolean },
+    file: string,
     compression: "none" | "gzip" | "zstd",
     signal: AbortSignal,
   ): Promise<{ readonly digest: Digest; readonly size: number }> {
@@ -215,7 +215,7 @@ export class Layers implements LayerStore {
         // The exact bytes of a layer that came from elsewhere are in its blob alone.
         blob: blobFile !== undefined && existsSync(blobFile) ? blobFile : undefined,
         diffId,
-        ...target,
+        file,
         compression,
       },
       signal,

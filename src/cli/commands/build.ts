@@ -1,0 +1,76 @@
+/** `tsbuild build`, and what runs when no command is named. */
+import { renameSync, writeFileSync } from "node:fs";
+import type { Command } from "commander";
+import type { BuildEvent } from "../../executor/events.ts";
+import type { BuildResult } from "../../executor/execute.ts";
+import { familiarReference } from "../../oci/reference.ts";
+import { type BuildRequest, defineBuildFlags, readBuildRequest } from "../build-flags.ts";
+import type { CommandContext } from "../command.ts";
+import { openProgress } from "../render/progress.ts";
+import { imageResolver } from "../resolve-base-image.ts";
+
+export function define(command: Command): void {
+  defineBuildFlags(command);
+}
+
+/** 0; 1 when a step failed, whose report is printed here. Everything else is thrown. */
+export async function run(command: Command, context: CommandContext): Promise<number> {
+  using request = await readBuildRequest(command, context);
+  const [firstTag] = request.tags;
+  using progress = openProgress(request.progress, {
+    stderr: context.stderr,
+    environment: context.environment,
+    runName: firstTag === undefined ? undefined : familiarReference(firstTag).replace(/:latest$/, ""),
+  });
+  const onEvent = (event: BuildEvent): void => progress.onEvent(event);
+  const note = (text: string): void => onEvent({ kind: "note", text, time: context.now() });
+  for (const text of request.notes) note(text);
+  const { build } = await import("../../executor/execute.ts");
+  const { createDriver } = await import("../../runtime/drivers/create-driver.ts");
+  const store = context.openStore();
+  let result: BuildResult;
+  try {
+    result = await build(request.options, {
+      store,
+      driver: createDriver(context.runtime),
+      resolveImage: imageResolver({ context, store, pull: request.pull, onNote: note }),
+      tags: request.tags,
+      onEvent,
+      jobs: request.jobs,
+      now: context.now,
+      signal: context.signal,
+      ...(context.debug && { trace: (text: string) => void context.stderr.write(text) }),
+    });
+  } catch (error) {
+    progress[Symbol.dispose]();
+    const { StepFailed } = await import("../../executor/step-failed.ts");
+    if (!(error instanceof StepFailed) || context.signal.aborted) throw error;
+    const { renderStepFailure } = await import("../render/step-failure.ts");
+    const output = progress.unseenOutput(error.failure.step);
+    const dockerfile = request.options.dockerfile.text;
+    context.stderr.write(renderStepFailure({ error, output, dockerfile }, context.stderr));
+    return 1;
+  }
+  writeResults(request, result);
+  if (request.quiet) context.stdout.write(`${result.image.id}\n`);
+  return 0;
+}
+
+/** Only now, and each whole or not at all: a file from a failed build would name the build before. */
+function writeResults(request: BuildRequest, { image, summary }: BuildResult): void {
+  if (request.iidFile !== undefined) replaceFile(request.iidFile, image.id);
+  if (request.metadataFile !== undefined) {
+    const metadata = {
+      "containerimage.config.digest": image.id,
+      "image.name": request.tags.map(familiarReference).join(","),
+      "tsbuild.summary": summary,
+    };
+    replaceFile(request.metadataFile, `${JSON.stringify(metadata, undefined, 2)}\n`);
+  }
+}
+
+function replaceFile(file: string, content: string): void {
+  const staged = `${file}.${process.pid}.tmp`;
+  writeFileSync(staged, content);
+  renameSync(staged, file);
+}

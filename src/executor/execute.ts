@@ -1,0 +1,435 @@
+/**
+ * A build: from options to an image. Each step starts as soon as what it stands on and takes from is there; cache lookups
+ * happen as results arrive; layers are sealed (hashed, recorded) beside the steps that follow.
+ *
+ * A step has three moments. *Committed*: its tree is a folder that others can stand on. *Sealed*: its digests are known, so
+ * steps above it can be keyed. *Recorded*: the cache knows it. A step whose definition has no record cannot hit and waits
+ * for committed parents only.
+ */
+import PQueue from "p-queue";
+import { bytePath } from "../kernel/byte-path.ts";
+import { type CacheKey, type Digest, type ResultId, resultId, sha256 } from "../oci/digest.ts";
+import type { Timestamp } from "../oci/image-config.ts";
+import { timestampOfMs } from "../oci/image-config-json.ts";
+import type { Reference } from "../oci/reference.ts";
+import { parse } from "../parser/parse.ts";
+import { throwIfErrors, whereOf } from "../parser/position.ts";
+import { buildGraph } from "../planner/bind.ts";
+import { BuildContexts } from "../planner/build-contexts.ts";
+import type { BuildGraph, ResolvedImage, Step, StepId, TreeRef } from "../planner/build-graph.ts";
+import type { BuildOptions, ResolveImage } from "../planner/build-options.ts";
+import { explainMiss } from "../planner/explain-miss.ts";
+import { cacheKey, defineStep, type StepDefinition, siteOf } from "../planner/step-definition.ts";
+import type { Driver } from "../runtime/driver.ts";
+import type { Chain, LayerId, LayerRecord, Lease, Store, StoredImage, UnsealedLayer } from "../store/store.ts";
+import { commitImage } from "./commit-image.ts";
+import { mountSourceNotFound } from "./errors.ts";
+import type { BuildEvent, BuildSummary } from "./events.ts";
+import { performStep } from "./perform-step.ts";
+import type { ContextSource } from "./run-mounts.ts";
+import { StepFailed } from "./step-failed.ts";
+import { lockStep } from "./step-lock.ts";
+
+export interface BuildEnvironment {
+  readonly store: Store;
+  readonly driver: Driver;
+  readonly resolveImage: ResolveImage;
+  /** Names for the result. */
+  readonly tags: readonly Reference[];
+  readonly onEvent: (event: BuildEvent) => void;
+  /** Steps at once. */
+  readonly jobs: number;
+  /** Epoch ms. */
+  readonly now: () => number;
+  /** `--debug`: each container's program of system calls. */
+  readonly trace?: ((text: string) => void) | undefined;
+  /** Abort ends every container of the build at once. */
+  readonly signal: AbortSignal;
+}
+
+export interface BuildResult {
+  readonly image: StoredImage;
+  readonly summary: BuildSummary;
+}
+
+/**
+ * Builds, records each step, and names the image.
+ * @throws {TsbuildError} `DOCKERFILE_INVALID` and what the planner throws; `StepFailed`; the signal's reason on abort
+ */
+export async function build(options: BuildOptions, environment: BuildEnvironment): Promise<BuildResult> {
+  const started = environment.now();
+  const parsed = parse(options.dockerfile.text, { file: options.dockerfile.file });
+  throwIfErrors(parsed);
+  const graph = await buildGraph(parsed.dockerfile, options, environment.resolveImage);
+  const { onEvent, now } = environment;
+  onEvent({
+    kind: "plan",
+    steps: graph.steps.map(({ id, label, text }) => ({ id, label, text })),
+    time: now(),
+  });
+  for (const diagnostic of [...parsed.diagnostics, ...graph.warnings])
+    onEvent({ kind: "warning", diagnostic, time: now() });
+  using lease = environment.store.lease("build");
+  const execution = new Execution(graph, options, environment, lease);
+  const image = await execution.run();
+  const summary: BuildSummary = {
+    steps: graph.steps.length,
+    hits: execution.hits,
+    sizeBytes: image.sizeBytes,
+    layers: image.chain.length,
+    durationMs: now() - started,
+  };
+  onEvent({ kind: "done", image: image.id, summary, time: now() });
+  return { image, summary };
+}
+
+/** A tree that steps can stand on. */
+interface Tree {
+  readonly chain: Chain;
+  /** What made it, from the base up: equal for equal steps on equal bases, without knowing any result. */
+  readonly lineage: Digest;
+  readonly sealed: Promise<SealedTree>;
+}
+
+interface SealedTree {
+  /** With layers of earlier builds in place of new ones that hold the same. */
+  readonly chain: Chain;
+  readonly result: ResultId | undefined;
+}
+
+interface OwnLayer {
+  readonly layer: LayerId;
+  readonly sealed: Promise<SealedLayer>;
+}
+
+interface SealedLayer {
+  readonly layer: LayerId;
+  readonly created: Timestamp;
+}
+
+interface Place {
+  readonly step: Step;
+  readonly parent: Tree;
+  readonly definition: StepDefinition;
+}
+
+class Execution {
+  hits = 0;
+  readonly #graph: BuildGraph;
+  readonly #options: BuildOptions;
+  readonly #environment: BuildEnvironment;
+  readonly #store: Store;
+  readonly #lease: Lease;
+  readonly #queue: PQueue;
+  readonly #contexts: BuildContexts;
+  readonly #stop = new AbortController();
+  readonly #trees = new Map<StepId, Promise<Tree>>();
+  readonly #layers = new Map<Digest, Promise<OwnLayer>>();
+  readonly #created = new Map<StepId, Promise<SealedLayer>>();
+  readonly #background: Promise<unknown>[] = [];
+  readonly #unsealed: UnsealedLayer[] = [];
+  readonly #running = new Set<StepId>();
+
+  constructor(graph: BuildGraph, options: BuildOptions, environment: BuildEnvironment, lease: Lease) {
+    this.#graph = graph;
+    this.#options = options;
+    this.#environment = environment;
+    this.#store = environment.store;
+    this.#lease = lease;
+    this.#queue = new PQueue({ concurrency: environment.jobs });
+    this.#contexts = new BuildContexts(options, environment.store);
+  }
+
+  async run(): Promise<StoredImage> {
+    const { signal } = this.#environment;
+    const abort = (): void => this.#stop.abort(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+    try {
+      signal.throwIfAborted();
+      for (const step of this.#graph.steps) this.#trees.set(step.id, this.#tree(step));
+      await Promise.all(this.#trees.values());
+      await Promise.all(this.#background);
+      this.#contexts.save();
+      return await this.#commit();
+    } catch (error) {
+      this.#stop.abort(error);
+      // Whatever still runs ends now, and nothing is left behind before the error is told.
+      await Promise.allSettled(this.#trees.values());
+      await Promise.allSettled(this.#background);
+      for (const layer of this.#unsealed) await layer[Symbol.asyncDispose]();
+      throw signal.aborted ? signal.reason : (this.#failure ?? error);
+    } finally {
+      signal.removeEventListener("abort", abort);
+    }
+  }
+
+  #failure: unknown;
+
+  /** The first error is the build's; those that follow from it are not told. */
+  #fail(error: unknown): never {
+    if (!this.#stop.signal.aborted) {
+      this.#failure = error;
+      this.#stop.abort(error);
+    }
+    throw error;
+  }
+
+  // Trees -----------------------------------------------------------------------------------------------------------
+
+  async #tree(step: Step): Promise<Tree> {
+    try {
+      const parent = await this.#treeOf(step.parent);
+      const definition = await this.#define(step);
+      this.#stop.signal.throwIfAborted();
+      const lineage = sha256(`${definition.needsParent ? parent.lineage : ""} ${definition.digest}`);
+      const known = this.#layers.get(lineage);
+      const own = known ?? this.#ownLayer({ step, parent, definition }, lineage);
+      if (known === undefined) this.#layers.set(lineage, own);
+      const { layer, sealed } = await own;
+      if (known !== undefined) await this.#reuse({ step, parent, definition }, sealed);
+      this.#created.set(step.id, sealed);
+      const tree = { chain: [...parent.chain, layer], lineage, sealed: this.#sealedTree(parent, sealed) };
+      this.#watch(tree.sealed);
+      return tree;
+    } catch (error) {
+      return this.#fail(error);
+    }
+  }
+
+  async #treeOf(ref: TreeRef): Promise<Tree> {
+    switch (ref.kind) {
+      case "step": {
+        const tree = this.#trees.get(ref.step);
+        if (tree === undefined) throw new Error(`step ${ref.step} stands behind one that needs it`);
+        return await tree;
+      }
+      case "image":
+        return this.#imageTree(ref.image);
+      case "scratch":
+      case "context":
+        return emptyTree;
+    }
+  }
+
+  #imageTree(image: ResolvedImage): Tree {
+    this.#lease.addLayers(image.chain);
+    const result = this.#store.layers.resultId(image.chain);
+    const lineage = sha256(`image ${result ?? ""}`);
+    return { chain: image.chain, lineage, sealed: Promise.resolve({ chain: image.chain, result }) };
+  }
+
+  async #sealedTree(parent: Tree, own: Promise<SealedLayer>): Promise<SealedTree> {
+    const [below, { layer }] = await Promise.all([parent.sealed, own]);
+    const { contentDigest } = this.#store.layers.get(layer);
+    return { chain: [...below.chain, layer], result: resultId(below.result, contentDigest) };
+  }
+
+  // One step --------------------------------------------------------------------------------------------------------
+
+  async #ownLayer(place: Place, lineage: Digest): Promise<OwnLayer> {
+    const { step } = place;
+    const hit = step.noCache ? undefined : await this.#lookup(place);
+    if (hit !== undefined) return hit;
+    return await this.#queue.add(async () => {
+      this.#stop.signal.throwIfAborted();
+      const lock = step.noCache ? undefined : await lockStep(this.#store.root, lineage, this.#stop.signal);
+      try {
+        // Another build was at the same step: what it made is in the cache now.
+        const made = lock?.waited === true ? await this.#lookup(place) : undefined;
+        if (made !== undefined) {
+          lock?.[Symbol.dispose]();
+          return made;
+        }
+        const own = await this.#perform(place);
+        this.#watch(own.sealed.finally(() => lock?.[Symbol.dispose]()));
+        return own;
+      } catch (error) {
+        lock?.[Symbol.dispose]();
+        throw error;
+      }
+    });
+  }
+
+  /** The layer of an earlier build, if this step has been done on the same files. */
+  async #lookup({ step, parent, definition }: Place): Promise<OwnLayer | undefined> {
+    const { cache, layers } = this.#store;
+    if (!cache.hasDefinition(definition.digest)) return undefined;
+    const below = definition.needsParent ? (await parent.sealed).result : undefined;
+    const key = cacheKey(below, definition);
+    const record = cache.find(key);
+    if (record === undefined) return undefined;
+    this.#lease.addLayers(record.chain);
+    // Held now; it may have gone in between.
+    if (cache.find(key) === undefined) return undefined;
+    cache.touch(key);
+    this.#hit(step, key);
+    const { layer } = record;
+    const created = timestampOfMs(layers.get(layer).created.getTime());
+    return { layer, sealed: Promise.resolve({ layer, created }) };
+  }
+
+  /** An equal step of this very build: run once, shown as a hit once its result is there. */
+  async #reuse({ step, parent, definition }: Place, own: Promise<SealedLayer>): Promise<void> {
+    await own;
+    const key = cacheKey(definition.needsParent ? (await parent.sealed).result : undefined, definition);
+    this.#hit(step, key);
+  }
+
+  #hit(step: Step, key: CacheKey): void {
+    this.hits++;
+    this.#emit({ kind: "stepHit", step: step.id, key, time: this.#environment.now() });
+  }
+
+  #define(step: Step): Promise<StepDefinition> {
+    return defineStep(step, {
+      graph: this.#graph,
+      store: this.#store,
+      contexts: this.#contexts,
+      chainOf: async (tree) => (await (await this.#treeOf(tree)).sealed).chain,
+      now: this.#environment.now(),
+      signal: this.#stop.signal,
+    });
+  }
+
+  /** What a bind shows of a context: the folder itself where nothing is ignored, else what was selected of it. */
+  #contextSource(definition: StepDefinition, name: string | undefined, target: string, source: string): ContextSource {
+    const origin = this.#contexts.origin(name);
+    const selection = definition.mounts.get(target);
+    if (origin === undefined || selection === undefined) throw mountSourceNotFound(source, "the build context");
+    const node = origin.rules.isEmpty ? origin.lookup(bytePath(source)) : undefined;
+    return node === undefined ? { kind: "selection", selection } : { kind: "path", path: String(node.hostPath) };
+  }
+
+  async #perform(place: Place): Promise<OwnLayer> {
+    const { step, parent, definition } = place;
+    const { now, driver, trace } = this.#environment;
+    const { layers } = this.#store;
+    const started = now();
+    const [reason] = explainMiss(this.#store, { graph: this.#graph, step, definition, parent: "unknown" }).reasons;
+    this.#emit({ kind: "stepMiss", step: step.id, reason, time: started });
+    this.#emit({ kind: "stepStarted", step: step.id, time: started });
+    this.#running.add(step.id);
+    await using snapshot = layers.prepare(definition.needsParent ? parent.chain : []);
+    try {
+      await performStep(step, {
+        driver,
+        snapshot,
+        lowerdirs: lowerdirs(this.#store, parent.chain),
+        selection: definition.selection,
+        standsAlone: !definition.needsParent,
+        where: whereOf(this.#graph, step.range),
+        cacheMountsFolder: this.#store.cacheMountsFolder,
+        secrets: this.#options.secrets,
+        trees: (from) => this.#committedTrees(from),
+        context: (name, target, source) => this.#contextSource(definition, name, target, source),
+        onOutput: (stream, bytes) => this.#emit({ kind: "stepOutput", step: step.id, stream, bytes, time: now() }),
+        onNote: (text) => this.#emit({ kind: "note", text, time: now() }),
+        trace,
+        signal: this.#stop.signal,
+      });
+      this.#stop.signal.throwIfAborted();
+    } catch (error) {
+      this.#running.delete(step.id);
+      if (this.#stop.signal.aborted) this.#emit({ kind: "stepCanceled", step: step.id, time: now() });
+      else {
+        const message = error instanceof StepFailed ? error.failure.sentence : String((error as Error).message);
+        this.#emit({ kind: "stepFailed", step: step.id, message, time: now() });
+      }
+      throw this.#stop.signal.aborted ? this.#stop.signal.reason : error;
+    }
+    const unsealed = snapshot.commit();
+    this.#running.delete(step.id);
+    this.#unsealed.push(unsealed);
+    const finished = now();
+    return { layer: unsealed.id, sealed: this.#seal(place, unsealed, { started, finished }) };
+  }
+
+  /** Computes the layer's digests, takes an older layer that holds the same, and records the step. */
+  async #seal(
+    { step, parent, definition }: Place,
+    unsealed: UnsealedLayer,
+    times: { readonly started: number; readonly finished: number },
+  ): Promise<SealedLayer> {
+    const { layers, cache } = this.#store;
+    const record = await unsealed.seal(this.#stop.signal);
+    const below = await parent.sealed;
+    const standsOn = definition.needsParent ? below : { chain: [], result: undefined };
+    const kept = this.#equalLayer(resultId(standsOn.result, record.contentDigest), record);
+    cache.put({
+      key: cacheKey(standsOn.result, definition),
+      definition: definition.digest,
+      parent: standsOn.result,
+      chain: [...standsOn.chain, kept.id],
+      kind: step.input.kind,
+      site: siteOf(this.#graph, step),
+      instruction: step.text,
+      input: definition.input,
+      durationMs: times.finished - times.started,
+    });
+    this.#emit({ kind: "stepDone", step: step.id, sizeBytes: kept.sizeBytes, time: times.finished });
+    return { layer: kept.id, created: timestampOfMs(layers.get(kept.id).created.getTime()) };
+  }
+
+  /** Early cutoff: a step that ran again and made the same files takes the layer it made before, times included. */
+  #equalLayer(result: ResultId, made: LayerRecord): LayerRecord {
+    const { layers } = this.#store;
+    const older = layers.findByResult(result)?.at(-1);
+    if (older === undefined || older === made.id) return made;
+    this.#lease.addLayers([older]);
+    return layers.get(older);
+  }
+
+  // Around it -------------------------------------------------------------------------------------------------------
+
+  async #commit(): Promise<StoredImage> {
+    const target = this.#graph.stages.at(-1);
+    if (target === undefined) throw new Error("a graph without stages");
+    const { chain } = await (await this.#treeOf(target.result)).sealed;
+    const created = new Map<StepId, Timestamp>();
+    for (const [step, layer] of this.#created) created.set(step, (await layer).created);
+    return commitImage(
+      this.#store,
+      {
+        template: target.image,
+        chain,
+        baseLayers: chain.length - target.image.history.filter((entry) => entry.step !== undefined).length,
+        createdBy: (step) => {
+          const time = created.get(step);
+          if (time === undefined) throw new Error(`step ${step} has no layer`);
+          return time;
+        },
+      },
+      this.#environment.tags,
+    );
+  }
+
+  /** Of a stage or image that is committed: what needs it waits for it first. */
+  async #committedTrees(ref: TreeRef): Promise<readonly string[]> {
+    return lowerdirs(this.#store, (await this.#treeOf(ref)).chain);
+  }
+
+  /** Waited for before the build ends; its failure is the build's. */
+  #watch(work: Promise<unknown>): void {
+    this.#background.push(work);
+    work.catch((error) => {
+      if (this.#stop.signal.aborted) return;
+      this.#failure = error;
+      this.#stop.abort(error);
+    });
+  }
+
+  #emit(event: BuildEvent): void {
+    this.#environment.onEvent(event);
+  }
+}
+
+const emptyTree: Tree = {
+  chain: [],
+  lineage: sha256(""),
+  sealed: Promise.resolve({ chain: [], result: undefined }),
+};
+
+/** The same tree twice is an error to overlayfs, and the lower one shows nothing that the upper does not. */
+function lowerdirs(store: Store, chain: Chain): readonly string[] {
+  return store.layers.trees(chain.filter((layer, at) => chain.lastIndexOf(layer) === at));
+}
