@@ -13,7 +13,11 @@ const readBytes = 1 << 18;
  * type says: docker's archives do not say. Decompression runs on a thread of Node's pool beside the caller.
  * @throws {TsbuildError} `ARCHIVE_INVALID` when they cannot be decompressed
  */
-export async function* uncompressed(fd: number, onRaw: (chunk: Buffer) => void): AsyncGenerator<Buffer, void> {
+export async function* uncompressed(
+  fd: number,
+  onRaw: (chunk: Buffer) => void,
+  { decompress }: { readonly decompress: boolean } = { decompress: true },
+): AsyncGenerator<Buffer, void> {
   let position = 0;
   const next = (): Buffer | undefined => {
     // Fresh each time: the decompressor may still hold the one before.
@@ -27,7 +31,7 @@ export async function* uncompressed(fd: number, onRaw: (chunk: Buffer) => void):
   };
   const start = Buffer.alloc(4);
   const compression = compressionOfStart(start.subarray(0, readSync(fd, start, 0, 4, 0)));
-  if (compression === "none") for (let chunk = next(); chunk !== undefined; chunk = next()) yield chunk;
+  if (compression === "none" || !decompress) for (let chunk = next(); chunk !== undefined; chunk = next()) yield chunk;
   else yield* decompressed(compression, next);
   // Behind the end of a compressed stream something may follow that belongs to the blob.
   while (next() !== undefined);

@@ -1,6 +1,8 @@
 /** What a tree weighs on the disk: allocated blocks, each inode once, as du(1) counts. */
 import { type BigIntStats, lstatSync, readdirSync } from "node:fs";
 import { type BytePath, bytePath, bytePathOfLatin1, fsPath, joinBytePath } from "../kernel/byte-path.ts";
+import type { Digest } from "../oci/digest.ts";
+import type { LayerId, Store } from "./store.ts";
 
 /** Bytes; 0 for what is not there. */
 export function diskUsage(path: string): number {
@@ -33,4 +35,48 @@ function namesIn(folder: BytePath): readonly string[] {
   } catch {
     return [];
   }
+}
+
+export interface StoreUsage {
+  /** By layer: its tree and index. */
+  readonly layers: ReadonlyMap<LayerId, number>;
+  readonly blobs: ReadonlyMap<Digest, number>;
+  readonly containers: ReadonlyMap<string, number>;
+  readonly volumes: ReadonlyMap<string, number>;
+  readonly cacheMounts: ReadonlyMap<string, number>;
+  readonly failed: number;
+  /** Unfinished work of living processes. */
+  readonly temporary: number;
+  /** The database and the folders themselves. */
+  readonly metadata: number;
+  /** The sum of all of these: what `du -s` of the root says. */
+  readonly total: number;
+}
+
+/** Reads the whole store's folder structure. Bytes. */
+export function storeUsage(store: Store): StoreUsage {
+  const { root } = store;
+  const layers = partsOf(`${root}/layers`) as ReadonlyMap<LayerId, number>;
+  const blobs = new Map<Digest, number>();
+  for (const algorithm of namesIn(bytePath(`${root}/blobs`)))
+    for (const [hex, bytes] of partsOf(`${root}/blobs/${algorithm}`)) blobs.set(`${algorithm}:${hex}` as Digest, bytes);
+  const containers = partsOf(`${root}/containers`);
+  const volumes = partsOf(store.volumesFolder);
+  const cacheMounts = partsOf(store.cacheMountsFolder);
+  const failed = diskUsage(store.failedFolder);
+  const temporary = diskUsage(`${root}/tmp`);
+  const total = diskUsage(root);
+  const parts = [layers, blobs, containers, volumes, cacheMounts].map((part) => sumOf(part.values()));
+  const metadata = total - sumOf(parts) - failed - temporary;
+  return { layers, blobs, containers, volumes, cacheMounts, failed, temporary, metadata, total };
+}
+
+function partsOf(folder: string): ReadonlyMap<string, number> {
+  return new Map(namesIn(bytePath(folder)).map((name) => [name, diskUsage(`${folder}/${name}`)]));
+}
+
+function sumOf(numbers: Iterable<number>): number {
+  let sum = 0;
+  for (const number of numbers) sum += number;
+  return sum;
 }

@@ -8,14 +8,17 @@ import { Worker } from "node:worker_threads";
 import { type ErrorFields, TsbuildError } from "../errors.ts";
 import type { Sealed, SealTask } from "./seal-layer.ts";
 import type { UnpackTask } from "./unpack-blob.ts";
+import type { Faults, VerifyBlobTask, VerifyLayerTask } from "./verify-layer.ts";
 import type { WriteTask, Written } from "./write-layer.ts";
 
-export type LayerTask = SealTask | UnpackTask | WriteTask;
+export type LayerTask = SealTask | UnpackTask | WriteTask | VerifyLayerTask | VerifyBlobTask;
 export type LayerTaskResult<Task extends LayerTask> = Task extends SealTask | UnpackTask
   ? Sealed
   : Task extends WriteTask
     ? Written
-    : never;
+    : Task extends VerifyLayerTask | VerifyBlobTask
+      ? Faults
+      : never;
 
 export type LayerReply =
   | { readonly kind: "done"; readonly result: unknown }

@@ -3,6 +3,7 @@ import { assertNever, TsbuildError } from "../errors.ts";
 import type { LayerReply, LayerTask } from "./layer-work.ts";
 import { sealLayer } from "./seal-layer.ts";
 import { unpackBlob } from "./unpack-blob.ts";
+import { verifyBlob, verifyLayer } from "./verify-layer.ts";
 import { writeLayer } from "./write-layer.ts";
 
 parentPort?.on("message", async (task: LayerTask) => {
@@ -29,6 +30,10 @@ async function perform(task: LayerTask): Promise<unknown> {
       return unpackBlob(task);
     case "write":
       return writeLayer(task);
+    case "verify-layer":
+      return verifyLayer(task);
+    case "verify-blob":
+      return verifyBlob(task);
     default:
       return assertNever(task);
   }

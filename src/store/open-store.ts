@@ -48,6 +48,12 @@ export function openStore(root: string): Store {
   }
 }
 
+/** For the rooms of the store that look behind its interface. */
+export function contextOf(store: Store): StoreContext {
+  if (store instanceof OpenStore) return store.context;
+  throw new Error("a store of another make");
+}
+
 function explainRoot(root: string, error: unknown): unknown {
   // Our own errors have codes that are no errno.
   return error instanceof Error && "syscall" in error ? rootNotReachable(root, error) : error;
@@ -80,9 +86,11 @@ function lay(paths: StorePaths): void {
 /** Removes what dead processes left. Costs one readdir when there is none. */
 function sweep(context: StoreContext): void {
   const { db, paths } = context;
+  let hasGarbage = false;
   for (const dead of deadProcesses(paths.tmp, context.owner)) {
     using process = dead;
-    db.run("DELETE FROM holds WHERE owner = ?", process.owner);
+    // What it held and nothing refers to is what it did not finish.
+    if (db.run("DELETE FROM holds WHERE owner = ?", process.owner) > 0) hasGarbage = true;
     for (const name of existsSync(process.folder) ? readdirSync(process.folder) : []) {
       if (!name.startsWith(pendingPrefix)) continue;
       const layer = name.slice(pendingPrefix.length);
@@ -91,7 +99,8 @@ function sweep(context: StoreContext): void {
     }
     removeTree(process.folder);
   }
-  if (db.get("SELECT 1 FROM removals LIMIT 1") !== undefined) finishRemovals(context);
+  if (hasGarbage) collectGarbage(context);
+  else if (db.get("SELECT 1 FROM removals LIMIT 1") !== undefined) finishRemovals(context);
 }
 
 class OpenStore implements Store {
@@ -104,7 +113,6 @@ class OpenStore implements Store {
   readonly volumesFolder: string;
   readonly cacheMountsFolder: string;
   readonly failedFolder: string;
-  /** For the rooms of the store that take a whole store. */
   readonly context: StoreContext;
 
   constructor(context: StoreContext) {
