@@ -4,7 +4,8 @@
  */
 import { DatabaseSync, type SQLOutputValue, type StatementSync } from "node:sqlite";
 import { TsbuildError } from "../errors.ts";
-import { databaseBroken, databaseBusy, newerFormat, noSpace, rootNotReachable } from "./errors.ts";
+import { databaseBroken, databaseBusy, newerFormat, noSpace } from "./errors.ts";
+import { explainRoot } from "./explain-root.ts";
 
 export type Row = Record<string, SQLOutputValue>;
 type Value = string | number | bigint | null | Uint8Array;
@@ -208,12 +209,10 @@ export class Database implements Disposable {
       case sqliteCodes.notADatabase:
         return databaseBroken(this.#file, error instanceof Error ? error.message : "damaged", error);
       case sqliteCodes.readOnly:
-        return rootNotReachable(this.#root, Object.assign(new Error("read-only", { cause: error }), { code: "EROFS" }));
       case sqliteCodes.permission:
-        return rootNotReachable(this.#root, Object.assign(new Error("denied", { cause: error }), { code: "EACCES" }));
       case sqliteCodes.cannotOpen:
       case sqliteCodes.io:
-        return rootNotReachable(this.#root, error);
+        return explainRoot(this.#root, error);
       default:
         return error;
     }

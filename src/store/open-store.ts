@@ -10,7 +10,8 @@ import { blobStore } from "./blobs.ts";
 import { cacheStore } from "./cache-records.ts";
 import { collectGarbage, finishRemovals, hasFreshGarbage } from "./collect.ts";
 import { Database } from "./database.ts";
-import { layerGone, notOurFolder, rootNotAFolder, rootNotReachable } from "./errors.ts";
+import { layerGone, notOurFolder, rootNotAFolder } from "./errors.ts";
+import { explainRoot } from "./explain-root.ts";
 import { imageStore } from "./images.ts";
 import { Layers, pendingPrefix } from "./layers.ts";
 import { ownLayout } from "./overlay-marks.ts";
@@ -34,7 +35,7 @@ export function openStore(root: string): Store {
   try {
     prepareRoot(paths);
   } catch (error) {
-    throw explainRoot(root, error);
+    throw explained(root, error);
   }
   const db = new Database(root, paths.database);
   try {
@@ -44,7 +45,7 @@ export function openStore(root: string): Store {
     return new OpenStore(context);
   } catch (error) {
     db[Symbol.dispose]();
-    throw explainRoot(root, error);
+    throw explained(root, error);
   }
 }
 
@@ -54,9 +55,9 @@ export function contextOf(store: Store): StoreContext {
   throw new Error("a store of another make");
 }
 
-function explainRoot(root: string, error: unknown): unknown {
+function explained(root: string, error: unknown): unknown {
   // Our own errors have codes that are no errno.
-  return error instanceof Error && "syscall" in error ? rootNotReachable(root, error) : error;
+  return error instanceof Error && "syscall" in error ? explainRoot(root, error) : error;
 }
 
 function prepareRoot({ root, database }: StorePaths): void {

@@ -1,0 +1,34 @@
+/** Why a store's root cannot be used, when the error that came says less than the disk does. */
+import { accessSync, constants, existsSync, statfsSync } from "node:fs";
+import { dirname } from "node:path";
+import { errnoOf, type TsbuildError } from "../errors.ts";
+import { rootNotReachable } from "./errors.ts";
+
+/** Less than this is nothing: a database page and a folder do not fit. */
+const fullBelowBytes = 64 << 10;
+
+/**
+ * SQLite has one code for many causes, and a recursive mkdir answers ENOENT on a read-only file system: so the nearest
+ * folder that exists is asked.
+ */
+export function explainRoot(root: string, cause: unknown): TsbuildError {
+  const errno = errnoOf(cause);
+  if (errno !== undefined && clear.has(errno)) return rootNotReachable(root, cause);
+  const found = existsSync(root) ? root : nearestFolder(root);
+  try {
+    accessSync(found, constants.W_OK | constants.X_OK);
+    const { bavail, bsize } = statfsSync(found);
+    if (bavail * bsize >= fullBelowBytes) return rootNotReachable(root, cause);
+    return rootNotReachable(root, Object.assign(new Error("full", { cause }), { code: "ENOSPC" }));
+  } catch (error) {
+    return rootNotReachable(root, error);
+  }
+}
+
+const clear: ReadonlySet<string> = new Set(["EROFS", "EACCES", "EPERM", "ENOSPC", "EDQUOT", "ENOTDIR"]);
+
+function nearestFolder(path: string): string {
+  let folder = dirname(path);
+  while (!existsSync(folder) && folder !== "/") folder = dirname(folder);
+  return folder;
+}
