@@ -77,7 +77,9 @@ enum record_type {
 	RECORD_FAILED = 4,  /* a: errno, b: index of the operation, -1: the program was refused */
 	RECORD_USAGE = 5,   /* a: maximum resident set in KiB, b: user ms << 32 | system ms */
 	RECORD_EXITED = 6,  /* a: wait status */
-	RECORD_CREATED = 7, /* a mount point had to be made in the root; a, b: which, in the compiler's numbering */
+	/* These two are written by programs; a bytes of text follow them. */
+	RECORD_CREATED = 7, /* a mount point was made, in the folder that follows; b: which, in the compiler's numbering */
+	RECORD_HEAD = 8,    /* the beginning of a file that could not be executed */
 	RECORD_GO = 16,
 	RECORD_SIGNAL = 17, /* a: signal for the child */
 	RECORD_DETACH = 18  /* from now on the end of the channel does not end the child */

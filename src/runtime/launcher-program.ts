@@ -99,6 +99,7 @@ export const recordTypes = {
   usage: 5,
   exited: 6,
   created: 7,
+  head: 8,
   go: 16,
   signal: 17,
   detach: 18,

@@ -12,13 +12,26 @@ export type LauncherRecord =
   | { readonly kind: "failed"; readonly errno: number; readonly op: number }
   | { readonly kind: "usage"; readonly maxRssBytes: number; readonly userMs: number; readonly systemMs: number }
   | { readonly kind: "exited"; readonly status: number }
-  /** A mount point that was not there was made in the root. */
-  | { readonly kind: "created"; readonly mount: number; readonly depth: number };
+  /** A mount point that was not there was made: which, and in which folder, by the path it had for the launcher. */
+  | { readonly kind: "created"; readonly index: number; readonly folder: Buffer }
+  /** How the file begins that was found but could not be executed. */
+  | { readonly kind: "head"; readonly bytes: Buffer };
 
-function parseRecord(bytes: Buffer): LauncherRecord | undefined {
+/** One record from the start of `bytes` and how long it was; undefined while it is not all there. */
+function parseRecord(
+  bytes: Buffer,
+): { readonly record: LauncherRecord | undefined; readonly size: number } | undefined {
+  if (bytes.length < RECORD_BYTES) return undefined;
+  const type = bytes.readUInt32LE(0);
   const a = bytes.readInt32LE(4);
   const b = bytes.readBigInt64LE(8);
-  switch (bytes.readUInt32LE(0)) {
+  const size = RECORD_BYTES + (type === recordTypes.created || type === recordTypes.head ? a : 0);
+  if (bytes.length < size) return undefined;
+  return { record: recordOf(type, a, b, bytes.subarray(RECORD_BYTES, size)), size };
+}
+
+function recordOf(type: number, a: number, b: bigint, following: Buffer): LauncherRecord | undefined {
+  switch (type) {
     case recordTypes.pid:
       return { kind: "pid", pid: Number(b) };
     case recordTypes.ready:
@@ -32,7 +45,9 @@ function parseRecord(bytes: Buffer): LauncherRecord | undefined {
     case recordTypes.exited:
       return { kind: "exited", status: a };
     case recordTypes.created:
-      return { kind: "created", mount: a, depth: Number(b) };
+      return { kind: "created", index: Number(b), folder: following };
+    case recordTypes.head:
+      return { kind: "head", bytes: following };
     default:
       return undefined;
   }
@@ -42,10 +57,9 @@ export function listen(channel: Duplex, onRecord: (record: LauncherRecord) => vo
   let rest: Buffer = Buffer.alloc(0);
   channel.on("data", (chunk: Buffer) => {
     rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-    while (rest.length >= RECORD_BYTES) {
-      const record = parseRecord(rest.subarray(0, RECORD_BYTES));
-      rest = rest.subarray(RECORD_BYTES);
-      if (record !== undefined) onRecord(record);
+    for (let parsed = parseRecord(rest); parsed !== undefined; parsed = parseRecord(rest)) {
+      rest = rest.subarray(parsed.size);
+      if (parsed.record !== undefined) onRecord(parsed.record);
     }
   });
 }

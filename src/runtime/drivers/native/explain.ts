@@ -1,8 +1,8 @@
 /** From a failed operation to an error a person can act on. */
 import type { TsbuildError } from "../../../errors.ts";
 import { errnoName } from "../../../kernel/libc.ts";
-import type { Op } from "../../launcher-program.ts";
 import { commandNotExecutable, commandNotFound, runtimeFailed } from "../errors.ts";
+import type { Failure } from "./launch.ts";
 
 const sentences: Readonly<Record<string, string>> = {
   EACCES: "permission denied",
@@ -29,18 +29,69 @@ export function errnoText(errno: number): string {
   return sentence === undefined ? name : `${sentence} (${name})`;
 }
 
-/** `op` is undefined when the launcher refused the program as a whole. */
-export function explainFailure(op: Op | undefined, errno: number, args: readonly string[]): TsbuildError {
-  if (op === undefined || op.kind === "label")
+export function explainFailure({ op, errno, head }: Failure, args: readonly string[]): TsbuildError {
+  if (op === undefined || op.kind === "label") {
     return runtimeFailed(`the launcher refused its program: ${errnoText(errno)}`);
+  }
   const command = args[0] ?? "";
+  if (!op.doing.startsWith("executing ")) {
+    const what = `${op.doing}: ${errnoText(errno)}`;
+    return op.exitCode === 126 ? commandNotExecutable(command, what) : runtimeFailed(what);
+  }
+  if (head !== undefined) return explainHead(command, head);
   if (op.exitCode === 127) return commandNotFound(command, notFoundReason(command));
-  if (op.exitCode === 126 && op.doing.startsWith("executing ")) return commandNotExecutable(command, errnoText(errno));
-  return runtimeFailed(`${op.doing}: ${errnoText(errno)}`);
+  return commandNotExecutable(command, errnoText(errno));
 }
 
 function notFoundReason(command: string): string {
-  return command.includes("/")
-    ? "no such file in the image (or the interpreter that it names is missing)"
-    : "not found in the PATH of the image";
+  return command.includes("/") ? "no such file in the image" : "not found in the PATH of the image";
+}
+
+/** ELF's e_machine by the names of Node; source: elf(5). */
+const machines = new Map([
+  [3, "ia32"],
+  [20, "ppc"],
+  [21, "ppc64"],
+  [22, "s390x"],
+  [40, "arm"],
+  [62, "x64"],
+  [183, "arm64"],
+  [243, "riscv64"],
+  [258, "loong64"],
+]);
+
+/** The file is there, and still the kernel did not run it: what it begins with says why. */
+function explainHead(command: string, head: Buffer): TsbuildError {
+  if (head.toString("latin1", 0, 2) === "#!") {
+    const interpreter = head.toString("utf8", 2).split("\n")[0]?.trim().split(/\s+/)[0] ?? "";
+    return commandNotFound(command, `its interpreter ${interpreter} is not in the image`);
+  }
+  if (head.toString("latin1", 0, 4) !== "\x7fELF" || head.length < 64) {
+    return commandNotExecutable(command, "exec format error: neither a program nor a script that begins with #!");
+  }
+  const machine = head.readUInt16LE(18);
+  const name = machines.get(machine) ?? `machine ${machine}`;
+  if (name !== process.arch) {
+    return commandNotExecutable(
+      command,
+      `exec format error: it is a program for ${name}, this machine is ${process.arch}`,
+    );
+  }
+  return commandNotFound(command, `its loader ${loaderOf(head) ?? "(of another C library)"} is not in the image`);
+}
+
+/** PT_INTERP of a 64-bit little-endian ELF file, if it lies in the part we have. */
+function loaderOf(head: Buffer): string | undefined {
+  const table = Number(head.readBigUInt64LE(32));
+  const size = head.readUInt16LE(54);
+  const count = head.readUInt16LE(56);
+  for (let index = 0; index < count; index += 1) {
+    const entry = table + index * size;
+    if (entry + 56 > head.length) return undefined;
+    if (head.readUInt32LE(entry) !== 3) continue;
+    const offset = Number(head.readBigUInt64LE(entry + 8));
+    const end = head.indexOf(0, offset);
+    return end < 0 ? undefined : head.toString("utf8", offset, end);
+  }
+  return undefined;
 }

@@ -29,14 +29,24 @@ export interface Launch {
   /** While the child waits. */
   readonly whileReady: ((pid: number) => Promise<void>) | undefined;
   /** Turns a failed operation into the error that is thrown. */
-  readonly explain: (op: Op | undefined, errno: number) => TsbuildError;
-  /** After the container's end, before anyone hears of it: cgroups, mount points that were made. */
+  readonly explain: (failure: Failure) => TsbuildError;
+  /** After the container's end, before anyone hears of it: control groups, mount points that were made. */
   readonly afterExit: (created: readonly CreatedMountPoint[]) => { readonly oomKilled: boolean };
 }
 
+export interface Failure {
+  /** Undefined when the launcher refused the program as a whole. */
+  readonly op: Op | undefined;
+  readonly errno: number;
+  /** How the command's file begins, where there is one. */
+  readonly head: Buffer | undefined;
+}
+
+/** In the order they were made. */
 export interface CreatedMountPoint {
-  readonly mount: number;
-  readonly depth: number;
+  readonly index: number;
+  /** The folder it was made in, by the path it had for the launcher. */
+  readonly folder: Buffer;
 }
 
 export async function launch(request: Launch): Promise<RunningContainer> {
@@ -74,6 +84,7 @@ function supervise(
     const created: CreatedMountPoint[] = [];
     let pid: number | undefined;
     let pty: ContainerPty | undefined;
+    let head: Buffer | undefined;
     let usage: ExitStatus["usage"] = { maxRssBytes: 0, userMs: 0, systemMs: 0 };
     let state: "starting" | "running" | "ended" = "starting";
 
@@ -118,11 +129,14 @@ function supervise(
         case "created":
           created.push(record);
           break;
+        case "head":
+          head = record.bytes;
+          break;
         case "ready":
           void onReady(record);
           break;
         case "failed":
-          if (state === "starting") fail(request.explain(ops[record.op], record.errno));
+          if (state === "starting") fail(request.explain({ op: ops[record.op], errno: record.errno, head }));
           break;
         case "started":
           if (state !== "starting" || pid === undefined) break;

@@ -7,7 +7,18 @@ import { statSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import type { MountSpec, RuntimeSpec } from "../../../oci/runtime-spec.ts";
 import { cgroupLayout } from "../../cgroup/detect.ts";
-import { builtin, label, type Op, recordTypes, type Struct, struct, syscall, text } from "../../launcher-program.ts";
+import {
+  at,
+  builtin,
+  label,
+  type Op,
+  recordTypes,
+  type Struct,
+  space,
+  struct,
+  syscall,
+  text,
+} from "../../launcher-program.ts";
 import * as linux from "../../linux-constants.ts";
 import type { MountPoint } from "../../stub-tree.ts";
 import type { SyscallArch } from "../../syscall-table.ts";
@@ -210,8 +221,8 @@ function resolveRule(path: string): number {
 }
 
 /**
- * The target's descriptor in `registers.target`. What is missing is made, component by component, and each thing made
- * is reported (RECORD_CREATED: index of the mount, depth), so that it can be taken away again.
+ * The target's descriptor in `registers.target`. The stub tree has it, unless a layer hides it; then it is made,
+ * component by component, and each thing made is reported, so that it can be taken away again.
  */
 function openTarget(target: MountPoint, index: number, arch: SyscallArch, doing: string): Op[] {
   const directory = linux.directoryFlag(arch);
@@ -223,18 +234,40 @@ function openTarget(target: MountPoint, index: number, arch: SyscallArch, doing:
       [registers.root, text(target.path), openHow(linux.O_PATH | linux.O_CLOEXEC | kind, resolve), 24],
       { into: registers.target, ...missing, doing },
     );
+  // On file systems of our own nothing is hidden.
+  if (/^\/(dev|sys|proc)\//.test(target.path)) return [open({})];
   const done = `target${index}`;
-  const folders = ancestorsOf(target.path);
+  const paths = ancestorsOf(target.path);
   return [
     open({ tolerate: ["ENOENT"], jump: { when: "first", to: `make${index}` } }),
     syscall("getpid", [], { jump: { when: "always", to: done }, doing }),
     label(`make${index}`),
-    ...folders.flatMap((path, depth) =>
-      makeOne({ path, type: depth === folders.length - 1 ? target.type : "directory" }, depth, index, arch, doing),
+    ...paths.flatMap((path, depth) =>
+      makeMountPoint(
+        { path, type: depth === paths.length - 1 ? target.type : "directory" },
+        createdIndex(index, depth),
+        arch,
+        doing,
+      ),
     ),
     open({}),
     label(done),
   ];
+}
+
+/** How RECORD_CREATED names a component of a mount's destination. */
+function createdIndex(mount: number, depth: number): number {
+  return mount * 256 + depth;
+}
+
+/** The mount point that a RECORD_CREATED speaks of. */
+export function createdMountPoint(steps: readonly MountStep[], index: number): MountPoint | undefined {
+  const target = steps[Math.floor(index / 256)]?.target;
+  if (target === undefined) return undefined;
+  const paths = ancestorsOf(target.path);
+  const path = paths[index % 256];
+  if (path === undefined) return undefined;
+  return { path, type: path === paths.at(-1) ? target.type : "directory" };
 }
 
 /** `/a/b/c`: `/a`, `/a/b`, `/a/b/c`. */
@@ -243,9 +276,17 @@ function ancestorsOf(path: string): string[] {
   return parts.map((_, depth) => `/${parts.slice(0, depth + 1).join("/")}`);
 }
 
-function makeOne(point: MountPoint, depth: number, index: number, arch: SyscallArch, doing: string): Op[] {
-  const there = `there${index}.${depth}`;
+/** Where statx(2) puts the times of change and of modification: side by side, as utimensat(2) takes two. */
+const STATX_CTIME_OFFSET = 96;
+const STATX_BYTES = 256;
+const STATX_BASIC_STATS = 0x7ff;
+
+function makeMountPoint(point: MountPoint, index: number, arch: SyscallArch, doing: string): Op[] {
+  const there = `there${index}`;
+  const name = text(basename(point.path));
   const flags = linux.O_CREAT | linux.O_EXCL | linux.O_CLOEXEC | linux.O_WRONLY;
+  const times = space(STATX_BYTES, "times");
+  const exists = { tolerate: ["EEXIST"], jump: { when: "negative", to: there } } as const;
   return [
     syscall(
       "openat2",
@@ -257,26 +298,33 @@ function makeOne(point: MountPoint, depth: number, index: number, arch: SyscallA
       ],
       { into: registers.parent, doing },
     ),
+    syscall("statx", [registers.parent, text("."), 0, STATX_BASIC_STATS, times], { doing }),
     ...(point.type === "directory"
-      ? [
-          syscall("mkdirat", [registers.parent, text(basename(point.path)), 0o755], {
-            tolerate: ["EEXIST"],
-            jump: { when: "negative", to: there },
-            doing,
-          }),
-        ]
+      ? [syscall("mkdirat", [registers.parent, name, 0o755], { ...exists, doing })]
       : [
-          syscall("openat", [registers.parent, text(basename(point.path)), flags, 0o644], {
-            into: registers.scratch,
-            tolerate: ["EEXIST"],
-            jump: { when: "negative", to: there },
-            doing,
-          }),
+          syscall("openat", [registers.parent, name, flags, 0o644], { into: registers.scratch, ...exists, doing }),
           syscall("close", [registers.scratch], { doing }),
         ]),
-    builtin("report", [recordTypes.created, index, depth]),
+    // The folder shall look as if nothing had happened to it.
+    syscall("utimensat", [registers.parent, text("."), at(times, STATX_CTIME_OFFSET), 0], { doing }),
+    ...reportCreated(index, doing),
     label(there),
     syscall("close", [registers.parent], { doing }),
+  ];
+}
+
+const PATH_BYTES = 4096;
+
+/** With the folder's real path: symlinks of the image may lie between it and the destination's name. */
+function reportCreated(index: number, doing: string): Op[] {
+  const link = struct(Buffer.alloc(40), "/proc/self/fd/…");
+  link.bytes.write("/proc/self/fd/", "latin1");
+  const path = space(PATH_BYTES, "path");
+  return [
+    builtin("itoa", [at(link, 14), registers.parent]),
+    syscall("readlinkat", [linux.AT_FDCWD, link, path, PATH_BYTES], { into: registers.scratch, doing }),
+    builtin("report", [recordTypes.created, registers.scratch, index]),
+    syscall("write", [3, path, registers.scratch], { doing }),
   ];
 }
 

@@ -12,6 +12,7 @@ import { explainFailure } from "./explain.ts";
 import { openContainer } from "./identity.ts";
 import { launch } from "./launch.ts";
 import { mountSteps, stubMountPoints } from "./mounts.ts";
+import { removeMountPoints } from "./remove-mount-points.ts";
 import { startProgram } from "./start-program.ts";
 import { makeStdio } from "./stdio.ts";
 
@@ -60,8 +61,11 @@ async function start(request: ContainerRequest): Promise<RunningContainer> {
     detach: request.stateDir !== undefined,
     terminal,
     whileReady: network.kind === "attached" ? network.attach : undefined,
-    explain: (op, errno) => explainFailure(op, errno, spec.process.args),
-    afterExit: () => {
+    explain: (failure) => explainFailure(failure, spec.process.args),
+    afterExit: (created) => {
+      if (rootfs.kind === "overlay") {
+        removeMountPoints(created, mounts, { upperdir: rootfs.upperdir, mountDir: paths.mountDir });
+      }
       const oomKilled = cgroup.oomKilled();
       cgroup.remove();
       return { oomKilled };
@@ -94,7 +98,7 @@ async function exec(request: ExecRequest): Promise<RunningContainer> {
       detach: false,
       terminal,
       whileReady: undefined,
-      explain: (op, errno) => explainFailure(op, errno, request.process.args),
+      explain: (failure) => explainFailure(failure, request.process.args),
       afterExit: () => ({ oomKilled: false }),
     });
   } finally {

@@ -3,7 +3,18 @@
  * the whole point; each function says what it must come before.
  */
 import type { ProcessSpec, SeccompSpec } from "../../../oci/runtime-spec.ts";
-import { builtin, label, type Op, type Struct, stringTable, struct, syscall, text } from "../../launcher-program.ts";
+import {
+  builtin,
+  label,
+  type Op,
+  recordTypes,
+  type Struct,
+  space,
+  stringTable,
+  struct,
+  syscall,
+  text,
+} from "../../launcher-program.ts";
 import * as linux from "../../linux-constants.ts";
 import { seccompProgram } from "../../seccomp/compile-seccomp.ts";
 import type { SyscallArch } from "../../syscall-table.ts";
@@ -234,7 +245,8 @@ function initOps(): Op[] {
 
 /**
  * One execve a candidate. A candidate that may not be executed is remembered by going on in a second chain of the same
- * candidates, whose end says "not executable" (126) and not "not found" (127).
+ * candidates, whose end says "not executable" (126) and not "not found" (127). At the first chain's end a candidate that
+ * is there all the same (its interpreter is not, or it is for another machine) is told by how it begins.
  */
 function execOps(process: ProcessSpec): Op[] {
   const [command] = process.args;
@@ -245,7 +257,7 @@ function execOps(process: ProcessSpec): Op[] {
   const candidates = candidatesOf(command, process.env);
   const attempt = (path: string, denied: string): Op =>
     syscall("execve", [text(path), argv, envp], {
-      tolerate: ["EACCES", "ENOENT", "ENOTDIR"],
+      tolerate: ["EACCES", "ENOENT", "ENOTDIR", "ENOEXEC"],
       jump: { when: "first", to: denied },
       exitCode: 126,
       doing,
@@ -253,12 +265,40 @@ function execOps(process: ProcessSpec): Op[] {
   return [
     unblockSignals(),
     ...candidates.map((path, index) => attempt(path, `denied${index}`)),
+    ...candidates.map((path) =>
+      syscall("openat", [linux.AT_FDCWD, text(path), linux.O_CLOEXEC | linux.O_NONBLOCK], {
+        into: registers.scratch,
+        tolerate: "all",
+        jump: { when: "positive", to: "commandThere" },
+        doing,
+      }),
+    ),
+    label("notFound"),
+    builtin("exit", [ERRNO.ENOENT], { exitCode: 127, doing }),
+    label("commandThere"),
+    ...reportHead(doing),
     builtin("exit", [ERRNO.ENOENT], { exitCode: 127, doing }),
     ...candidates.flatMap((path, index) => [
       ...(index === 0 ? [] : [attempt(path, `denied${index}`)]),
       label(`denied${index}`),
     ]),
     builtin("exit", [ERRNO.EACCES], { exitCode: 126, doing }),
+  ];
+}
+
+const HEAD_BYTES = 1024;
+
+function reportHead(doing: string): Op[] {
+  const head = space(HEAD_BYTES, "head");
+  return [
+    syscall("read", [registers.scratch, head, HEAD_BYTES], {
+      into: registers.target,
+      tolerate: "all",
+      jump: { when: "negative", to: "notFound" },
+      doing,
+    }),
+    builtin("report", [recordTypes.head, registers.target, 0]),
+    syscall("write", [3, head, registers.target], { tolerate: "all", doing }),
   ];
 }
 

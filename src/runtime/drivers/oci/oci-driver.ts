@@ -65,7 +65,7 @@ async function start(name: string, runtime: string, request: ContainerRequest): 
     detach: request.stateDir !== undefined,
     terminal,
     whileReady: network.kind === "attached" ? network.attach : undefined,
-    explain: (op, errno) => explainFailure(op, errno, [runtime]),
+    explain: (failure) => explainFailure(failure, [runtime]),
     afterExit: () => {
       const oomKilled = oomKillsOf(cgroupsPath) > 0;
       removeCgroup(cgroupsPath);
