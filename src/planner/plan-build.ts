@@ -69,14 +69,14 @@ async function planStep(
     // Without any record it cannot hit, whatever it will stand on.
     if (!step.noCache && context.store.cache.hasDefinition(definition.digest))
       return planned(step, graph, definition, { kind: "unknown", until: parent.step });
-    const { reasons } = explainMiss(context.store, { graph, step, definition, parent: "unknown" });
-    return planned(step, graph, definition, { kind: "miss", key: undefined, reasons });
+    const explained = explainMiss(context.store, { graph, step, definition, parent: "unknown" });
+    return planned(step, graph, definition, { kind: "miss", key: undefined, ...explained });
   }
   const key = cacheKey(parent.result, definition);
   const record = step.noCache ? undefined : context.store.cache.find(key);
   if (record === undefined) {
-    const { reasons } = explainMiss(context.store, { graph, step, definition, parent: parent.result });
-    return planned(step, graph, definition, { kind: "miss", key, reasons });
+    const explained = explainMiss(context.store, { graph, step, definition, parent: parent.result });
+    return planned(step, graph, definition, { kind: "miss", key, ...explained });
   }
   const below = treeOf(step.parent);
   // A linked copy lies on whatever is below it.

@@ -19,6 +19,13 @@ export interface PlannedStep {
 
 export type StepOutcome =
   | { readonly kind: "hit"; readonly key: CacheKey; readonly record: CacheRecord }
-  | { readonly kind: "miss"; readonly key: CacheKey | undefined; readonly reasons: readonly MissReason[] }
+  | {
+      readonly kind: "miss";
+      /** Undefined while what it stands on is not known: without any record of its definition it misses anyway. */
+      readonly key: CacheKey | undefined;
+      readonly reasons: readonly MissReason[];
+      /** What the reasons compare with. */
+      readonly nearest: CacheRecord | undefined;
+    }
   /** Decided when `until` has run. */
   | { readonly kind: "unknown"; readonly until: StepId };

@@ -1,0 +1,75 @@
+/** `tsbuild cache du`: what the cache weighs, and how much of it could go. */
+import type { Command } from "commander";
+import { cacheMounts } from "../../cache-mounts.ts";
+import { layersOfImages, recordFilter, recordFilterKeys, recordRow } from "../../cache-records.ts";
+import type { CommandContext } from "../../command.ts";
+import { parseFilters } from "../../filters.ts";
+import { listOption } from "../../list-option.ts";
+import { formatSize } from "../../render/size.ts";
+import { formatRows, type Row } from "../../render/table.ts";
+import { formatAgo, jsonTimestamp } from "../../render/time.ts";
+
+interface Options {
+  readonly filter?: readonly string[];
+  readonly verbose?: boolean;
+  readonly format?: string;
+  readonly json?: boolean;
+}
+
+export function define(command: Command): void {
+  command
+    .addOption(listOption("-f, --filter <key=value>", recordFilterKeys.join(", ")))
+    .option("-v, --verbose", "each record's instruction too")
+    .option("--json", "short for --format json")
+    .option("--format <format>", "table, json, or a template such as {{.ID}} {{.Size}}");
+}
+
+export async function run(command: Command, context: CommandContext): Promise<number> {
+  const options = command.opts<Options>();
+  const store = context.openStore();
+  const nowMs = context.now();
+  const ofImages = layersOfImages(store);
+  const filters = parseFilters(options.filter, recordFilterKeys);
+  const fits = recordFilter(filters, { ofImages, nowMs });
+  const records = store.cache.list().filter(fits);
+  const mounts = filters.size === 0 ? await cacheMounts(store) : [];
+  const format = options.json ? "json" : options.format;
+  const machine = format === "json";
+  const rows: Row[] = records.map((record) => {
+    const shared = ofImages.has(record.layer);
+    const row = recordRow(record, { nowMs, trunc: true, machine });
+    return { ...row, Shared: shared, Reclaimable: machine ? !shared : String(!shared), Mutable: false };
+  });
+  for (const mount of mounts)
+    rows.push({
+      ID: machine ? mount.name : `${mount.name.slice(0, 12)}*`,
+      Type: "exec.cachemount",
+      Kind: "cachemount",
+      Size: machine ? mount.sizeBytes : formatSize(mount.sizeBytes),
+      LastUsedSince: machine ? jsonTimestamp(mount.lastUsed) : formatAgo(mount.lastUsed, nowMs),
+      LastUsedAt: jsonTimestamp(mount.lastUsed),
+      Instruction: "RUN --mount=type=cache",
+      Shared: false,
+      Reclaimable: machine ? true : "true",
+      Mutable: true,
+    });
+  const columns = ["ID", "Reclaimable", "Size", "LastUsedSince", ...(options.verbose ? ["Type", "Instruction"] : [])];
+  context.stdout.write(formatRows(rows, { format, headers: { LastUsedSince: "LAST ACCESSED" }, columns }));
+  if (format !== undefined && !format.startsWith("table")) return 0;
+  // Several records may share a layer: it is counted once.
+  const layers = new Map(records.map((record) => [record.layer, record.sizeBytes]));
+  let shared = 0;
+  let own = mounts.reduce((sum, mount) => sum + mount.sizeBytes, 0);
+  for (const [layer, sizeBytes] of layers) {
+    if (ofImages.has(layer)) shared += sizeBytes;
+    else own += sizeBytes;
+  }
+  const footer: readonly (readonly [string, number])[] = [
+    ["Shared:", shared],
+    ["Private:", own],
+    ["Reclaimable:", own],
+    ["Total:", shared + own],
+  ];
+  context.stdout.write(footer.map(([name, bytes]) => `${name.padEnd(16)}${formatSize(bytes, 4)}\n`).join(""));
+  return 0;
+}

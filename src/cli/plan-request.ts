@@ -1,0 +1,38 @@
+/** What `plan` and `cache why` have in common: from the build's flags to the plan, with nothing built or pulled. */
+import type { Command } from "commander";
+import type { Diagnostic } from "../parser/ast.ts";
+import type { Plan } from "../planner/plan.ts";
+import { readBuildRequest } from "./build-flags.ts";
+import type { CommandContext } from "./command.ts";
+import { diagnosticLines } from "./render/diagnostic.ts";
+import { imageResolver } from "./resolve-base-image.ts";
+
+export interface RequestedPlan {
+  readonly plan: Plan;
+  /** As places are shown: `Dockerfile`. */
+  readonly file: string;
+}
+
+/** Warnings and notes go to stderr. @throws {TsbuildError} what a build would reject before it runs anything */
+export async function requestedPlan(command: Command, context: CommandContext): Promise<RequestedPlan> {
+  using request = await readBuildRequest(command, context);
+  const { options } = request;
+  const note = (text: string): void => void context.stderr.write(`${text}\n`);
+  for (const text of request.notes) note(text);
+  const { parse } = await import("../parser/parse.ts");
+  const { throwIfErrors } = await import("../parser/position.ts");
+  const { buildGraph } = await import("../planner/bind.ts");
+  const { BuildContexts } = await import("../planner/build-contexts.ts");
+  const { planBuild } = await import("../planner/plan-build.ts");
+  const parsed = parse(options.dockerfile.text, { file: options.dockerfile.file });
+  throwIfErrors(parsed);
+  const store = context.openStore();
+  const resolve = imageResolver({ context, store, pull: false, offline: true, onNote: note });
+  const graph = await buildGraph(parsed.dockerfile, options, resolve);
+  const warnings: readonly Diagnostic[] = [...parsed.diagnostics, ...graph.warnings];
+  if (warnings.length > 0)
+    context.stderr.write(`${diagnosticLines(parsed.dockerfile, warnings, context.stderr).join("\n")}\n`);
+  const contexts = new BuildContexts(options, store);
+  const plan = await planBuild(graph, { store, contexts, now: context.now(), signal: context.signal });
+  return { plan, file: options.dockerfile.file };
+}
