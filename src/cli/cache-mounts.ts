@@ -14,7 +14,7 @@ export interface CacheMount {
 }
 
 /** Largest first. */
-export async function cacheMounts(store: Store): Promise<readonly CacheMount[]> {
+export function cacheMounts(store: Store): readonly CacheMount[] {
   const mounts: CacheMount[] = [];
   for (const name of namesIn(store.cacheMountsFolder)) {
     const path = join(store.cacheMountsFolder, name);

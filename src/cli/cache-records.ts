@@ -106,3 +106,48 @@ export function recordRow(record: CacheRecord, { nowMs, trunc, machine }: Record
 function clipped(text: string): string {
   return text.length <= 60 ? text : `${[...text].slice(0, 59).join("")}…`;
 }
+
+export interface PruneLimits {
+  /** Records of images too: their layers stay, but the next build runs the steps again. */
+  readonly all: boolean;
+  /** Stop when what only the cache keeps weighs no more. */
+  readonly keepBytes: number | undefined;
+  /** Only what was not used for so long. */
+  readonly olderThanMs: number | undefined;
+  readonly filters: Filters;
+  readonly nowMs: number;
+}
+
+/** Least recently used first; of records used at once, those that stand on others first. */
+export function choosePrunable(store: Store, limits: PruneLimits): readonly CacheRecord[] {
+  const { all, keepBytes, olderThanMs, filters, nowMs } = limits;
+  const ofImages = layersOfImages(store);
+  const until = filters.get("until")?.map((text) => parseTime(text, nowMs)) ?? [];
+  const records = store.cache
+    .list()
+    .toSorted((a, b) => a.lastUsed.getTime() - b.lastUsed.getTime() || b.chain.length - a.chain.length);
+  const candidates = records.filter(
+    (record) =>
+      (all || !ofImages.has(record.layer)) &&
+      (olderThanMs === undefined || nowMs - record.lastUsed.getTime() > olderThanMs) &&
+      until.every((time) => record.lastUsed.getTime() < time),
+  );
+  if (keepBytes === undefined) return candidates;
+  // How many records keep each layer that no image keeps.
+  const keepers = new Map<LayerId, number>();
+  for (const { chain } of records)
+    for (const layer of chain) if (!ofImages.has(layer)) keepers.set(layer, (keepers.get(layer) ?? 0) + 1);
+  const sizeOf = (layer: LayerId): number => store.layers.get(layer).sizeBytes;
+  let weight = [...keepers.keys()].reduce((sum, layer) => sum + sizeOf(layer), 0);
+  const chosen: CacheRecord[] = [];
+  for (const record of candidates) {
+    if (weight <= keepBytes) break;
+    chosen.push(record);
+    for (const layer of record.chain) {
+      const left = (keepers.get(layer) ?? 0) - 1;
+      keepers.set(layer, left);
+      if (left === 0) weight -= sizeOf(layer);
+    }
+  }
+  return chosen;
+}

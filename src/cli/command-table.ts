@@ -115,6 +115,10 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     { summary: "give a container another name", section: "Containers", load: () => import("./commands/rename.ts") },
   ],
   ["rm", { summary: "remove containers", section: "Containers", load: () => import("./commands/rm.ts") }],
+  [
+    "plan",
+    { summary: "what a build would do now, and why", section: "Build", load: () => import("./commands/plan.ts") },
+  ],
   ["images", { summary: "the images there are", section: "Images", load: () => import("./commands/images.ts") }],
   ["history", { summary: "how an image came to be", section: "Images", load: () => import("./commands/history.ts") }],
   ["tag", { summary: "a further name for an image", section: "Images", load: () => import("./commands/tag.ts") }],
@@ -190,6 +194,27 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
       section: "System",
       load: () => import("./commands/info.ts"),
     },
+  ],
+  [
+    "cache ls",
+    { summary: "steps that need not run again", section: "Cache", load: () => import("./commands/cache/ls.ts") },
+  ],
+  [
+    "cache why",
+    { summary: "why steps will run again", section: "Cache", load: () => import("./commands/cache/why.ts") },
+  ],
+  [
+    "cache inspect",
+    {
+      summary: "a step's record, with all that was hashed",
+      section: "Cache",
+      load: () => import("./commands/cache/inspect.ts"),
+    },
+  ],
+  ["cache du", { summary: "what the cache weighs", section: "Cache", load: () => import("./commands/cache/du.ts") }],
+  [
+    "cache prune",
+    { summary: "let records and their layers go", section: "Cache", load: () => import("./commands/cache/prune.ts") },
   ],
   [
     "version",

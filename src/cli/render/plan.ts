@@ -56,6 +56,6 @@ export function shortKey(key: Parameters<typeof hexOf>[0]): string {
 }
 
 function nearestText(record: CacheRecord, nowMs: number): string {
-  const uses = record.uses === 1 ? "used once" : `used ${record.uses} times`;
+  const uses = record.uses === 0 ? "not used since" : record.uses === 1 ? "used once" : `used ${record.uses} times`;
   return `nearest record: ${shortKey(record.key)}, made ${formatAgo(record.created, nowMs)}, ${uses}`;
 }

@@ -32,7 +32,7 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   const filters = parseFilters(options.filter, recordFilterKeys);
   const fits = recordFilter(filters, { ofImages, nowMs });
   const records = store.cache.list().filter(fits);
-  const mounts = filters.size === 0 ? await cacheMounts(store) : [];
+  const mounts = filters.size === 0 ? cacheMounts(store) : [];
   const format = options.json ? "json" : options.format;
   const machine = format === "json";
   const rows: Row[] = records.map((record) => {
