@@ -2,7 +2,17 @@
  * An image archive or OCI folder as named files, whatever it lies in: a plain tar is read in place, by offsets; a stream
  * or a compressed file is unpacked into a temporary folder once. Names are looked up, never joined to a path of ours.
  */
-import { closeSync, createReadStream, fstatSync, openSync, readSync, renameSync, statSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  createReadStream,
+  fstatSync,
+  openSync,
+  readSync,
+  realpathSync,
+  renameSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { join, posix } from "node:path";
 import { addAbortSignal, type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -13,6 +23,8 @@ import { blockSize, extensionKind, readPaxRecords, readTarHeader } from "./tar-h
 
 export interface ArchiveFiles extends Disposable {
   has(name: string): boolean;
+  /** Equal for names of one file. */
+  resolve(name: string): string;
   /** @throws {TsbuildError} `ARCHIVE_INVALID` when it is absent or longer than `limitBytes`. */
   read(name: string, limitBytes?: number): Buffer;
   size(name: string): number;
@@ -35,7 +47,8 @@ export function openTarFile(path: string): ArchiveFiles {
   try {
     const { places, links } = indexTar(fd);
     return archiveFiles(
-      (name) => places.get(resolveLinks(name, links)),
+      (name) => places.get(name),
+      (name) => resolveLinks(name, links),
       () => closeSync(fd),
     );
   } catch (error) {
@@ -46,10 +59,12 @@ export function openTarFile(path: string): ArchiveFiles {
 
 /** A folder: it stays as it is. */
 export function openFolder(path: string): ArchiveFiles {
+  const root = realpathSync(path);
   const find = (name: string): Place | undefined => {
-    if (cleanName(name) !== name) return undefined;
-    const file = join(path, name);
     try {
+      // Neither `..` in a name nor a symlink leads out of the folder.
+      const file = realpathSync(join(root, name));
+      if (!file.startsWith(`${root}/`)) return undefined;
       const stats = statSync(file);
       return stats.isFile() ? { kind: "range", fd: openSync(file, "r"), offset: 0, size: stats.size } : undefined;
     } catch (error) {
@@ -62,7 +77,8 @@ export function openFolder(path: string): ArchiveFiles {
     if (!known.has(name)) known.set(name, find(name));
     return known.get(name);
   };
-  return archiveFiles(place, () => {
+  const asItIs = (name: string): string => name;
+  return archiveFiles(place, asItIs, () => {
     for (const each of known.values()) if (each?.kind === "range") closeSync(each.fd);
   });
 }
@@ -113,7 +129,8 @@ export async function unpackTar(source: Readable, folder: string, signal: AbortS
     throw clearError(cause);
   }
   return archiveFiles(
-    (name) => places.get(resolveLinks(name, links)),
+    (name) => places.get(name),
+    (name) => resolveLinks(name, links),
     () => undefined,
   );
 }
@@ -138,14 +155,20 @@ function clearError(error: unknown): unknown {
   return error;
 }
 
-function archiveFiles(place: (name: string) => Place | undefined, dispose: () => void): ArchiveFiles {
+function archiveFiles(
+  place: (name: string) => Place | undefined,
+  follow: (name: string) => string,
+  dispose: () => void,
+): ArchiveFiles {
+  const resolve = (name: string): string => follow(cleanName(name));
   const existing = (name: string): Place => {
-    const found = place(cleanName(name));
+    const found = place(resolve(name));
     if (found === undefined) throw missingInArchive(name);
     return found;
   };
   return {
-    has: (name) => place(cleanName(name)) !== undefined,
+    has: (name) => place(resolve(name)) !== undefined,
+    resolve,
     size: (name) => existing(name).size,
     start: (name) => readRange(existing(name), sniffLength),
     read(name, limitBytes = memoryLimitBytes) {

@@ -187,7 +187,7 @@ async function loadLegacyArchive(loading: Loading): Promise<readonly LoadedImage
   return loaded;
 }
 
-/** `known`: the diffIDs of layers that were read already, by their old IDs. */
+/** `known`: the diffIDs of layers that were read already, by their places: a layer may be a link to another. */
 async function loadLegacyImage(id: string, known: Map<string, DiffId>, loading: Loading): Promise<StoredImage> {
   const jsons: Buffer[] = [];
   const ids: string[] = [];
@@ -202,8 +202,9 @@ async function loadLegacyImage(id: string, known: Map<string, DiffId>, loading: 
   const chain: LayerId[] = [];
   const diffIds: DiffId[] = [];
   for (const each of ids) {
-    const layer = await loadLegacyLayer(each, known.get(each), chain, loading);
-    known.set(each, layer.diffId);
+    const place = loading.files.resolve(`${each}/layer.tar`);
+    const layer = await loadLegacyLayer(each, known.get(place), chain, loading);
+    known.set(place, layer.diffId);
     chain.push(layer.id);
     diffIds.push(layer.diffId);
   }

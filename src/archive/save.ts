@@ -26,6 +26,8 @@ export interface SaveOptions {
   readonly images: readonly SavedImage[];
   readonly format: ArchiveFormat;
   readonly sink: ArchiveSink;
+  /** A folder of ours, for layers that are compressed before their size is known. */
+  readonly scratch: string;
   readonly signal: AbortSignal;
 }
 
@@ -62,19 +64,14 @@ class BlobWriter {
     if (this.#isNew(digest)) {
       if (blob?.digest === digest && store.blobs.has(digest))
         await sink.copyFile(blobName(digest), store.blobs.path(digest), size);
-      else {
-        const file = join(sink.scratch, hexOf(diffId));
-        await store.layers.writeTar(id, file, signal);
-        await sink.takeFile(blobName(digest), file, size);
-        rmSync(file, { force: true });
-      }
+      else await sink.fill(blobName(digest), size, (file, how) => store.layers.writeTar(id, file, signal, how));
     }
     return { mediaType: mediaTypes.ociLayer, digest, size };
   }
 
   /** As `expected` says if that is possible, else as it came from elsewhere, else with gzip. */
   async packedLayer(id: LayerId, expected: Descriptor | undefined): Promise<Descriptor> {
-    const { store, sink, signal } = this.#options;
+    const { store, sink, scratch, signal } = this.#options;
     const { diffId, blob } = store.layers.get(id);
     const packed = blob !== undefined && compressionOf(blob.mediaType) !== "none" ? blob : undefined;
     for (const known of [expected, packed]) {
@@ -84,9 +81,9 @@ class BlobWriter {
       return known === expected ? known : { mediaType: ociType(known), digest: known.digest, size: known.size };
     }
     const kind = compressionOf(expected?.mediaType ?? "") === "zstd" ? "zstd" : "gzip";
-    const file = join(sink.scratch, hexOf(diffId));
+    const file = join(scratch, hexOf(diffId));
     const made = await store.layers.writeCompressed(id, file, kind, signal);
-    if (this.#isNew(made.digest)) await sink.takeFile(blobName(made.digest), file, made.size);
+    if (this.#isNew(made.digest)) await sink.copyFile(blobName(made.digest), file, made.size);
     rmSync(file, { force: true });
     return made.digest === expected?.digest ? expected : made;
   }

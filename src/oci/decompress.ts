@@ -65,46 +65,49 @@ function damaged(kind: ArchiveCompression, cause: unknown): TsbuildError {
  */
 function unpackZstd(): Duplex {
   let frame: ZstdDecompress | undefined;
-  let chunk: Buffer = Buffer.alloc(0);
-  let consumedBefore = 0;
-  let done: (error?: Error) => void = () => undefined;
+  /** Takes over when the frame has ended. */
+  let onEnd: () => void = () => undefined;
 
   const open = (): ZstdDecompress => {
     // Up to 2 GiB of window is legal; 128 MiB is what the zstd program takes without being told otherwise.
     const opened = createZstdDecompress({ chunkSize: 1 << 18, params: { [constants.ZSTD_d_windowLogMax]: 27 } });
-    consumedBefore = 0;
     opened.on("data", (plain: Buffer) => {
       if (!outer.push(plain)) opened.pause();
     });
     opened.on("error", (cause) => outer.destroy(damaged("zstd", cause)));
     opened.on("end", () => {
-      const rest = chunk.subarray(opened.bytesWritten - consumedBefore);
       frame = undefined;
-      if (rest.length > 0) feed(rest);
-      else done();
+      onEnd();
     });
     return opened;
   };
-  const feed = (bytes: Buffer): void => {
+  const feed = (bytes: Buffer, done: () => void): void => {
     frame ??= open();
-    chunk = bytes;
-    consumedBefore = frame.bytesWritten;
-    frame.write(bytes, () => done());
+    const current = frame;
+    const before = current.bytesWritten;
+    let isDone = false;
+    const finish = (rest: Buffer): void => {
+      if (isDone) return;
+      isDone = true;
+      if (rest.length > 0) feed(rest, done);
+      else done();
+    };
+    onEnd = () => finish(bytes.subarray(current.bytesWritten - before));
+    // Called after the frame's end as well, when a part of the chunk was left.
+    current.write(bytes, () => {
+      if (current.bytesWritten - before === bytes.length) finish(Buffer.alloc(0));
+    });
   };
   const outer: Duplex = new Duplex({
     read: () => void frame?.resume(),
-    write(bytes: Buffer, _, callback) {
-      done = callback;
-      feed(bytes);
-    },
+    write: (bytes: Buffer, _, callback) => feed(bytes, callback),
     final(callback) {
       const end = (): void => {
         outer.push(null);
         callback();
       };
       if (frame === undefined) return end();
-      chunk = Buffer.alloc(0);
-      done = end;
+      onEnd = end;
       frame.end();
     },
     destroy(error, callback) {

@@ -117,13 +117,10 @@ async function fetchImage(
 ): Promise<{ readonly stored: StoredImage; readonly fresh: boolean }> {
   const { store, reference, platform, signal } = options;
   const { value: manifest, raw } = found;
-  const remember = (image: StoredImage): void => {
-    if (found.index !== undefined) store.images.recordManifest(image.id, withoutTag(reference), found.index.raw);
-  };
   const known = store.images.get(imageIdOf(manifest.config.digest));
   if (known !== undefined && known.chain.length === manifest.layers.length) {
-    store.images.recordManifest(known.id, withoutTag(reference), raw);
-    remember(known);
+    store.images.recordManifest(known.id, undefined, raw);
+    store.images.recordRepoDigest(known.id, reference, found.digest);
     return { stored: known, fresh: false };
   }
   if (manifest.config.mediaType !== mediaTypes.ociConfig && manifest.config.mediaType !== mediaTypes.dockerConfig)
@@ -148,8 +145,8 @@ async function fetchImage(
 
   using lease = store.lease(`pull ${canonicalReference(reference)}`);
   const chain = await fetchLayers(client, manifest.layers, diffIds, lease, options);
-  const stored = store.images.add({ config: configBytes, chain, manifest: { raw, reference: withoutTag(reference) } });
-  remember(stored);
+  const stored = store.images.add({ config: configBytes, chain, manifest: { raw } });
+  store.images.recordRepoDigest(stored.id, reference, found.digest);
   return { stored, fresh: true };
 }
 
@@ -256,8 +253,4 @@ function labelOf(digest: Digest): string {
 
 function tagOnly({ digest: _, ...reference }: Reference): Reference {
   return reference;
-}
-
-function withoutTag({ domain, path }: Reference): Reference {
-  return { domain, path };
 }

@@ -15,7 +15,8 @@ export class RefusedRequest extends TsbuildError {
 
 /** `denied: requested access …` and `DENIED`, of `{"errors":[{"code","message"}]}`; else the status in words. */
 export function saidIn(body: Uint8Array, status: number): { readonly said: string; readonly code: string } {
-  const plain = (STATUS_CODES[status] ?? `status ${status}`).toLowerCase();
+  // HEAD has no body; then these are the words that come with it otherwise.
+  const plain = usualWords[status] ?? (STATUS_CODES[status] ?? `status ${status}`).toLowerCase();
   let json: unknown;
   try {
     json = JSON.parse(Buffer.from(body).toString("utf8"));
@@ -30,3 +31,8 @@ export function saidIn(body: Uint8Array, status: number): { readonly said: strin
   if (words === "" && told === undefined) return { said: plain, code };
   return { said: printable([words, told].filter((part) => part !== "" && part !== undefined).join(": ")), code };
 }
+
+const usualWords: Readonly<Record<number, string>> = {
+  401: "unauthorized: authentication required",
+  403: "denied: requested access to the resource is denied",
+};

@@ -1,8 +1,7 @@
 /** The uncompressed bytes of a layer's blob. */
 import { readSync } from "node:fs";
-import type { Transform } from "node:stream";
-import { createGunzip, createZstdDecompress } from "node:zlib";
 import { errnoOf } from "../errors.ts";
+import { decompressor } from "../oci/decompress.ts";
 import type { Compression } from "../oci/media-types.ts";
 import { archiveInvalid } from "./errors.ts";
 
@@ -47,8 +46,7 @@ async function* decompressed(
   compression: "gzip" | "zstd",
   next: () => Buffer | undefined,
 ): AsyncGenerator<Buffer, void> {
-  const stream: Transform =
-    compression === "gzip" ? createGunzip({ chunkSize: readBytes }) : createZstdDecompress({ chunkSize: readBytes });
+  const stream = decompressor(compression);
   const feed = (): void => {
     for (;;) {
       const chunk = next();
@@ -64,14 +62,7 @@ async function* decompressed(
   try {
     yield* stream as AsyncIterable<Buffer>;
   } catch (error) {
-    const code = errnoOf(error);
-    if (
-      code?.startsWith("Z_") ||
-      code?.startsWith("ZSTD_") ||
-      code?.startsWith("ERR_ZSTD") ||
-      code === "ERR_STREAM_PREMATURE_CLOSE"
-    )
-      throw archiveInvalid(`it cannot be decompressed: ${error instanceof Error ? error.message : code}`);
+    if (errnoOf(error) === "ERR_STREAM_PREMATURE_CLOSE") throw archiveInvalid("it cannot be decompressed");
     throw error;
   }
 }

@@ -6,6 +6,7 @@ import type { ImageConfig } from "../oci/image-config.ts";
 import type { Manifest } from "../oci/manifest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
 import { canonicalReference, familiarReference, parseReference, type Reference } from "../oci/reference.ts";
+import { storedImageConfig, storedManifest } from "../oci/stored-documents.ts";
 import { chainOf, recordChain } from "./chains.ts";
 import { collectGarbage } from "./collect.ts";
 import type { Row } from "./database.ts";
@@ -29,13 +30,13 @@ export function imageStore(context: StoreContext, blobs: BlobStore): ImageStore 
     return {
       id,
       // Validated by whoever added the image; the digest says that it has not changed since.
-      config: JSON.parse(configBytes.toString("utf8")) as ImageConfig,
+      config: storedImageConfig(configBytes),
       configBytes,
       chain: chainOf(db, Number(row["node"])),
       manifest:
         manifestDigest === null || raw === undefined
           ? undefined
-          : { digest: manifestDigest, raw, value: JSON.parse(raw.toString("utf8")) as Manifest },
+          : { digest: manifestDigest, raw, value: storedManifest(raw) },
       references: db
         .all("SELECT name, tag FROM refs WHERE image = ? ORDER BY name, tag", id)
         .map((ref) => parseReference(`${ref["name"]}:${ref["tag"]}`)),
@@ -50,7 +51,7 @@ export function imageStore(context: StoreContext, blobs: BlobStore): ImageStore 
 
   const add = ({ config: configBytes, chain, manifest }: NewImage): StoredImage => {
     const id = imageIdOf(sha256(configBytes));
-    const config = JSON.parse(Buffer.from(configBytes).toString("utf8")) as ImageConfig;
+    const config = storedImageConfig(configBytes);
     checkDiffIds(config, diffIdsOf(chain));
     blobs.write(configBytes);
     const created = config.created === undefined ? Number.NaN : Date.parse(config.created);
@@ -90,16 +91,19 @@ export function imageStore(context: StoreContext, blobs: BlobStore): ImageStore 
     db.transaction(() => {
       db.run("UPDATE images SET manifest = ?, manifest_size = ? WHERE id = ?", digest, raw.byteLength, image);
       context.releaseBlob(digest);
-      if (reference === undefined) return;
-      db.run(
-        "INSERT OR REPLACE INTO repo_digests (name, digest, image) VALUES (?, ?, ?)",
-        repositoryOf(reference),
-        digest,
-        image,
-      );
+      if (reference !== undefined) recordRepoDigest(image, reference, digest);
     });
     writeLayoutIndex();
     return digest;
+  };
+
+  const recordRepoDigest = (image: ImageId, reference: Reference, digest: Digest): void => {
+    db.run(
+      "INSERT OR REPLACE INTO repo_digests (name, digest, image) VALUES (?, ?, ?)",
+      repositoryOf(reference),
+      digest,
+      image,
+    );
   };
 
   const resolve = ({ tag, digest, ...repository }: Reference): StoredImage | undefined => {
@@ -212,6 +216,7 @@ export function imageStore(context: StoreContext, blobs: BlobStore): ImageStore 
       return collectGarbage(context).freedBytes;
     },
     recordManifest,
+    recordRepoDigest,
   };
 }
 

@@ -185,8 +185,8 @@ export class Layers implements LayerStore {
     return id;
   }
 
-  async writeTar(id: LayerId, file: string, signal: AbortSignal): Promise<void> {
-    await this.#write(id, file, "none", signal);
+  async writeTar(id: LayerId, file: string, signal: AbortSignal, options = { append: false }): Promise<void> {
+    await this.#write(id, { file, append: options.append }, "none", signal);
   }
 
   async writeCompressed(
@@ -195,14 +195,14 @@ export class Layers implements LayerStore {
     compression: "gzip" | "zstd",
     signal: AbortSignal,
   ): Promise<Descriptor> {
-    const { digest, size } = await this.#write(id, file, compression, signal);
+    const { digest, size } = await this.#write(id, { file, append: false }, compression, signal);
     const mediaType = compression === "gzip" ? mediaTypes.ociLayerGzip : mediaTypes.ociLayerZstd;
     return { mediaType, digest, size };
   }
 
   #write(
     id: LayerId,
-    file: string,
+    target: { readonly file: string; readonly append: boolean },
     compression: "none" | "gzip" | "zstd",
     signal: AbortSignal,
   ): Promise<{ readonly digest: Digest; readonly size: number }> {
@@ -215,7 +215,7 @@ export class Layers implements LayerStore {
         // The exact bytes of a layer that came from elsewhere are in its blob alone.
         blob: blobFile !== undefined && existsSync(blobFile) ? blobFile : undefined,
         diffId,
-        file,
+        ...target,
         compression,
       },
       signal,

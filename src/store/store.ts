@@ -99,8 +99,11 @@ export interface LayerStore {
    * @throws {TsbuildError} `ARCHIVE_INVALID`, `NO_SPACE`
    */
   addBlob(blob: LayerBlob, parents: Chain, signal: AbortSignal): Promise<LayerId>;
-  /** Writes the layer's uncompressed tar to `file`, bit for bit as its diffID says. Runs in a worker. */
-  writeTar(id: LayerId, file: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Writes the layer's uncompressed tar to `file`, bit for bit as its diffID says. Runs in a worker. With `append` it
+   * goes behind what the file has, so that an archive need not be written twice.
+   */
+  writeTar(id: LayerId, file: string, signal: AbortSignal, options?: { readonly append: boolean }): Promise<void>;
   /** The same, compressed; the descriptor of what was written. Deterministic for one version of Node. */
   writeCompressed(id: LayerId, file: string, compression: "gzip" | "zstd", signal: AbortSignal): Promise<Descriptor>;
 }
@@ -172,8 +175,10 @@ export interface ImageStore {
   untag(reference: Reference): boolean;
   /** Removes the image's rows and its names; layers and blobs that nothing reaches go too. Returns freed bytes. */
   remove(id: ImageId): number;
-  /** Remembers the manifest an image has in a registry: its digest becomes a RepoDigest. */
-  recordManifest(image: ImageId, reference: Reference, raw: Uint8Array): Digest;
+  /** Remembers the manifest an image has. With the repository it is in, its digest becomes a RepoDigest. */
+  recordManifest(image: ImageId, reference: Reference | undefined, raw: Uint8Array): Digest;
+  /** A further RepoDigest: of the index that an image was chosen from. The index itself is not kept. */
+  recordRepoDigest(image: ImageId, reference: Reference, digest: Digest): void;
 }
 
 export interface NewImage {

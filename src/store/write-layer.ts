@@ -19,8 +19,9 @@ export interface WriteTask {
   /** A file with the layer's exact bytes, compressed or not; without one they are made from the tree. */
   readonly blob: string | undefined;
   readonly diffId: DiffId;
-  /** Replaced if it is there. */
   readonly file: string;
+  /** Else it is replaced if it is there. */
+  readonly append: boolean;
   readonly compression: "none" | "gzip" | "zstd";
 }
 
@@ -31,7 +32,7 @@ export interface Written {
 
 /** @throws {TsbuildError} `STORE_CORRUPT` when the bytes no longer are those of the diffID; `NO_SPACE` */
 export async function writeLayer(task: WriteTask): Promise<Written> {
-  const fd = openSync(task.file, "w", 0o600);
+  const fd = openSync(task.file, task.append ? "a" : "w", 0o600);
   try {
     return task.compression === "none" ? await writePlain(task, fd) : await writeCompressed(task, task.compression, fd);
   } catch (error) {

@@ -33,7 +33,9 @@ async function unpack(bytes: Buffer, chunkSize = 10_000): Promise<Buffer> {
   return Buffer.concat(parts);
 }
 
-describe.for(Object.keys(packers) as ArchiveCompression[])("%s", (kind) => {
+const kinds = Object.keys(packers) as ArchiveCompression[];
+
+describe.for(kinds)("%s", (kind) => {
   test.skipIf(!installed(kind))("is recognised by its first bytes", () => {
     expect(sniffCompression(packers[kind](plain))).toBe(kind);
   });
@@ -46,13 +48,25 @@ describe.for(Object.keys(packers) as ArchiveCompression[])("%s", (kind) => {
     const little = Buffer.from("a few bytes");
     expect((await unpack(packers[kind](little), 1)).equals(little)).toBe(true);
   });
+});
 
-  test.skipIf(!installed(kind) || kind === "none")("two streams one after the other are one", async () => {
+describe.for(kinds.filter((kind) => kind !== "none"))("%s", (kind) => {
+  test.skipIf(!installed(kind))("two streams one after the other are one", async () => {
     const both = Buffer.concat([packers[kind](Buffer.from("a")), packers[kind](Buffer.from("b"))]);
     expect((await unpack(both)).toString()).toBe("ab");
   });
 
-  test.skipIf(!installed(kind) || kind === "none")("cut short is an error that names it", async () => {
+  test.skipIf(!installed(kind)).for([1000, 1 << 16, 1 << 20])(
+    "five of them in chunks of %i bytes are one",
+    async (size) => {
+      const bytes = randomBytes(700_000);
+      const cuts = [0, 10, 100_000, 131_072, 400_000, 700_000];
+      const parts = cuts.slice(1).map((end, i) => packers[kind](bytes.subarray(cuts[i], end)));
+      expect((await unpack(Buffer.concat(parts), size)).equals(bytes)).toBe(true);
+    },
+  );
+
+  test.skipIf(!installed(kind))("cut short is an error that names it", async () => {
     const packed = packers[kind](plain);
     await expect(unpack(packed.subarray(0, packed.length >> 1))).rejects.toMatchObject({
       code: "ARCHIVE_INVALID",
@@ -60,7 +74,7 @@ describe.for(Object.keys(packers) as ArchiveCompression[])("%s", (kind) => {
     });
   });
 
-  test.skipIf(!installed(kind) || kind === "none")("damaged is an error that names it", async () => {
+  test.skipIf(!installed(kind))("damaged is an error that names it", async () => {
     const packed = Buffer.from(packers[kind](plain));
     packed.fill(0x55, packed.length >> 1, (packed.length >> 1) + 64);
     await expect(unpack(packed)).rejects.toMatchObject({ code: "ARCHIVE_INVALID" });

@@ -1,6 +1,8 @@
 /** `tsbuild save`. */
-import { closeSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { closeSync, createWriteStream, openSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import type { Writable } from "node:stream";
+import { finished } from "node:stream/promises";
 import type { Command } from "commander";
 import { notALayout } from "../../archive/errors.ts";
 import type { ArchiveFormat, SavedImage } from "../../archive/save.ts";
@@ -48,33 +50,40 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   ]);
   using scratch = store.temporaryFolder("save");
   const { signal } = context;
-  const options = { store, images, format, signal };
-  if (output === undefined) {
-    const sink = sinks.tarSink(sinks.streamWriter(context.stdout, signal), scratch.path);
-    await saveImages({ ...options, sink });
-  } else if (format === "oci-dir") {
+  const options = { store, images, format, scratch: scratch.path, signal };
+  const intoStream = (stream: Writable): Promise<void> =>
+    saveImages({ ...options, sink: sinks.tarStreamSink(stream, scratch.path, signal) });
+  if (output === undefined) await intoStream(context.stdout);
+  else if (format === "oci-dir") {
     checkFolder(output);
-    await saveImages({ ...options, sink: sinks.folderSink(output, scratch.path) });
-  } else
-    await intoFile(output, (fd) => saveImages({ ...options, sink: sinks.tarSink(sinks.fileWriter(fd), scratch.path) }));
+    await saveImages({ ...options, sink: sinks.folderSink(output) });
+  } else if (isSpecial(output)) {
+    const stream = createWriteStream(output);
+    await intoStream(stream);
+    await finished(stream.end());
+  } else await intoFile(output, (file, fd) => saveImages({ ...options, sink: sinks.tarFileSink(file, fd) }));
   return 0;
 }
 
-/** A regular file gets its name when it is complete; a pipe or a device is written as it is. */
-async function intoFile(path: string, write: (fd: number) => Promise<void>): Promise<void> {
-  const isSpecial = statSync(path, { throwIfNoEntry: false })?.isFile() === false;
-  const staged = isSpecial ? path : join(dirname(path), `.tsbuild-save-${process.pid}.tmp`);
-  const fd = openSync(staged, isSpecial ? "w" : "wx", 0o600);
+/** A pipe or a device. */
+function isSpecial(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() === false;
+}
+
+/** The file gets its name when it is complete. */
+async function intoFile(path: string, write: (file: string, fd: number) => Promise<void>): Promise<void> {
+  const staged = join(dirname(path), `.tsbuild-save-${process.pid}.tmp`);
+  // Behind what is there: layers are written by others, through the file's name.
+  const fd = openSync(staged, "ax", 0o600);
   try {
-    await write(fd);
-    if (!isSpecial) fsyncSync(fd);
+    await write(staged, fd);
+    renameSync(staged, path);
   } catch (error) {
-    if (!isSpecial) rmSync(staged, { force: true });
+    rmSync(staged, { force: true });
     throw error;
   } finally {
     closeSync(fd);
   }
-  if (!isSpecial) renameSync(staged, path);
 }
 
 /** New, empty, or a layout that is replaced entry by entry. */
