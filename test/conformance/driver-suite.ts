@@ -95,6 +95,15 @@ export function driverSuite(name: string, makeDriver: () => Driver, { available,
       expect(stderr.match(/not permitted|permission denied/gi)).toHaveLength(2);
     });
 
+    test("device nodes can be made, but the host's devices not opened", async () => {
+      const args = sh(
+        "mknod /tmp/mem c 1 1 && head -c 1 /tmp/mem; mknod /tmp/null c 1 3 && echo x > /tmp/null && echo null",
+      );
+      const { stdout, stderr } = await runOnce(driver, box.request({ args }));
+      expect(stderr).toMatch(/tmp\/mem: Operation not permitted/);
+      expect(stdout).toBe("null\n");
+    });
+
     test("what the command writes is in the upper directory, and nothing else", async () => {
       const request = box.request({ args: sh("echo x > /tmp/new; rm /etc/group") });
       expect((await runOnce(driver, request)).status.code).toBe(0);

@@ -17,6 +17,8 @@ export interface Cgroup {
   readonly bornIn: string | undefined;
   /** All folders that were made. */
   readonly folders: readonly string[];
+  /** Which devices may be opened is decided by the group (v2: by a program that its maker attaches). */
+  readonly guardsDevices: boolean;
   /** Some process of it was killed for want of memory. */
   oomKilled(): boolean;
   /** Tries for a second while the kernel still counts what has just ended. */
@@ -27,12 +29,13 @@ const none: Cgroup = {
   procsFiles: [],
   bornIn: undefined,
   folders: [],
+  guardsDevices: false,
   oomKilled: () => false,
   remove: () => undefined,
 };
 
-/** Made even without limits: to count out-of-memory kills, to freeze and to kill all, and for the device rules. */
-const alwaysControllers = new Set(["memory", "pids", "freezer", "devices"]);
+/** Made even without limits: to count out-of-memory kills, and for the device rules. */
+const alwaysControllers = new Set(["memory", "devices"]);
 
 const cgroupFailed = (what: string, path: string, cause?: unknown): TsbuildError =>
   new TsbuildError({ code: "RUNTIME_FAILED", what, where: { kind: "path", path }, cause });
@@ -42,6 +45,7 @@ const cgroupFailed = (what: string, path: string, cause?: unknown): TsbuildError
  * @throws {TsbuildError} `RUNTIME_FAILED` when a limit that was asked for cannot be set.
  */
 export function makeCgroup(spec: Pick<LinuxSpec, "cgroupsPath" | "resources">): Cgroup {
+  sweepOnce();
   const layout = cgroupLayout();
   if (spec.cgroupsPath === undefined || layout.kind === "none") {
     const asked = [...v1Limits(spec.resources ?? {}), ...v2Limits(spec.resources ?? {})].find((limit) => limit.asked);
@@ -79,6 +83,7 @@ function makeV1(
     procsFiles: unique.map((folder) => join(folder, "cgroup.procs")),
     bornIn: undefined,
     folders: unique,
+    guardsDevices: folders.has("devices"),
     oomKilled: () => countOf(folders.get("memory"), "memory.oom_control") > 0,
     remove: () => removeFolders(unique),
   };
@@ -97,6 +102,7 @@ function makeV2(mountPoint: string, path: string, spec: Pick<LinuxSpec, "resourc
     procsFiles: [],
     bornIn: folder,
     folders: [folder],
+    guardsDevices: true,
     oomKilled: () => countOf(folder, "memory.events") > 0,
     remove: () => removeFolders([folder]),
   };
@@ -248,17 +254,24 @@ export function removeCgroup(cgroupsPath: string): void {
   removeFolders([...new Set(cgroupFolders(cgroupsPath).values())]);
 }
 
+let swept = false;
+
 /**
- * Removes groups below /tsbuild that nobody is in and that are older than `minAgeMs` (a younger one may be about to be
- * joined): what a machine-wide kill left behind.
+ * Removes groups below /tsbuild that nobody is in: what a kill of container, launcher and owner at once left behind.
+ * Only those older than a minute: a younger one may be about to be joined.
  */
-export function sweepCgroups(minAgeMs = 60_000): void {
+function sweepOnce(): void {
+  if (swept) return;
+  swept = true;
   for (const parent of new Set(cgroupFolders("/tsbuild").values())) {
     if (!existsSync(parent)) continue;
     for (const entry of readdirSync(parent, { withFileTypes: true })) {
       const folder = join(parent, entry.name);
+      const age = Date.now() - (statSync(folder, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
       // rmdir refuses a group with processes in it.
-      if (entry.isDirectory() && Date.now() - statSync(folder).mtimeMs > minAgeMs) removeFolders([folder], 0);
+      if (entry.isDirectory() && age > SWEEP_AGE_MS) removeFolders([folder], 0);
     }
   }
 }
+
+const SWEEP_AGE_MS = 60_000;

@@ -2,6 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { libc } from "../../../kernel/libc.ts";
+import type { CapabilitySets, RuntimeSpec } from "../../../oci/runtime-spec.ts";
 import { existingCgroup, makeCgroup } from "../../cgroup/cgroup.ts";
 import type { ContainerRequest, Driver, ExecRequest, RunningContainer } from "../../driver.ts";
 import { makeStubTree } from "../../stub-tree.ts";
@@ -26,14 +27,16 @@ export function architecture(): SyscallArch {
 }
 
 async function start(request: ContainerRequest): Promise<RunningContainer> {
-  const { spec, rootfs, network } = request;
+  const { rootfs, network } = request;
   const arch = architecture();
-  const mounts = mountSteps(spec);
+  const mounts = mountSteps(request.spec);
   const paths = { stubTree: join(request.scratchDir, "stub"), mountDir: join(request.scratchDir, "root") };
   mkdirSync(paths.mountDir);
   if (rootfs.kind === "overlay") makeStubTree(paths.stubTree, stubMountPoints(mounts));
-  const terminal = spec.process.terminal === true;
-  const cgroup = makeCgroup(spec.linux);
+  const terminal = request.spec.process.terminal === true;
+  // A group of its own even if nobody asked: it is what keeps CAP_MKNOD from the host's devices.
+  const cgroup = makeCgroup({ cgroupsPath: `/tsbuild/${request.id}-${process.pid}`, ...request.spec.linux });
+  const spec = cgroup.guardsDevices ? request.spec : withoutDeviceNodes(request.spec);
   const stdio = makeStdio(request.stdio, terminal);
   const program = startProgram({
     spec,
@@ -71,6 +74,17 @@ async function start(request: ContainerRequest): Promise<RunningContainer> {
       return { oomKilled };
     },
   });
+}
+
+/** Where nothing guards devices (no control groups here), none can be made: CAP_MKNOD goes. */
+function withoutDeviceNodes(spec: RuntimeSpec): RuntimeSpec {
+  const restricted = (spec.linux.resources?.devices ?? []).some((rule) => !rule.allow);
+  if (!restricted) return spec;
+  const sets = Object.entries(spec.process.capabilities).map(([set, names]: [string, readonly string[]]) => [
+    set,
+    names.filter((name) => name !== "CAP_MKNOD"),
+  ]);
+  return { ...spec, process: { ...spec.process, capabilities: Object.fromEntries(sets) as CapabilitySets } };
 }
 
 async function exec(request: ExecRequest): Promise<RunningContainer> {

@@ -8,6 +8,7 @@ import { at, builtin, label, type Op, recordTypes, space, struct, syscall, text 
 import * as linux from "../../linux-constants.ts";
 import type { SyscallArch } from "../../syscall-table.ts";
 import { namespaceUnsupported } from "../errors.ts";
+import { deviceRuleOps } from "./device-rules.ts";
 import {
   emptyFolderOps,
   type MountStep,
@@ -152,6 +153,7 @@ function parentBeforeClone(plan: StartPlan): Op[] {
             { into: registers.exitFile, doing: `opening ${plan.exitFile}` },
           ),
         ]),
+    ...deviceRuleOps(plan.cgroupFolder, plan.spec.linux.resources?.devices ?? [], plan.arch),
     ...makeSync(),
     ...cloneOps({
       flags: namespaceFlags(plan),
