@@ -10,7 +10,7 @@ import { type LoadedImage, loadImages } from "../../src/archive/load.ts";
 import { type ArchiveFormat, saveImages } from "../../src/archive/save.ts";
 import { readTarHeader, tarHeader } from "../../src/archive/tar-header.ts";
 import { diffIdOf, sha256 } from "../../src/oci/digest.ts";
-import { canonicalReference, parseReference } from "../../src/oci/reference.ts";
+import { canonicalReference } from "../../src/oci/reference.ts";
 import type { Store, StoredImage } from "../../src/store/store.ts";
 import { lacksDocker, type RunningDocker, startDocker } from "../support/dockerd.ts";
 import { buildImage } from "../support/images.ts";
