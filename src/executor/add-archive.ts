@@ -45,7 +45,7 @@ export async function addTree(task: CopyTask, signal: AbortSignal): Promise<void
     const [entry] = source.entries;
     const mayBeArchive = entry.type === "file" && entry.content === undefined && entry.size > 0;
     if (mayBeArchive && (await holdsTar(entry.hostPath))) await unpack(tree, task, source, signal);
-    else copySource(tree, task, source);
+    else for (const _ of copySource(tree, task, source)) signal.throwIfAborted();
   }
   tree.finish();
 }

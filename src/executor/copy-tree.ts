@@ -44,8 +44,14 @@ export interface CopyTask {
 
 /** @throws {TsbuildError} `COPY_FAILED`, `NO_SPACE` */
 export function copyTree(task: CopyTask): void {
+  const steps = copySteps(task);
+  while (steps.next().done !== true);
+}
+
+/** The same, stopping between files for whoever else is to have this thread: a signal, the progress. */
+export function* copySteps(task: CopyTask): Generator<void> {
   const tree = new UpperTree(task.upperdir, task.lowerdirs);
-  for (const source of task.sources) copySource(tree, task, source);
+  for (const source of task.sources) yield* copySource(tree, task, source);
   if (task.parents && task.sources.length === 0) makeDestination(tree, task);
   tree.finish();
 }
@@ -60,7 +66,7 @@ function parentMetadata(task: Pick<CopyTask, "owner" | "chmod">): FolderMetadata
 }
 
 /** One source of several, into a tree that the caller finishes. */
-export function copySource(tree: UpperTree, task: CopyTask, source: SelectedSource): void {
+export function* copySource(tree: UpperTree, task: CopyTask, source: SelectedSource): Generator<void> {
   const copy = new SourceCopy(tree, task);
   const [root, ...below] = source.entries;
   if (task.parents) {
@@ -72,7 +78,7 @@ export function copySource(tree: UpperTree, task: CopyTask, source: SelectedSour
     );
     if (root.type === "dir") copy.folder(place, root);
     else copy.leaf(place, root);
-    copy.entries(place, below);
+    yield* copy.entries(place, below);
     return;
   }
   if (/\/\.?$/.test(task.destination)) makeDestination(tree, task);
@@ -80,7 +86,7 @@ export function copySource(tree: UpperTree, task: CopyTask, source: SelectedSour
   if (root.type === "dir") {
     if (wanted.node !== undefined && wanted.node.type !== "dir") throw cannotCopyToNonDirectory(wanted.path);
     tree.makeFolders(wanted.path, parentMetadata(task));
-    copy.entries(wanted.path, below);
+    yield* copy.entries(wanted.path, below);
     // The top folder keeps its own mode and owner: only the time is the source's.
     tree.setFolderTime(wanted.path, root.mtimeNs);
     return;
@@ -96,6 +102,9 @@ function makeDestination(tree: UpperTree, task: CopyTask): BytePath {
   return path;
 }
 
+/** Some milliseconds of work. */
+const filesAtOnce = 200;
+
 /** One source: hard links hold within it. */
 class SourceCopy {
   readonly #tree: UpperTree;
@@ -107,8 +116,9 @@ class SourceCopy {
     this.#task = task;
   }
 
-  entries(top: BytePath, entries: readonly SelectedEntry[]): void {
-    for (const entry of entries) {
+  *entries(top: BytePath, entries: readonly SelectedEntry[]): Generator<void> {
+    for (const [count, entry] of entries.entries()) {
+      if (count % filesAtOnce === filesAtOnce - 1) yield;
       const place = joinBytePath(top, entry.path);
       if (entry.type === "dir") this.folder(place, entry);
       else this.leaf(place, entry);

@@ -317,6 +317,7 @@ class Execution {
         lowerdirs: lowerdirs(this.#store, parent.chain),
         selection: definition.selection,
         standsAlone: !definition.needsParent,
+        isAlone: this.#running.size === 1 && this.#queue.size === 0,
         where: whereOf(this.#graph, step.range),
         cacheMountsFolder: this.#store.cacheMountsFolder,
         secrets: this.#options.secrets,

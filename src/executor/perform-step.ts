@@ -1,10 +1,12 @@
 /** One step on a fresh snapshot: afterwards its upperdir is the layer. */
+import { setImmediate } from "node:timers/promises";
 import { assertNever, TsbuildError, type Where } from "../errors.ts";
 import { bytePath } from "../kernel/byte-path.ts";
 import type { CopyInput, RunInput, Step } from "../planner/build-graph.ts";
 import type { Selection } from "../planner/selection.ts";
 import { lookupOwner } from "../runtime/user.ts";
-import type { CopyTask } from "./copy-tree.ts";
+import { warmLayerWorker } from "../store/layer-work.ts";
+import { type CopyTask, copySteps } from "./copy-tree.ts";
 import { noAccountsForName } from "./errors.ts";
 import { failureCauses, failureSentence, type RunPlace, startFailureSentence } from "./run-step.ts";
 import { StepFailed } from "./step-failed.ts";
@@ -16,6 +18,8 @@ export interface StepPlace extends RunPlace {
   readonly selection: Selection | undefined;
   /** `COPY --link`: the layer is made on an empty root, whatever is below. */
   readonly standsAlone: boolean;
+  /** Nothing else of this build runs now. */
+  readonly isAlone: boolean;
   readonly onNote: (text: string) => void;
 }
 
@@ -88,9 +92,10 @@ function stepFailed(
   });
 }
 
-/** From so many files on a worker's start is earned back, and the build's other steps go on meanwhile. */
-const manyFiles = 1000;
+/** Of one file the kernel copies without a pause, so much of them goes to a thread; many files do not. */
 const manyBytes = 32 * 1024 * 1024;
+/** From so many files on the layer will be hashed in a worker, which starts meanwhile. */
+const manyFiles = 500;
 
 async function copy(input: CopyInput, place: StepPlace): Promise<void> {
   const { snapshot, selection, signal } = place;
@@ -111,24 +116,27 @@ async function copy(input: CopyInput, place: StepPlace): Promise<void> {
     await addTree(task, signal);
     return;
   }
-  if (isLarge(task)) {
+  const { files, bytes } = weightOf(task);
+  if (files > manyFiles) warmLayerWorker();
+  if (bytes > manyBytes || (files > manyFiles && !place.isAlone)) {
     const { copyTreeInWorker } = await import("./copy-tree-thread.ts");
     await copyTreeInWorker(task, signal);
     return;
   }
-  const { copyTree } = await import("./copy-tree.ts");
-  copyTree(task);
+  for (const _ of copySteps(task)) {
+    await setImmediate();
+    signal.throwIfAborted();
+  }
 }
 
-function isLarge({ sources }: CopyTask): boolean {
+function weightOf({ sources }: CopyTask): { readonly files: number; readonly bytes: number } {
   let files = 0;
   let bytes = 0;
   for (const { entries } of sources) {
     files += entries.length;
-    if (files > manyFiles) return true;
     for (const entry of entries) bytes += entry.size;
   }
-  return bytes > manyBytes;
+  return { files, bytes };
 }
 
 /** `--chown`, looked up in the accounts of the stage that is written to. Source: LANGUAGE §3.5.6. */

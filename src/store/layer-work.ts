@@ -60,6 +60,14 @@ export async function runLayerTask<Task extends LayerTask>(
   }
 }
 
+/** Starts a worker before there is work for it, unless one waits already. */
+export function warmLayerWorker(): void {
+  if (idle.length > 0) return;
+  const worker = startWorker();
+  worker.unref();
+  idle.push(worker);
+}
+
 /** The bundle has the worker beside this file under the same name. */
 function startWorker(): Worker {
   const name = import.meta.url.endsWith(".ts") ? "./layer-work.worker.ts" : "./layer-work.worker.js";
