@@ -4,7 +4,7 @@
  * Sources: cgroup-v2.rst and cgroup-v1/ in the kernel's docs; runtime-spec, config-linux.md, "Control groups".
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
-import { dirname, join, normalize } from "node:path";
+import { basename, dirname, join, normalize } from "node:path";
 import { errnoOf, TsbuildError } from "../../errors.ts";
 import type { LinuxSpec } from "../../oci/runtime-spec.ts";
 import { type CgroupLayout, cgroupLayout } from "./detect.ts";
@@ -34,8 +34,12 @@ const none: Cgroup = {
   remove: () => undefined,
 };
 
-/** Made even without limits: to count out-of-memory kills, and for the device rules. */
-const alwaysControllers = new Set(["memory", "devices"]);
+/** Made even without limits: to count out-of-memory kills, for the device rules, and for pausing what can be paused. */
+const alwaysControllers: readonly string[] = ["memory", "devices"];
+const pausableControllers: readonly string[] = [...alwaysControllers, "freezer"];
+
+/** The parent of all our groups; it goes with the last of them. */
+const OUR_PARENT = "tsbuild";
 
 const cgroupFailed = (what: string, path: string, cause?: unknown): TsbuildError =>
   new TsbuildError({ code: "RUNTIME_FAILED", what, where: { kind: "path", path }, cause });
@@ -44,7 +48,10 @@ const cgroupFailed = (what: string, path: string, cause?: unknown): TsbuildError
  * Without `cgroupsPath` the container stays in the caller's group.
  * @throws {TsbuildError} `RUNTIME_FAILED` when a limit that was asked for cannot be set.
  */
-export function makeCgroup(spec: Pick<LinuxSpec, "cgroupsPath" | "resources">): Cgroup {
+export function makeCgroup(
+  spec: Pick<LinuxSpec, "cgroupsPath" | "resources">,
+  { pausable }: { readonly pausable: boolean },
+): Cgroup {
   sweepOnce();
   const layout = cgroupLayout();
   if (spec.cgroupsPath === undefined || layout.kind === "none") {
@@ -53,7 +60,7 @@ export function makeCgroup(spec: Pick<LinuxSpec, "cgroupsPath" | "resources">): 
     return none;
   }
   const path = safePath(spec.cgroupsPath);
-  return layout.kind === "v2" ? makeV2(layout.mountPoint, path, spec) : makeV1(layout, path, spec);
+  return layout.kind === "v2" ? makeV2(layout.mountPoint, path, spec) : makeV1(layout, path, { ...spec, pausable });
 }
 
 /** Below the hierarchy's root, whatever it says. */
@@ -64,10 +71,11 @@ function safePath(cgroupsPath: string): string {
 function makeV1(
   layout: Extract<CgroupLayout, { kind: "v1" }>,
   path: string,
-  spec: Pick<LinuxSpec, "resources">,
+  spec: Pick<LinuxSpec, "resources"> & { readonly pausable: boolean },
 ): Cgroup {
   const limits = v1Limits(spec.resources ?? {});
-  const wanted = new Set([...alwaysControllers, ...limits.filter((l) => l.asked).map((l) => l.controller)]);
+  const always = spec.pausable ? pausableControllers : alwaysControllers;
+  const wanted = new Set([...always, ...limits.filter((l) => l.asked).map((l) => l.controller)]);
   const folders = new Map<string, string>();
   for (const { mountPoint, controllers } of layout.hierarchies) {
     if (!controllers.some((controller) => wanted.has(controller))) continue;
@@ -110,12 +118,26 @@ function makeV2(mountPoint: string, path: string, spec: Pick<LinuxSpec, "resourc
 
 function tryMakeFolder(folder: string, needed: boolean): boolean {
   try {
-    mkdirSync(folder, { recursive: true });
+    mkdirGroup(folder);
     return true;
   } catch (error) {
     // Read-only or not ours: without limits the container does as well without a group.
     if (needed) throw cgroupFailed("cannot make the control group that the limits need", folder, error);
     return false;
+  }
+}
+
+const MKDIR_TRIES = 20;
+
+/** The parent may be taken away by whoever ends the last of its children, between its making and the child's. */
+function mkdirGroup(folder: string): void {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      mkdirSync(folder, { recursive: true });
+      return;
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT" || tries === MKDIR_TRIES) throw error;
+    }
   }
 }
 
@@ -206,15 +228,23 @@ const REMOVE_TRIES = 50;
 const REMOVE_PAUSE_MS = 20;
 
 function removeFolders(folders: readonly string[], tries = REMOVE_TRIES): void {
-  const busy = folders.filter((folder) => {
-    try {
-      rmdirSync(folder);
-      return false;
-    } catch (error) {
-      return errnoOf(error) === "EBUSY";
-    }
-  });
+  const busy = folders.filter((folder) => removeFolder(folder) === "EBUSY");
+  for (const parent of parentsToRemove(folders)) removeFolder(parent);
   if (busy.length > 0 && tries > 0) setTimeout(() => removeFolders(busy, tries - 1), REMOVE_PAUSE_MS);
+}
+
+function removeFolder(folder: string): string | undefined {
+  try {
+    rmdirSync(folder);
+    return undefined;
+  } catch (error) {
+    return errnoOf(error);
+  }
+}
+
+/** Ours, not a `--cgroup-parent` of the user's. While there are other children it refuses to go. */
+export function parentsToRemove(folders: readonly string[]): readonly string[] {
+  return [...new Set(folders.map((folder) => dirname(folder)))].filter((parent) => basename(parent) === OUR_PARENT);
 }
 
 /**

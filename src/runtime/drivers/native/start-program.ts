@@ -3,6 +3,7 @@
  * sources (file or folder). The parent stays and supervises; the child becomes the container's pid 1.
  */
 import type { RuntimeSpec } from "../../../oci/runtime-spec.ts";
+import { parentsToRemove } from "../../cgroup/cgroup.ts";
 import type { NetworkMode, Rootfs } from "../../driver.ts";
 import { at, builtin, label, type Op, recordTypes, space, struct, syscall, text } from "../../launcher-program.ts";
 import * as linux from "../../linux-constants.ts";
@@ -380,7 +381,7 @@ function removeCgroups(folders: readonly string[]): Op[] {
   const pause = Buffer.alloc(16);
   pause.writeBigUInt64LE(20_000_000n, 8);
   const doing = "removing control groups";
-  const round = folders.map((folder) =>
+  const round = [...folders, ...parentsToRemove(folders)].map((folder) =>
     syscall("unlinkat", [linux.AT_FDCWD, text(folder), linux.AT_REMOVEDIR], { tolerate: "all", doing }),
   );
   return Array.from({ length: folders.length === 0 ? 0 : REMOVE_ROUNDS }, (_, index) =>
