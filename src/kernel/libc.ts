@@ -52,6 +52,8 @@ const prototypes = {
   prctl: "int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)",
   syscall: "long syscall(long number, long a, long b, long c, long d, long e)",
   syscallPath: "long syscall(long number, long a, const void *path, const void *c, long d, long e)",
+  syscallName: "long syscall(long number, const char *name, long b, long c, long d, long e)",
+  syscallOption: "long syscall(long number, long a, long b, const char *key, const char *value, long e)",
 } as const;
 
 export type LibcName = keyof typeof prototypes;

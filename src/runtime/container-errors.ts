@@ -206,3 +206,39 @@ export const noLog = (container: string): TsbuildError =>
     what: 'configured logging driver does not support reading: it is "none"',
     where: { kind: "container", container },
   });
+
+export const containerBusy = (container: string): TsbuildError =>
+  wrongContainerState(`container ${container} has just ended; try again`, container);
+
+// Copying --------------------------------------------------------------------------------------------------------
+
+const sentences: Readonly<Record<string, string>> = {
+  EACCES: "permission denied",
+  ELOOP: "too many levels of symbolic links",
+  ENOENT: "no such file or directory",
+  ENOTDIR: "not a directory",
+  EROFS: "read-only file system",
+  EXDEV: "it leads out of the container",
+};
+
+/** `errnoText`: the name of errno. */
+export const copyPathFailed = (path: string, errnoText: string): TsbuildError =>
+  new TsbuildError({
+    code: errnoText === "EROFS" ? "READ_ONLY" : "COPY_FAILED",
+    what: `${path}: ${sentences[errnoText] ?? errnoText}`,
+  });
+
+export const copyOntoFolder = (path: string): TsbuildError =>
+  new TsbuildError({ code: "COPY_FAILED", what: `cannot overwrite directory "${path}" with a non-directory` });
+
+export const folderOntoFile = (path: string): TsbuildError =>
+  new TsbuildError({ code: "COPY_FAILED", what: `cannot overwrite non-directory "${path}" with a directory` });
+
+export const destinationNotAFolder = (path: string): TsbuildError =>
+  new TsbuildError({ code: "COPY_FAILED", what: `destination "${path}" must be a directory` });
+
+export const copyDirectoryToFile = (path: string): TsbuildError =>
+  new TsbuildError({ code: "COPY_FAILED", what: `cannot copy a directory to the file "${path}"` });
+
+export const rootfsReadOnly = (): TsbuildError =>
+  new TsbuildError({ code: "READ_ONLY", what: "container rootfs or the mount at that path is marked read-only" });

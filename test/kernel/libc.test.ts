@@ -304,6 +304,20 @@ const cases: Record<LibcName, Case> = {
     fails: () => libc("syscallPath", 437, dir, cPath("missing"), Buffer.alloc(24), 24, 0),
     errno: "ENOENT",
   },
+  syscallName: {
+    // fsopen("tmpfs", FSOPEN_CLOEXEC)
+    works: () => keep(libc("syscallName", 430, "tmpfs", 1, 0, 0, 0)) >= 0,
+    gives: true,
+    fails: () => libc("syscallName", 430, "nosuchfilesystem", 1, 0, 0, 0),
+    errno: "ENODEV",
+  },
+  syscallOption: {
+    // fsconfig(fd, FSCONFIG_SET_STRING, "size", "1m", 0)
+    works: () => libc("syscallOption", 431, keep(libc("syscallName", 430, "tmpfs", 1, 0, 0, 0)), 1, "size", "1m", 0),
+    gives: 0,
+    fails: () => libc("syscallOption", 431, keep(libc("syscallName", 430, "tmpfs", 1, 0, 0, 0)), 1, "no", "x", 0),
+    errno: "EINVAL",
+  },
 };
 
 function openedFile(): number {
