@@ -111,6 +111,26 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     },
   ],
   [
+    "cp",
+    { summary: "copy files into or out of a container", section: "Containers", load: () => import("./commands/cp.ts") },
+  ],
+  [
+    "diff",
+    {
+      summary: "what a container changed in its image's files",
+      section: "Containers",
+      load: () => import("./commands/diff.ts"),
+    },
+  ],
+  [
+    "commit",
+    { summary: "make an image of a container", section: "Containers", load: () => import("./commands/commit.ts") },
+  ],
+  [
+    "export",
+    { summary: "a container's files as a tar", section: "Containers", load: () => import("./commands/export.ts") },
+  ],
+  [
     "rename",
     { summary: "give a container another name", section: "Containers", load: () => import("./commands/rename.ts") },
   ],

@@ -242,3 +242,6 @@ export const copyDirectoryToFile = (path: string): TsbuildError =>
 
 export const rootfsReadOnly = (): TsbuildError =>
   new TsbuildError({ code: "READ_ONLY", what: "container rootfs or the mount at that path is marked read-only" });
+
+export const imageGone = (name: string): TsbuildError =>
+  new TsbuildError({ code: "IMAGE_NOT_FOUND", what: `the container's image ${name} is not in the store any more` });

@@ -1,9 +1,12 @@
 /** Stopping all processes of a cgroup at once. Source: the kernel's cgroup-v2.rst and cgroup-v1/freezer-subsystem.rst. */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { cgroupFolders } from "../cgroup/cgroup.ts";
+import { errnoOf } from "../../errors.ts";
+import { cgroupFolders, removeCgroup } from "../cgroup/cgroup.ts";
 import { freezerMissing, freezingFailed } from "../container-errors.ts";
+import type { ContainerFolder } from "./container-folder.ts";
 import { type ContainerId, cgroupsPath } from "./container-id.ts";
+import { containerProcesses } from "./container-processes.ts";
 
 interface Freezer {
   readonly file: string;
@@ -15,7 +18,9 @@ interface Freezer {
 const freezeMs = 10_000;
 
 /** @throws {TsbuildError} `UNSUPPORTED` without a freezer, `RUNTIME_FAILED` when it does not stop within 10 s. */
-export async function freeze(id: ContainerId): Promise<void> {
+export async function freeze(folder: ContainerFolder): Promise<void> {
+  const { id } = folder;
+  joinV1Freezer(folder);
   const freezer = freezerOf(id);
   writeFileSync(freezer.file, freezer.freeze);
   const deadline = performance.now() + freezeMs;
@@ -28,6 +33,35 @@ export async function freeze(id: ContainerId): Promise<void> {
   }
 }
 
+/**
+ * v1: containers are born without a group of this hierarchy, most are never paused. All processes of it go in, until
+ * none is left outside: what is forked meanwhile is born where its parent is.
+ */
+function joinV1Freezer(folder: ContainerFolder): void {
+  const group = cgroupFolders(cgroupsPath(folder.id)).get("freezer");
+  if (group === undefined) return;
+  mkdirSync(group, { recursive: true });
+  for (;;) {
+    const inside = new Set(readFileSync(`${group}/cgroup.procs`, "latin1").split("\n"));
+    const outside = containerProcesses(folder).filter((pid) => !inside.has(String(pid)));
+    if (outside.length === 0) return;
+    for (const pid of outside) {
+      try {
+        writeFileSync(`${group}/cgroup.procs`, String(pid));
+      } catch (error) {
+        // It has ended.
+        if (errnoOf(error) !== "ESRCH") throw error;
+      }
+    }
+  }
+}
+
+/** The group of a container that was paused once. */
+export function removeFreezer(id: ContainerId): void {
+  const group = cgroupFolders(cgroupsPath(id)).get("freezer");
+  if (group !== undefined && existsSync(group)) removeCgroup(cgroupsPath(id));
+}
+
 export function thaw(id: ContainerId): void {
   const freezer = freezerOf(id);
   writeFileSync(freezer.file, freezer.thaw);
@@ -36,7 +70,7 @@ export function thaw(id: ContainerId): void {
 function freezerOf(id: ContainerId): Freezer {
   const folders = cgroupFolders(cgroupsPath(id));
   const v1 = folders.get("freezer");
-  if (v1 !== undefined && existsSync(`${v1}/freezer.state`)) {
+  if (v1 !== undefined) {
     const file = `${v1}/freezer.state`;
     return {
       file,

@@ -102,7 +102,7 @@ export async function pauseContainer(container: Container): Promise<void> {
   const state = observe(folder);
   if (state.status === "paused") throw containerIsPaused(folder.id);
   if (state.status !== "running") throw containerNotRunning(folder.id);
-  await freeze(folder.id);
+  await freeze(folder);
   writeFileSync(folder.pausedFile, "");
 }
 

@@ -12,6 +12,7 @@ import { type LogWriter, logTimestamp, openLogWriter } from "../logs.ts";
 import type { ContainerFolder } from "./container-folder.ts";
 import type { RestartPolicy } from "./container-record.ts";
 import { initialState, never, readStateRecord, type StateRecord, writeState } from "./container-state.ts";
+import { removeFreezer } from "./freezer.ts";
 import type { Launch } from "./launch.ts";
 import { identityOf, isAlive, ownIdentity, type ProcessIdentity } from "./process-identity.ts";
 import { type StdioHub, stdioHub } from "./stdio-hub.ts";
@@ -123,6 +124,7 @@ async function live(supervision: Supervision, restarts: number): Promise<ExitSta
     await outputEnded(running.exited);
     const status = await running.exited;
     hub.unbind();
+    removeFreezer(folder.id);
     return status;
   } catch (error) {
     writeState(folder, { ...failedState(folder, error), finishedAt: logTimestamp(now()) });
