@@ -57,16 +57,15 @@ export const containerPrefixAmbiguous = (prefix: string): TsbuildError =>
   });
 
 /** The container is in a state in which this cannot be done. */
-export const wrongContainerState = (what: string, container: string, hint?: string): TsbuildError =>
-  new TsbuildError({ code: "CONTAINER_STATE", what, where: { kind: "container", container }, hint });
+export const wrongContainerState = (what: string, hint?: string): TsbuildError =>
+  new TsbuildError({ code: "CONTAINER_STATE", what, hint });
 
 export const containerIsRunning = (container: string): TsbuildError =>
-  wrongContainerState(`container ${container} is already running`, container);
+  wrongContainerState(`container ${container} is already running`);
 
 export const monitorGone = (container: string): TsbuildError =>
   wrongContainerState(
     `nobody serves the output of container ${container}: its monitor is gone`,
-    container,
     `see what was written so far: tsbuild logs ${container.slice(0, 12)}`,
   );
 
@@ -129,19 +128,19 @@ export const invalidSignal = (text: string): TsbuildError =>
   });
 
 export const notRunningToKill = (container: string): TsbuildError =>
-  wrongContainerState(`cannot kill container: ${container}: container ${container} is not running`, container);
+  wrongContainerState(`cannot kill container: ${container}: container ${container} is not running`);
 
 export const couldNotKill = (container: string): TsbuildError =>
-  wrongContainerState(`container ${container} is still there 10 s after SIGKILL`, container);
+  wrongContainerState(`container ${container} is still there 10 s after SIGKILL`);
 
 export const containerNotRunning = (container: string): TsbuildError =>
-  wrongContainerState(`container ${container} is not running`, container, `tsbuild start ${container.slice(0, 12)}`);
+  wrongContainerState(`container ${container} is not running`, `tsbuild start ${container.slice(0, 12)}`);
 
 export const containerIsPaused = (container: string): TsbuildError =>
-  wrongContainerState(`container ${container} is already paused`, container);
+  wrongContainerState(`container ${container} is already paused`);
 
 export const containerNotPaused = (container: string): TsbuildError =>
-  wrongContainerState(`container ${container} is not paused`, container);
+  wrongContainerState(`container ${container} is not paused`);
 
 export const freezerMissing = (): TsbuildError =>
   new TsbuildError({ code: "UNSUPPORTED", what: "pausing needs a cgroup with a freezer, and this machine gives none" });
@@ -152,7 +151,6 @@ export const freezingFailed = (): TsbuildError =>
 export const containerPausedForExec = (container: string): TsbuildError =>
   wrongContainerState(
     `Container ${container} is paused, unpause the container before exec`,
-    container,
     `tsbuild unpause ${container.slice(0, 12)}`,
   );
 
@@ -169,7 +167,6 @@ export const noSuchImage = (name: string): TsbuildError =>
 export const recordUnreadable = (container: string): TsbuildError =>
   wrongContainerState(
     `the record of container ${container} cannot be read`,
-    container,
     `all that can be done is to remove it: tsbuild rm ${container.slice(0, 12)}`,
   );
 
@@ -180,35 +177,32 @@ export const notOnATerminal = (): TsbuildError =>
     hint: "leave out -t",
   });
 
-export const cannotStartPaused = (container: string): TsbuildError =>
-  wrongContainerState("cannot start a paused container, try unpause instead", container);
+export const cannotStartPaused = (): TsbuildError =>
+  wrongContainerState("cannot start a paused container, try unpause instead");
 
-export const cannotAttach = (container: string, status: string): TsbuildError =>
+export const cannotAttach = (status: string): TsbuildError =>
   wrongContainerState(
     status === "paused"
       ? "cannot attach to a paused container, unpause it first"
       : status === "restarting"
         ? "cannot attach to a restarting container, wait until it is running"
         : "cannot attach to a stopped container, start it first",
-    container,
   );
 
 export const cannotRemoveRunning = (container: string, status: string): TsbuildError =>
   wrongContainerState(
     `cannot remove container "${container}": container is ${status}: stop the container before removing or force remove`,
-    container,
     `tsbuild rm -f ${container.slice(0, 12)}`,
   );
 
-export const noLog = (container: string): TsbuildError =>
+export const noLog = (): TsbuildError =>
   new TsbuildError({
     code: "UNSUPPORTED",
     what: 'configured logging driver does not support reading: it is "none"',
-    where: { kind: "container", container },
   });
 
 export const containerBusy = (container: string): TsbuildError =>
-  wrongContainerState(`container ${container} has just ended; try again`, container);
+  wrongContainerState(`container ${container} has just ended; try again`);
 
 // Copying --------------------------------------------------------------------------------------------------------
 

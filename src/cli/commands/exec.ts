@@ -2,7 +2,8 @@
 import { type Command, Option } from "commander";
 import { notOnATerminal } from "../../runtime/container-errors.ts";
 import { containerDriver } from "../../runtime/containers/container-driver.ts";
-import { execInContainer } from "../../runtime/containers/exec-in-container.ts";
+import type { LiveContainer } from "../../runtime/containers/container-folder.ts";
+import { execInContainer, requireRunning } from "../../runtime/containers/exec-in-container.ts";
 import { signalNumber } from "../../runtime/containers/signal-name.ts";
 import { stdioHub } from "../../runtime/containers/stdio-hub.ts";
 import { defaultDetachKeys } from "../../runtime/terminal.ts";
@@ -11,6 +12,7 @@ import { attachStreams, terminalSize } from "../containers/attach-streams.ts";
 import { linesOf, variable } from "../containers/create-flags.ts";
 import { explainExec } from "../containers/explain-start.ts";
 import { knownContainer } from "../containers/known-container.ts";
+import { eachName } from "../each-name.ts";
 
 interface Flags {
   readonly detach?: boolean;
@@ -45,7 +47,15 @@ export function define(command: Command): void {
 export async function run(command: Command, context: CommandContext): Promise<number> {
   const flags = command.opts<Flags>();
   const [name = "", ...args] = command.args;
-  const container = knownContainer(context.openStore(), name);
+  const found: LiveContainer[] = [];
+  // docker's: 125 is for what went wrong with a container that runs.
+  const code = await eachName([name], context, (each) => {
+    const known = knownContainer(context.openStore(), each);
+    requireRunning(known);
+    found.push(known);
+  });
+  const [container] = found;
+  if (container === undefined) return code;
   const tty = flags.tty === true;
   const detach = flags.detach === true;
   const stdin = flags.interactive === true && !detach;

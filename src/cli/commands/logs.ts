@@ -33,7 +33,7 @@ export function define(command: Command): void {
 export async function run(command: Command, context: CommandContext): Promise<number> {
   const flags = command.opts<Flags>();
   const { folder, record } = knownContainer(context.openStore(), command.args[0] ?? "");
-  if (record.host.log.driver === "none") throw noLog(folder.id);
+  if (record.host.log.driver === "none") throw noLog();
   const now = context.now();
   const records = readLogs(folder.logFile, {
     tail: tailOf(flags.tail),

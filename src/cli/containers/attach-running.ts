@@ -15,7 +15,7 @@ export async function attachRunning(
 ): Promise<number> {
   const { folder, record } = container;
   const state = observe(folder);
-  if (state.status !== "running") throw cannotAttach(folder.id, state.status);
+  if (state.status !== "running") throw cannotAttach(state.status);
   using client = await attachTo(folder, {
     stdin: attach.attachStdin,
     size: record.process.tty ? terminalSize(context.stdout) : undefined,

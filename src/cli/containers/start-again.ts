@@ -16,7 +16,7 @@ export async function startAgain(
 ): Promise<number> {
   const { folder, record } = container;
   const { status } = observe(folder);
-  if (status === "paused") throw cannotStartPaused(folder.id);
+  if (status === "paused") throw cannotStartPaused();
   if (status === "running" || status === "restarting") return 0;
   rmSync(folder.stoppedFile, { force: true });
   const size = attach !== undefined && record.process.tty ? terminalSize(context.stdout) : undefined;

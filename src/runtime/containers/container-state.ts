@@ -4,6 +4,7 @@
  */
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { errnoOf } from "../../errors.ts";
+import { logTimestamp } from "../logs.ts";
 import type { ContainerFolder } from "./container-folder.ts";
 import { isAlive, isOfThisBoot, type ProcessIdentity } from "./process-identity.ts";
 
@@ -93,18 +94,22 @@ function lostEnd(
   record: StateRecord,
 ): Pick<StateRecord, "exitCode" | "error" | "finishedAt" | "process" | "supervisor"> {
   const gone = { process: undefined, supervisor: undefined, finishedAt: record.startedAt };
-  const code = readExitFile(folder);
-  if (code !== undefined) return { ...gone, ...code, error: "" };
+  const known = readExitFile(folder);
+  if (known !== undefined) return { ...gone, ...known, error: "" };
   if (record.process !== undefined && !isOfThisBoot(record.process)) {
     return { ...gone, exitCode: lostCode, error: "lost: the machine went down while it ran" };
   }
   return { ...gone, exitCode: unsupervisedCode, error: "monitor lost: its exit code is not known" };
 }
 
-function readExitFile(folder: ContainerFolder): { exitCode: number } | undefined {
+/** `CODE SIGNAL SECONDS NANOSECONDS`, as the launcher writes it at the end; undefined when it did not get there. */
+export function readExitFile(
+  folder: ContainerFolder,
+): { readonly exitCode: number; readonly finishedAt: string } | undefined {
   try {
-    const code = Number.parseInt(readFileSync(folder.exitFile, "latin1"), 10);
-    return Number.isInteger(code) ? { exitCode: code } : undefined;
+    const [code, , seconds, nanoseconds] = readFileSync(folder.exitFile, "latin1").trim().split(" ").map(Number);
+    if (code === undefined || seconds === undefined || nanoseconds === undefined) return undefined;
+    return { exitCode: code, finishedAt: logTimestamp(seconds * 1000 + nanoseconds / 1e6) };
   } catch {
     return undefined;
   }

@@ -9,6 +9,7 @@ import type { Container } from "./container-folder.ts";
 import { observe } from "./container-state.ts";
 import { mergeEnv } from "./create-container.ts";
 import { readLaunch } from "./launch.ts";
+import type { ProcessIdentity } from "./process-identity.ts";
 import { openRoot, readFileInRoot } from "./root-access.ts";
 
 export interface ExecOptions {
@@ -33,20 +34,26 @@ export interface ExecOptions {
  */
 export async function execInContainer(container: Container, options: ExecOptions): Promise<RunningContainer> {
   const { folder } = container;
-  const state = observe(folder);
-  if (state.status === "paused") throw containerPausedForExec(folder.id);
-  if (state.status !== "running" || state.process === undefined) throw containerNotRunning(folder.id);
+  const target = requireRunning(container);
   const { spec } = readLaunch(folder);
   return await options.driver.exec({
-    pid: state.process.pid,
-    startTime: state.process.startTime,
-    process: processOf(spec.process, options, liveReader(state.process.pid)),
+    pid: target.pid,
+    startTime: target.startTime,
+    process: processOf(spec.process, options, liveReader(target.pid)),
     linux: spec.linux,
     containerId: folder.id,
     stdio: options.stdio,
     signal: options.signal,
     ...(options.trace !== undefined && { trace: options.trace }),
   });
+}
+
+/** Its pid 1. @throws {TsbuildError} `CONTAINER_STATE` */
+export function requireRunning({ folder }: Container): ProcessIdentity {
+  const { status, process } = observe(folder);
+  if (status === "paused") throw containerPausedForExec(folder.id);
+  if (status !== "running" || process === undefined) throw containerNotRunning(folder.id);
+  return process;
 }
 
 function processOf(base: ProcessSpec, options: ExecOptions, read: ReadRootFile): ProcessSpec {

@@ -1,0 +1,108 @@
+/** Containers through the program: a store with the image `b`, and all that runs in it ended afterwards. */
+import { readdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { program, type TsbuildResult } from "../support/tsbuild.ts";
+import { Workshop } from "./build-support.ts";
+
+/// <reference types="node-pty" />
+// Its declarations are of the name it has in the registry, not of the one it is installed by.
+const { spawn: spawnPty } = createRequire(import.meta.url)("node-pty") as typeof import("@lydell/node-pty");
+
+export class Yard extends Workshop implements AsyncDisposable {
+  /** `tsbuild …`, words separated by blanks; longer ones come as an array. */
+  async t(words: string | readonly string[], input?: string | Uint8Array): Promise<TsbuildResult> {
+    return await this.tsbuild(typeof words === "string" ? words.split(" ") : words, input);
+  }
+
+  /** The same for what must succeed: its standard output without the last newline. */
+  async out(words: string | readonly string[], input?: string | Uint8Array): Promise<string> {
+    const { code, stdout, stderr } = await this.t(words, input);
+    if (code !== 0) throw new Error(`exit code ${code}: ${stdout}${stderr}`);
+    return stdout.replace(/\n$/, "");
+  }
+
+  /** In a terminal of 100 × 30. */
+  terminal(words: readonly string[]): Terminal {
+    return new Terminal(words, this.root, this.folder);
+  }
+
+  containers(): readonly string[] {
+    return readdirSync(`${this.root}/containers`).filter((name) => /^[0-9a-f]{64}$/.test(name));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const id of this.containers()) await this.t(`rm -f -v ${id}`);
+    this[Symbol.dispose]();
+  }
+}
+
+export async function yard(): Promise<Yard> {
+  const made = new Yard();
+  await made.importBase();
+  return made;
+}
+
+/** The program in a pseudo-terminal of ours. */
+export class Terminal implements Disposable {
+  readonly #pty: ReturnType<typeof spawnPty>;
+  readonly exited: Promise<number>;
+  text = "";
+  #wake: () => void = () => undefined;
+
+  constructor(words: readonly string[], root: string, cwd: string) {
+    const env = { ...process.env, TSBUILD_ROOT: root, TERM: "xterm" };
+    this.#pty = spawnPty(process.execPath, [program, ...words], { cols: 100, rows: 30, cwd, env });
+    this.#pty.onData((data) => {
+      this.text += data;
+      this.#wake();
+    });
+    this.exited = new Promise((resolve) => {
+      this.#pty.onExit(({ exitCode, signal }) => resolve(signal ? 128 + signal : exitCode));
+    });
+  }
+
+  get pid(): number {
+    return this.#pty.pid;
+  }
+
+  type(text: string): void {
+    this.#pty.write(text);
+  }
+
+  resize(columns: number, rows: number): void {
+    this.#pty.resize(columns, rows);
+  }
+
+  /** Waits until the screen has shown it. */
+  async shows(pattern: RegExp, withinMs = 15_000): Promise<void> {
+    const deadline = performance.now() + withinMs;
+    while (!pattern.test(this.text)) {
+      const left = deadline - performance.now();
+      if (left <= 0) throw new Error(`${pattern} did not appear in: ${JSON.stringify(this.text)}`);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, left);
+        this.#wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    try {
+      process.kill(this.#pty.pid, "SIGKILL");
+    } catch {
+      // It has ended.
+    }
+  }
+}
+
+/** Until `condition` holds. */
+export async function until(condition: () => boolean | Promise<boolean>, withinMs = 15_000): Promise<void> {
+  const deadline = performance.now() + withinMs;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
