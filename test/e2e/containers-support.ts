@@ -4,9 +4,23 @@ import { createRequire } from "node:module";
 import { program, type TsbuildResult } from "../support/tsbuild.ts";
 import { Workshop } from "./build-support.ts";
 
-/// <reference types="node-pty" />
-// Its declarations are of the name it has in the registry, not of the one it is installed by.
-const { spawn: spawnPty } = createRequire(import.meta.url)("node-pty") as typeof import("@lydell/node-pty");
+/** What is used of node-pty: its own declarations are for another module name than the one it is installed by. */
+interface Pty {
+  readonly pid: number;
+  onData(listener: (data: string) => void): void;
+  onExit(listener: (end: { readonly exitCode: number; readonly signal?: number }) => void): void;
+  write(data: string): void;
+  resize(columns: number, rows: number): void;
+}
+interface PtyOptions {
+  readonly cols: number;
+  readonly rows: number;
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+const { spawn: spawnPty } = createRequire(import.meta.url)("node-pty") as {
+  readonly spawn: (file: string, args: readonly string[], options: PtyOptions) => Pty;
+};
 
 export class Yard extends Workshop implements AsyncDisposable {
   /** `tsbuild …`, words separated by blanks; longer ones come as an array. */
@@ -44,7 +58,7 @@ export async function yard(): Promise<Yard> {
 
 /** The program in a pseudo-terminal of ours. */
 export class Terminal implements Disposable {
-  readonly #pty: ReturnType<typeof spawnPty>;
+  readonly #pty: Pty;
   readonly exited: Promise<number>;
   text = "";
   #wake: () => void = () => undefined;

@@ -45,6 +45,8 @@ export async function runHere(
     const viewer = { holdsBack: true, output: (stream: LogStream, data: Buffer) => shown[stream]?.write(data) ?? true };
     hub.add(viewer);
     for (const stream of [stdout, stderr]) stream.on("drain", () => hub.drained(viewer));
+    // Its reader went away: nobody takes what is still to come.
+    context.signal.addEventListener("abort", () => hub.remove(viewer), { once: true });
     let running: RunningContainer | undefined;
     const early: NodeJS.Signals[] = [];
     using _signals = context.interceptSignals((signal) => {
