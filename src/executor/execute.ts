@@ -21,6 +21,7 @@ import type { BuildOptions, ResolveImage } from "../planner/build-options.ts";
 import { explainMiss } from "../planner/explain-miss.ts";
 import { cacheKey, defineStep, type StepDefinition, siteOf } from "../planner/step-definition.ts";
 import type { Driver } from "../runtime/driver.ts";
+import { BuildNetworks } from "../runtime/network/build-network.ts";
 import type { Chain, LayerId, LayerRecord, Lease, Store, StoredImage, UnsealedLayer } from "../store/store.ts";
 import { commitImage } from "./commit-image.ts";
 import { mountSourceNotFound } from "./errors.ts";
@@ -70,7 +71,8 @@ export async function build(options: BuildOptions, environment: BuildEnvironment
   for (const diagnostic of [...parsed.diagnostics, ...graph.warnings])
     onEvent({ kind: "warning", diagnostic, time: now() });
   using lease = environment.store.lease("build");
-  const execution = new Execution(graph, options, environment, lease);
+  using networks = new BuildNetworks((text) => onEvent({ kind: "note", text, time: now() }));
+  const execution = new Execution(graph, options, environment, lease, networks);
   const image = await execution.run();
   const summary: BuildSummary = {
     steps: graph.steps.length,
@@ -120,6 +122,7 @@ class Execution {
   readonly #environment: BuildEnvironment;
   readonly #store: Store;
   readonly #lease: Lease;
+  readonly #networks: BuildNetworks;
   readonly #queue: PQueue;
   readonly #contexts: BuildContexts;
   readonly #stop = new AbortController();
@@ -130,12 +133,19 @@ class Execution {
   readonly #unsealed: UnsealedLayer[] = [];
   readonly #running = new Set<StepId>();
 
-  constructor(graph: BuildGraph, options: BuildOptions, environment: BuildEnvironment, lease: Lease) {
+  constructor(
+    graph: BuildGraph,
+    options: BuildOptions,
+    environment: BuildEnvironment,
+    lease: Lease,
+    networks: BuildNetworks,
+  ) {
     this.#graph = graph;
     this.#options = options;
     this.#environment = environment;
     this.#store = environment.store;
     this.#lease = lease;
+    this.#networks = networks;
     this.#queue = new PQueue({ concurrency: environment.jobs });
     this.#contexts = new BuildContexts(options, environment.store);
   }
@@ -313,6 +323,7 @@ class Execution {
     try {
       await performStep(step, {
         driver,
+        networks: this.#networks,
         snapshot,
         lowerdirs: lowerdirs(this.#store, parent.chain),
         selection: definition.selection,

@@ -12,7 +12,7 @@ import type { MountSpec } from "../oci/runtime-spec.ts";
 import type { RunInput, Unkeyed } from "../planner/build-graph.ts";
 import { containerSpec } from "../runtime/container-spec.ts";
 import type { Driver, ExitStatus } from "../runtime/driver.ts";
-import { networkForBuild } from "../runtime/network/build-network.ts";
+import type { BuildNetworks } from "../runtime/network/build-network.ts";
 import { type ResolvedUser, resolveUser } from "../runtime/user.ts";
 import type { Snapshot } from "../store/store.ts";
 import { containerIdOfStep, sweepDeadBuilds } from "./build-cgroup.ts";
@@ -22,6 +22,7 @@ import { UpperTree } from "./upper-tree.ts";
 
 export interface RunPlace extends Omit<MountPlace, "scratchDir" | "overlayOptions" | "signal"> {
   readonly driver: Driver;
+  readonly networks: BuildNetworks;
   readonly snapshot: Snapshot;
   /** Trees of the parents, bottom first, none of them twice. */
   readonly lowerdirs: readonly string[];
@@ -41,7 +42,7 @@ export async function runStep(input: RunInput, unkeyed: Unkeyed, place: RunPlace
   makeRuntimeFolders(tree);
   const cwd = makeWorkdir(tree, input.cwd, user);
   tree.finish();
-  const network = networkForBuild({ ...input, extraHosts: unkeyed.extraHosts });
+  using network = place.networks.forStep({ ...input, extraHosts: unkeyed.extraHosts });
   mkdirSync(snapshot.scratchDir, { recursive: true });
   using mounts = await prepareMounts(input, {
     ...place,

@@ -13,6 +13,7 @@ import { type RunPlace, runStep } from "../../src/executor/run-step.ts";
 import type { RunInput, RunMount, Unkeyed } from "../../src/planner/build-graph.ts";
 import type { ExitStatus } from "../../src/runtime/driver.ts";
 import { createDriver } from "../../src/runtime/drivers/create-driver.ts";
+import { BuildNetworks } from "../../src/runtime/network/build-network.ts";
 import { openStore } from "../../src/store/open-store.ts";
 import type { Store } from "../../src/store/store.ts";
 import { busyboxTree } from "../support/busybox-rootfs.ts";
@@ -66,12 +67,14 @@ async function run(
 ): Promise<Ran> {
   const chunks: Uint8Array[] = [];
   await using snapshot = store.layers.prepare([]);
+  using networks = new BuildNetworks((note) => chunks.push(Buffer.from(note)));
   const argv = typeof command === "string" ? ["/bin/sh", "-c", command] : command;
   const status = await runStep(
     { ...plain, argv, ...input },
     { ...nothing, ...more.unkeyed },
     {
       driver: createDriver("native"),
+      networks,
       snapshot,
       lowerdirs: [base],
       cacheMountsFolder: store.cacheMountsFolder,
@@ -101,6 +104,27 @@ describe.skipIf(!canRunContainers)("the environment of a RUN", () => {
     expect(ran.status.code).toBe(7);
     expect(ran.output.split("\n").sort()).toEqual(["", "err", "out"]);
     expect(ran.layer).toEqual(["dev/", "etc/", "etc/new", "proc/", "sys/"]);
+  });
+
+  test("the default network is a bridge of ours, not the host's network", async () => {
+    const { output, status } = await run("cat /sys/class/net/eth0/address && ls /sys/class/net", {
+      network: "default",
+    });
+    expect(output).toMatch(/^02:42:/);
+    expect(output).not.toContain("tsbuild0");
+    expect(status.code).toBe(0);
+  });
+
+  test("without nft the host's network takes its place, and a note says so", async () => {
+    const path = process.env["PATH"];
+    try {
+      process.env["PATH"] = "/nowhere";
+      const { output } = await run("ls /sys/class/net", { network: "default" });
+      expect(output).toContain("RUN uses the host's network: the nft program is not there (package nftables)");
+      for (const link of readdirSync("/sys/class/net")) expect(output).toContain(link);
+    } finally {
+      process.env["PATH"] = path;
+    }
   });
 
   test("a base with the runtime's folders gets an empty layer", async () => {

@@ -147,15 +147,15 @@ describe.skipIf(process.getuid?.() !== 0 || spawnSync("nft", ["--version"]).stat
     await end(two);
   });
 
-  test("the last user takes bridge, rules and state with it", () => {
+  test("the last user takes bridge, rules and state with it", async () => {
     const first = open();
     const second = open();
     expect(second.subnet).toEqual(first.subnet);
     first[Symbol.dispose]();
     expect(bridgeIsThere()).toBe(true);
     second[Symbol.dispose]();
-    expect(bridgeIsThere()).toBe(false);
-    expect(tables()).not.toContain(place.table);
+    await expect.poll(bridgeIsThere).toBe(false);
+    await expect.poll(tables).not.toContain(place.table);
   });
 
   test("the bridge stays while a container lives whose monitor has gone, and goes with the next user after it", async () => {
@@ -166,7 +166,7 @@ describe.skipIf(process.getuid?.() !== 0 || spawnSync("nft", ["--version"]).stat
     expect(bridgeIsThere()).toBe(true);
     await end(container);
     open()[Symbol.dispose]();
-    expect(bridgeIsThere()).toBe(false);
+    await expect.poll(bridgeIsThere).toBe(false);
   });
 
   test("addresses of killed processes are given out again", async () => {

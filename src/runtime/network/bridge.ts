@@ -6,7 +6,7 @@
  * Users are processes of ours (a locked file each, so that kill -9 frees it) and containers (an address file each, with
  * the identity of the container's pid 1, so that a network outlives a dead monitor).
  */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import {
   closeSync,
   existsSync,
@@ -23,7 +23,7 @@ import { check, libc } from "../../kernel/libc.ts";
 import { inNetworkNamespace, openNetlink, openNetlinkOf } from "../../kernel/netlink.ts";
 import type { NetworkMode } from "../driver.ts";
 import { freeSubnet, gatewayOf, hostAddresses, macOf, parseRoutes, type Subnet } from "./address-pool.ts";
-import { bridgeRuleset, findBlockingChain, removeRuleset } from "./nat-rules.ts";
+import { bridgeRuleset, findBlockingChain } from "./nat-rules.ts";
 
 /** Names on the machine, so that tests have a network of their own. */
 export interface BridgePlace {
@@ -88,11 +88,14 @@ function joinBridge(place: BridgePlace): Bridge {
     gateway,
     connect: () => connect(place, subnet, gateway),
     [Symbol.dispose]() {
-      locked(place, () => {
+      const lock = lockState(place);
+      try {
         closeSync(userFd);
         rmSync(user, { force: true });
-        if (!inUse(place)) removeBridge(place);
-      });
+        if (!inUse(place)) removeBridge(place, lock);
+      } finally {
+        closeSync(lock);
+      }
     },
   };
 }
@@ -139,11 +142,19 @@ function rulesAreThere(table: string): boolean {
   return spawnSync("nft", ["list", "table", "ip", table], { stdio: "ignore" }).status === 0;
 }
 
-function removeBridge({ bridge, table, stateDir }: BridgePlace): void {
-  using netlink = openNetlink();
-  netlink.removeLink(bridge);
-  nft(["-f", "-"], removeRuleset(table));
+/**
+ * The kernel takes 20–50 ms to let go of a bridge and a table. Nobody needs to wait for that: a child does it and holds
+ * the lock until it is done, since a flock belongs to the open file that both share.
+ */
+function removeBridge({ bridge, table, stateDir }: BridgePlace, lock: number): void {
   rmSync(`${stateDir}/subnet`, { force: true });
+  const script = `ip link delete ${bridge}; nft delete table ip ${table}`;
+  const child = spawn("sh", ["-c", script], { detached: true, stdio: ["ignore", "ignore", "ignore", lock] });
+  child.on("error", () => {
+    using netlink = openNetlink();
+    netlink.removeLink(bridge);
+  });
+  child.unref();
 }
 
 function connect(place: BridgePlace, subnet: Subnet, gateway: string): BridgeConnection {
@@ -264,11 +275,18 @@ function identity(pid: number): string {
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 
-/** The sections are a few ms long, so the wait may block. */
-function locked<T>({ stateDir }: BridgePlace, work: () => T): T {
+/** The sections are a few ms long, so the wait may block. Closing the fd unlocks. */
+function lockState({ stateDir }: BridgePlace): number {
   const fd = openSync(`${stateDir}/lock`, "a", 0o600);
+  const result = libc("flock", fd, LOCK_EX);
+  if (result < 0) closeSync(fd);
+  check(result, "locking the container network");
+  return fd;
+}
+
+function locked<T>(place: BridgePlace, work: () => T): T {
+  const fd = lockState(place);
   try {
-    check(libc("flock", fd, LOCK_EX), "locking the container network");
     return work();
   } finally {
     closeSync(fd);

@@ -1,15 +1,17 @@
 /**
- * What RUN steps see of the network. `default` is the host's network: a build step trusts what it downloads anyway, and a
- * bridge of its own for each step would cost more than most steps. Source: LANGUAGE §6.5.
+ * What RUN steps see of the network. `default` is the NATed bridge, each step with a network namespace of its own, as
+ * BuildKit has it: what a Dockerfile downloads does not reach the services on this machine's loopback. Where there can be
+ * no NAT, the host's network takes its place and a note says why.
  */
-import { readFileSync } from "node:fs";
-import { errnoOf } from "../../errors.ts";
 import type { NetworkMode } from "../driver.ts";
+import { hostResolvFile, resolvFile } from "../hosts-files.ts";
+import { type Bridge, openBridge } from "./bridge.ts";
 
-export interface BuildNetwork {
+/** One step's network. Dispose it after the step has ended. */
+export interface BuildNetwork extends Disposable {
   readonly mode: NetworkMode;
   /** For `containerSpec`. */
-  readonly kind: "none" | "host" | "attached";
+  readonly kind: NetworkMode["kind"];
   readonly hosts: string;
   readonly resolvConf: string;
 }
@@ -20,40 +22,54 @@ export interface BuildNetworkRequest {
   readonly extraHosts: readonly { readonly name: string; readonly address: string }[];
 }
 
-export function networkForBuild(request: BuildNetworkRequest): BuildNetwork {
-  const isolated = request.network === "none";
-  return {
-    mode: isolated ? { kind: "none" } : { kind: "host" },
-    kind: isolated ? "none" : "host",
-    hosts: hostsFile(request.hostname, request.extraHosts),
-    resolvConf: isolated ? withoutLoopback(hostResolvConf()) : hostResolvConf(),
-  };
+/** The networks of one build: the bridge is opened by the first step that wants it, and let go with the build. */
+export class BuildNetworks implements Disposable {
+  readonly #onNote: (text: string) => void;
+  #bridge: Bridge | undefined;
+  #noBridge = false;
+
+  constructor(onNote: (text: string) => void) {
+    this.#onNote = onNote;
+  }
+
+  forStep(request: BuildNetworkRequest): BuildNetwork {
+    const bridge = request.network === "default" ? this.#openBridge() : undefined;
+    const connection = bridge?.connect();
+    const isolated = connection !== undefined || request.network === "none";
+    const mode: NetworkMode = connection?.mode ?? { kind: isolated ? "none" : "host" };
+    return {
+      mode,
+      kind: mode.kind,
+      // In the host's own network the host is this machine itself.
+      hosts: hostsFile(request.hostname, request.extraHosts, bridge?.gateway ?? "127.0.0.1"),
+      resolvConf: isolated
+        ? resolvFile({ hostFile: hostResolvFile(false), hostNetwork: false, dns: [], dnsSearch: [], dnsOptions: [] })
+        : hostResolvFile(true),
+      [Symbol.dispose]: () => connection?.[Symbol.dispose](),
+    };
+  }
+
+  #openBridge(): Bridge | undefined {
+    if (this.#bridge !== undefined || this.#noBridge) return this.#bridge;
+    const bridge = openBridge();
+    if ("reason" in bridge) {
+      this.#noBridge = true;
+      this.#onNote(`RUN uses the host's network: ${bridge.reason}`);
+      return undefined;
+    }
+    this.#bridge = bridge;
+    return bridge;
+  }
+
+  [Symbol.dispose](): void {
+    this.#bridge?.[Symbol.dispose]();
+    this.#bridge = undefined;
+  }
 }
 
-export function hostsFile(hostname: string, extraHosts: BuildNetworkRequest["extraHosts"]): string {
+function hostsFile(hostname: string, extraHosts: BuildNetworkRequest["extraHosts"], gateway: string): string {
   const lines = [`127.0.0.1\tlocalhost ${hostname}`, "::1\tlocalhost ip6-localhost ip6-loopback"];
-  for (const { name, address } of extraHosts) {
-    // In the host's own network the host is this machine itself.
-    lines.push(`${address === "host-gateway" ? "127.0.0.1" : address}\t${name.toLowerCase()}`);
-  }
+  for (const { name, address } of extraHosts)
+    lines.push(`${address === "host-gateway" ? gateway : address}\t${name.toLowerCase()}`);
   return `${lines.join("\n")}\n`;
-}
-
-function hostResolvConf(): string {
-  try {
-    return readFileSync("/etc/resolv.conf", "utf8");
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return "";
-    throw error;
-  }
-}
-
-const publicServers = ["8.8.8.8", "8.8.4.4", "2001:4860:4860::8888", "2001:4860:4860::8844"];
-
-/** A server on the host's loopback cannot be reached from another network namespace. */
-export function withoutLoopback(text: string): string {
-  const lines = text.split("\n").filter((line) => !/^\s*nameserver\s+(?:127\.|::1\b)/.test(line));
-  if (!lines.some((line) => /^\s*nameserver\s/.test(line)))
-    lines.unshift(...publicServers.map((server) => `nameserver ${server}`));
-  return lines.join("\n");
 }

@@ -18,7 +18,7 @@ export function bridgeRuleset(names: { readonly bridge: string; readonly table: 
 }
 
 /** Declaring it first makes the deletion of an absent table no error. */
-export function removeRuleset(table: string): string {
+function removeRuleset(table: string): string {
   return `table ip ${table}\ndelete table ip ${table}\n`;
 }
 
