@@ -57,7 +57,9 @@ export class ContextOrigin implements Origin {
   }
 
   readdir(folder: OriginNode): readonly OriginNode[] {
-    return this.#childrenOf(folder.path).filter((child) => this.#isVisible(child));
+    // Nodes are the very values that this origin gave.
+    const children = this.#childrenOf(folder as ContextNode);
+    return this.rules.isEmpty ? children : children.filter((child) => this.#isVisible(child));
   }
 
   async facts(files: readonly OriginNode[], signal: AbortSignal): Promise<readonly FileFacts[]> {
@@ -83,16 +85,16 @@ export class ContextOrigin implements Origin {
     if (this.#nodes.has(path)) return this.#nodes.get(path);
     const hostPath = fsPathBelow(this.folder, path);
     const stat = statOf(hostPath);
-    const node = stat === undefined ? undefined : this.#made(path, hostPath, stat);
+    const folder = path === "" || this.rules.isEmpty ? undefined : this.#node(parentOf(path));
+    const node = stat === undefined ? undefined : this.#made(path, hostPath, stat, folder?.matches);
     this.#nodes.set(path, node);
     return node;
   }
 
-  #made(path: BytePath, hostPath: string | Buffer, stat: BigIntStats): ContextNode {
+  #made(path: BytePath, hostPath: string | Buffer, stat: BigIntStats, folder: FolderMatches | undefined): ContextNode {
     const type = typeOf(stat);
     if (path === "" || this.rules.isEmpty) return { path, hostPath, stat, type, excluded: false, matches: undefined };
-    const folder = this.#node(parentOf(path));
-    const { excluded, matches } = this.rules.match(textOfBytePath(path), folder?.matches);
+    const { excluded, matches } = this.rules.match(textOfBytePath(path), folder);
     return { path, hostPath, stat, type, excluded, matches };
   }
 
@@ -101,18 +103,21 @@ export class ContextOrigin implements Origin {
     if (!node.excluded) return true;
     if (node.type !== "dir" || !this.rules.hasNegations) return false;
     if (!this.rules.mayIncludeBelow(textOfBytePath(node.path))) return false;
-    return this.#childrenOf(node.path).some((child) => this.#isVisible(child));
+    return this.#childrenOf(node).some((child) => this.#isVisible(child));
   }
 
-  #childrenOf(folder: BytePath): readonly ContextNode[] {
-    const known = this.#children.get(folder);
+  #childrenOf(folder: ContextNode): readonly ContextNode[] {
+    const known = this.#children.get(folder.path);
     if (known !== undefined) return known;
     const children: ContextNode[] = [];
-    for (const name of namesIn(fsPathBelow(this.folder, folder))) {
-      const node = this.#node(joinBytePath(folder, bytePathOfLatin1(name)));
-      if (node !== undefined) children.push(node);
+    for (const name of namesIn(folder.hostPath)) {
+      const path = joinBytePath(folder.path, bytePathOfLatin1(name));
+      const hostPath = fsPathBelow(this.folder, path);
+      const stat = statOf(hostPath);
+      // Gone since the folder was read.
+      if (stat !== undefined) children.push(this.#made(path, hostPath, stat, folder.matches));
     }
-    this.#children.set(folder, children);
+    this.#children.set(folder.path, children);
     return children;
   }
 }

@@ -9,7 +9,7 @@ import { sha256 } from "../oci/digest.ts";
 import type { CopySource } from "./build-graph.ts";
 import { excludeRules, type FolderMatches, type IgnoreRules, matcher } from "./ignore-rules.ts";
 import { hasWildcard, matchPath } from "./match-path.ts";
-import type { Origin, OriginNode } from "./origin.ts";
+import type { FileFacts, Origin, OriginNode } from "./origin.ts";
 import type { SelectedEntry, SelectedSource, Selection } from "./selection.ts";
 import { selectionLines } from "./selection-lines.ts";
 
@@ -36,22 +36,21 @@ export async function selectSources(request: SelectionRequest, signal: AbortSign
       );
   }
   const sources = await withFacts(drafts, request.origin, signal);
-  return { digest: sha256(sources.flatMap(selectionLines).join("\n")), sources };
+  const lines = sources.flatMap(selectionLines);
+  return { digest: sha256(lines.join("\n")), sources, lines };
 }
 
-/** Entries without the digests of files, which are found for all of them at once. */
+/** Entries whose files have no digests yet: those are found for all of them at once. */
 interface Draft {
   readonly basename: BytePath;
   readonly matched: boolean;
-  readonly entries: DraftEntry[];
-  readonly keptParents: DraftEntry[];
+  readonly entries: readonly DraftEntry[];
+  readonly keptParents: readonly DraftEntry[];
 }
 
-interface DraftEntry {
-  readonly entry: SelectedEntry;
-  /** Of a regular file of the origin. */
-  readonly file: OriginNode | undefined;
-}
+type DraftEntry =
+  | { readonly kind: "node"; readonly path: BytePath; readonly node: OriginNode }
+  | { readonly kind: "content"; readonly entry: SelectedEntry };
 
 // Sources --------------------------------------------------------------------------------------------------------
 
@@ -69,7 +68,7 @@ function heredocDraft({ name, content }: { readonly name: string; readonly conte
     hostPath: "",
     content: bytes,
   };
-  return { basename: bytePath(name), matched: false, entries: [{ entry, file: undefined }], keptParents: [] };
+  return { basename: bytePath(name), matched: false, entries: [{ kind: "content", entry }], keptParents: [] };
 }
 
 const root = bytePathOfLatin1("");
@@ -107,8 +106,8 @@ function wildcardMatches(path: string, origin: Origin): readonly OriginNode[] {
 }
 
 function draftOf(node: OriginNode, basename: BytePath, matched: boolean, origin: Origin, exclude: IgnoreRules): Draft {
-  const entries = [draftEntry(node, root, origin)];
-  if (node.type === "dir") entries.push(...below(node, { origin, exclude, top: node.path, folder: undefined }));
+  const entries: DraftEntry[] = [draftEntry(node, root)];
+  if (node.type === "dir") addBelow(node, { origin, exclude, top: node.path, folder: undefined }, entries);
   return { basename, matched, entries, keptParents: [] };
 }
 
@@ -121,24 +120,22 @@ interface Walk {
 }
 
 /** Parents before children, names in byte order. An excluded folder comes along only for what is kept in it. */
-function below(folder: OriginNode, walk: Walk): readonly DraftEntry[] {
-  const entries: DraftEntry[] = [];
+function addBelow(folder: OriginNode, walk: Walk, entries: DraftEntry[]): void {
   for (const child of walk.origin.readdir(folder)) {
     if (child.type === "socket") continue;
     const path = relativeTo(walk.top, child.path);
     if (walk.exclude.isEmpty) {
-      entries.push(draftEntry(child, path, walk.origin));
-      if (child.type === "dir") for (const entry of below(child, walk)) entries.push(entry);
+      entries.push(draftEntry(child, path));
+      if (child.type === "dir") addBelow(child, walk, entries);
       continue;
     }
     const { excluded, matches } = walk.exclude.match(textOfBytePath(path), walk.folder);
-    const open = child.type === "dir" && (!excluded || walk.exclude.mayIncludeBelow(textOfBytePath(path)));
-    const inside = open ? below(child, { ...walk, folder: matches }) : [];
-    if (excluded && inside.length === 0) continue;
-    entries.push(draftEntry(child, path, walk.origin));
-    for (const entry of inside) entries.push(entry);
+    const at = entries.length;
+    entries.push(draftEntry(child, path));
+    if (child.type === "dir" && (!excluded || walk.exclude.mayIncludeBelow(textOfBytePath(path))))
+      addBelow(child, { ...walk, folder: matches }, entries);
+    if (excluded && entries.length === at + 1) entries.length = at;
   }
-  return entries;
 }
 
 // --parents ------------------------------------------------------------------------------------------------------
@@ -155,7 +152,7 @@ function keptDrafts(path: string, request: SelectionRequest, exclude: IgnoreRule
   return matches.map((chain) => {
     const node = chain?.at(-1);
     if (chain === undefined || node === undefined) throw request.missing(path);
-    const parents = chain.slice(0, -1).map((parent) => draftEntry(parent, relativeTo(start.path, parent.path), origin));
+    const parents = chain.slice(0, -1).map((parent) => draftEntry(parent, relativeTo(start.path, parent.path)));
     return { ...draftOf(node, basenameOf(node.path), wild, origin, exclude), keptParents: parents };
   });
 }
@@ -202,8 +199,37 @@ function relativeTo(top: BytePath, path: BytePath): BytePath {
   return bytePathOfLatin1(top === "" ? path : path.slice(top.length + 1));
 }
 
-function draftEntry(node: OriginNode, path: BytePath, origin: Origin): DraftEntry {
-  const { stat, type, hostPath } = node;
+function draftEntry(node: OriginNode, path: BytePath): DraftEntry {
+  return { kind: "node", path, node };
+}
+
+async function withFacts(
+  drafts: readonly Draft[],
+  origin: Origin,
+  signal: AbortSignal,
+): Promise<readonly SelectedSource[]> {
+  const files: OriginNode[] = [];
+  for (const draft of drafts)
+    for (const one of draft.entries) if (one.kind === "node" && one.node.type === "file") files.push(one.node);
+  const facts = files.length === 0 ? [] : await origin.facts(files, signal);
+  let next = 0;
+  const complete = (draft: DraftEntry): SelectedEntry => {
+    if (draft.kind === "content") return draft.entry;
+    return selectedEntry(draft.node, draft.path, origin, draft.node.type === "file" ? facts[next++] : undefined);
+  };
+  return drafts.map(({ basename, matched, entries, keptParents }) => {
+    const [first, ...rest] = entries.map(complete);
+    if (first === undefined) throw new Error("a source without entries");
+    return { basename, matched, entries: [first, ...rest], keptParents: keptParents.map(complete) };
+  });
+}
+
+function selectedEntry(
+  { stat, type, hostPath }: OriginNode,
+  path: BytePath,
+  origin: Origin,
+  facts: FileFacts | undefined,
+): SelectedEntry {
   if (type === "socket") throw new Error("a socket is never selected");
   const ofRoot = origin.owners === "root";
   const entry: SelectedEntry = {
@@ -215,11 +241,18 @@ function draftEntry(node: OriginNode, path: BytePath, origin: Origin): DraftEntr
     mtimeNs: stat.mtimeNs,
     size: type === "file" ? Number(stat.size) : 0,
     hostPath,
+  };
+  if (type === "dir" || type === "fifo") return entry;
+  // Files are by far the most: no needless object for each.
+  if (type === "file" && facts !== undefined && facts.capability === undefined && stat.nlink === 1n)
+    return Object.assign(entry, { digest: facts.digest });
+  return {
+    ...entry,
+    ...facts,
     ...(type === "symlink" && { target: bytePathOfLatin1(readlinkSync(hostPath, { encoding: "latin1" })) }),
     ...((type === "char" || type === "block") && deviceNumbers(stat.rdev)),
     ...(type === "file" && stat.nlink > 1n && { inode: `${stat.dev}:${stat.ino}` }),
   };
-  return { entry, file: type === "file" ? node : undefined };
 }
 
 /** Source: makedev(3) of glibc. */
@@ -228,21 +261,4 @@ function deviceNumbers(rdev: bigint): { readonly major: number; readonly minor: 
     major: Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xfffff000n)),
     minor: Number((rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n)),
   };
-}
-
-async function withFacts(
-  drafts: readonly Draft[],
-  origin: Origin,
-  signal: AbortSignal,
-): Promise<readonly SelectedSource[]> {
-  const files: OriginNode[] = [];
-  for (const draft of drafts) for (const { file } of draft.entries) if (file !== undefined) files.push(file);
-  const facts = files.length === 0 ? [] : await origin.facts(files, signal);
-  let next = 0;
-  return drafts.map(({ basename, matched, entries, keptParents }) => {
-    const complete = entries.map(({ entry, file }) => (file === undefined ? entry : { ...entry, ...facts[next++] }));
-    const [first, ...rest] = complete;
-    if (first === undefined) throw new Error("a source without entries");
-    return { basename, matched, entries: [first, ...rest], keptParents: keptParents.map(({ entry }) => entry) };
-  });
 }

@@ -10,6 +10,8 @@ export interface Selection {
   readonly digest: Digest;
   /** In the order they are copied. */
   readonly sources: readonly SelectedSource[];
+  /** What `digest` is over, one an entry: see selection-lines.ts. */
+  readonly lines: readonly string[];
 }
 
 export interface SelectedSource {

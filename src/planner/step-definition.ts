@@ -115,7 +115,7 @@ async function defineCopy(step: Step, input: CopyInput, context: DefinitionConte
       parents: input.parents || undefined,
       // For local sources not given and `true` mean the same.
       unpack: input.instruction === "ADD" ? (input.unpack ?? true) : undefined,
-      files: selection.sources.flatMap(selectionLines),
+      files: selection.lines,
     },
     // With --chmod a linked copy becomes a plain one. Source: LANGUAGE §3.5.8.
     { selection, mounts: new Map(), needsParent: !(input.link && input.chmod === undefined) },
