@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of a Dockerfile
 import { describe, expect, test } from "vitest";
 import { configOf, envOf, failureOf, type GraphRequest, graphOf, historyOf, runOf, targetOf } from "./support/graph.ts";
 
