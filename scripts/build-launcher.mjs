@@ -25,7 +25,7 @@ const flags = [
   "-Wconversion",
   "-Wl,--build-id=none",
   "-Wl,-z,noexecstack",
-  "-Wl,-z,separate-code",
+  "-Wl,-z,noseparate-code",
   "-Wl,-z,norelro",
 ];
 

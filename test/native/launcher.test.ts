@@ -1,6 +1,6 @@
 /** The launcher by itself: what it accepts, what it refuses, and that no program can make it stumble. */
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
@@ -49,10 +49,12 @@ describe("native/ops.h and launcher-program.ts agree on", () => {
 });
 
 /** Runs a blob; the records it sent and how it ended. */
-async function runBlob(blob: Buffer): Promise<{ code: number | null; records: readonly number[][]; stdout: string }> {
-  const child = spawn(join(root, `dist/launcher-${process.arch}`), [], {
-    stdio: ["ignore", "pipe", "inherit", "pipe"],
-  });
+async function runBlob(
+  blob: Buffer,
+  command = [join(root, `dist/launcher-${process.arch}`)],
+): Promise<{ code: number | null; records: readonly number[][]; stdout: string }> {
+  const [file = "", ...args] = command;
+  const child = spawn(file, args, { stdio: ["ignore", "pipe", "inherit", "pipe"] });
   const channel = child.stdio[3] as Duplex;
   const chunks: Buffer[] = [];
   let stdout = "";
@@ -75,6 +77,34 @@ async function runBlob(blob: Buffer): Promise<{ code: number | null; records: re
 
 const run = (ops: readonly Op[]) => runBlob(encodeProgram(ops, arch).blob);
 const refused = { code: 125, records: [[recordTypes.failed, 22, -1]] };
+
+const foreign = process.arch === "arm64" ? ("x64" as const) : ("arm64" as const);
+const emulator = foreign === "arm64" ? "qemu-aarch64" : "qemu-x86_64";
+const canEmulate =
+  existsSync(join(root, `dist/launcher-${foreign}`)) && spawnSync(emulator, ["--version"]).status === 0;
+
+test.skipIf(!canEmulate)(`the ${foreign} launcher does the same (cross compiler, ${emulator})`, async () => {
+  const program = [
+    syscall("write", [1, text("hello\n"), 6], { into: r0, doing: "writing" }),
+    builtin("report", [99, r0, -5]),
+    syscall("chdir", [text("/no/such")], {
+      tolerate: ["ENOENT"],
+      jump: { when: "first", to: "far" },
+      doing: "entering",
+    }),
+    builtin("exit", [1], { exitCode: 1 }),
+    label("far"),
+    builtin("cwdcheck", []),
+    syscall("chdir", [text("/no/such")], { exitCode: 9, doing: "entering" }),
+  ];
+  const blob = encodeProgram(program, foreign).blob;
+  const failure = [recordTypes.failed, 2, 5];
+  expect(await runBlob(blob, [emulator, join(root, `dist/launcher-${foreign}`)])).toEqual({
+    code: 9,
+    records: [[99, 6, -5], failure],
+    stdout: "hello\n",
+  });
+});
 
 describe.skipIf(process.arch !== "x64" && process.arch !== "arm64")("the launcher", () => {
   let folder: string;
