@@ -77,27 +77,27 @@ function openFile(path: string): Readable {
 /** The stream's bytes in `file`, unpacked where no image may have them packed, and what they are. */
 async function receive(source: Readable, file: string, signal: AbortSignal): Promise<Descriptor> {
   addAbortSignal(signal, source); // a silent stdin would wait for ever
-  const { start, whole } = await withStart(source);
-  const kind = sniffCompression(start);
-  const bytes = kind === "xz" || kind === "bzip2" ? whole.pipe(decompressor(kind)) : whole;
-  if (bytes !== whole) whole.on("error", (error) => bytes.destroy(error));
-  const hash = createHash("sha256");
-  let size = 0;
   const fd = openSync(file, "wx");
   try {
+    const { start, whole } = await withStart(source);
+    const kind = sniffCompression(start);
+    const bytes = kind === "xz" || kind === "bzip2" ? whole.pipe(decompressor(kind)) : whole;
+    if (bytes !== whole) whole.on("error", (error) => bytes.destroy(error));
+    const hash = createHash("sha256");
+    let size = 0;
     for await (const chunk of bytes as AsyncIterable<Buffer>) {
       hash.update(chunk);
       writeFully(fd, chunk);
       size += chunk.length;
     }
+    return { mediaType: layerTypes[kind], digest: `sha256:${hash.digest("hex")}` as string as Digest, size };
   } catch (error) {
     signal.throwIfAborted();
     throw error;
   } finally {
     closeSync(fd);
-    whole.destroy();
+    source.destroy();
   }
-  return { mediaType: layerTypes[kind], digest: `sha256:${hash.digest("hex")}` as string as Digest, size };
 }
 
 const layerTypes: Readonly<Record<ArchiveCompression, string>> = {
