@@ -28,15 +28,17 @@ export async function* uncompressed(
     onRaw(chunk);
     return chunk;
   };
-  const start = Buffer.alloc(4);
-  const compression = compressionOfStart(start.subarray(0, readSync(fd, start, 0, 4, 0)));
+  const compression = compressionOfFile(fd);
   if (compression === "none" || !decompress) for (let chunk = next(); chunk !== undefined; chunk = next()) yield chunk;
   else yield* decompressed(compression, next);
   // Behind the end of a compressed stream something may follow that belongs to the blob.
   while (next() !== undefined);
 }
 
-function compressionOfStart(start: Buffer): Compression {
+/** By its first bytes. */
+export function compressionOfFile(fd: number): Compression {
+  const bytes = Buffer.alloc(4);
+  const start = bytes.subarray(0, readSync(fd, bytes, 0, 4, 0));
   if (start[0] === 0x1f && start[1] === 0x8b) return "gzip";
   if (start.length >= 4 && start.readUInt32LE(0) === 0xfd2fb528) return "zstd";
   return "none";

@@ -7,18 +7,20 @@ import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { type ErrorFields, TsbuildError } from "../errors.ts";
 import type { Sealed, SealTask } from "./seal-layer.ts";
-import type { UnpackTask } from "./unpack-blob.ts";
+import type { UnpackedBlob, UnpackTask } from "./unpack-blob.ts";
 import type { Faults, VerifyBlobTask, VerifyLayerTask } from "./verify-layer.ts";
 import type { WriteTask, Written } from "./write-layer.ts";
 
 export type LayerTask = SealTask | UnpackTask | WriteTask | VerifyLayerTask | VerifyBlobTask;
-export type LayerTaskResult<Task extends LayerTask> = Task extends SealTask | UnpackTask
+export type LayerTaskResult<Task extends LayerTask> = Task extends SealTask
   ? Sealed
-  : Task extends WriteTask
-    ? Written
-    : Task extends VerifyLayerTask | VerifyBlobTask
-      ? Faults
-      : never;
+  : Task extends UnpackTask
+    ? UnpackedBlob
+    : Task extends WriteTask
+      ? Written
+      : Task extends VerifyLayerTask | VerifyBlobTask
+        ? Faults
+        : never;
 
 export type LayerReply =
   | { readonly kind: "done"; readonly result: unknown }

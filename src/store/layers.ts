@@ -130,9 +130,10 @@ export class Layers implements LayerStore {
   async addBlob(blob: LayerBlob, parents: Chain, signal: AbortSignal): Promise<LayerId> {
     signal.throwIfAborted();
     const known = blob.diffId === undefined ? undefined : this.#hold(this.findByDiffId(blob.diffId));
-    if (known !== undefined && this.#blobs.has(blob.descriptor.digest)) {
-      this.#blobs.adopt(blob.file, blob.descriptor.digest);
-      return this.#recordBlob(known, blob.descriptor, parents);
+    const { descriptor } = blob;
+    if (known !== undefined && descriptor !== undefined && this.#blobs.has(descriptor.digest)) {
+      this.#blobs.adopt(blob.file, descriptor.digest);
+      return this.#recordBlob(known, descriptor, parents);
     }
     const folder = this.#context.temporaryPath("layer");
     mkdirSync(folder, { mode: 0o700 });
@@ -141,8 +142,7 @@ export class Layers implements LayerStore {
         {
           kind: "unpack",
           file: blob.file,
-          digest: blob.descriptor.digest,
-          size: blob.descriptor.size,
+          expected: descriptor && { digest: descriptor.digest, size: descriptor.size },
           diffId: blob.diffId,
           folder,
           lowers: lowersOf(this.trees(parents)),
@@ -153,12 +153,13 @@ export class Layers implements LayerStore {
         },
         signal,
       );
-      this.#blobs.adopt(blob.file, blob.descriptor.digest);
+      const found = descriptor ?? sealed.blob;
+      this.#blobs.adopt(blob.file, found.digest);
       // Without a diffID from the image, or when another process was faster.
       const same = known ?? this.#hold(this.findByDiffId(sealed.diffId));
-      if (same !== undefined) return this.#recordBlob(same, blob.descriptor, parents);
+      if (same !== undefined) return this.#recordBlob(same, found, parents);
       const id = this.adoptTree(folder);
-      this.#record(id, sealed, parents, blob.descriptor);
+      this.#record(id, sealed, parents, found);
       return id;
     } finally {
       removeTree(folder);

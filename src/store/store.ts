@@ -111,7 +111,8 @@ export interface LayerStore {
 export interface LayerBlob {
   /** A complete file holding the blob. It is moved into the blob store. */
   readonly file: string;
-  readonly descriptor: Descriptor;
+  /** Undefined: nobody has said what it is. It is found out while it is unpacked; its digest is not read twice. */
+  readonly descriptor: Descriptor | undefined;
   readonly diffId: DiffId | undefined;
 }
 

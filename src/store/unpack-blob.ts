@@ -4,8 +4,10 @@ import { closeSync, mkdirSync, openSync, writeFileSync } from "node:fs";
 import { errnoOf, TsbuildError } from "../errors.ts";
 import { type BytePath, bytePath } from "../kernel/byte-path.ts";
 import { syncFileSystem } from "../kernel/files.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
 import type { DiffId, Digest } from "../oci/digest.ts";
-import { uncompressed } from "./blob-stream.ts";
+import { type Compression, mediaTypes } from "../oci/media-types.ts";
+import { compressionOfFile, uncompressed } from "./blob-stream.ts";
 import { archiveInvalid, noSpace } from "./errors.ts";
 import { LayerExtractor } from "./extract-layer.ts";
 import { contentDigest, encodeIndex } from "./layer-index.ts";
@@ -17,8 +19,8 @@ export interface UnpackTask {
   readonly kind: "unpack";
   /** The blob. */
   readonly file: string;
-  readonly digest: Digest;
-  readonly size: number;
+  /** Undefined: nobody has said what it is. */
+  readonly expected: { readonly digest: Digest; readonly size: number } | undefined;
   readonly diffId: DiffId | undefined;
   /** Empty; gets `tree` and `index`. */
   readonly folder: string;
@@ -31,8 +33,13 @@ export interface UnpackTask {
   readonly verifyOnly: boolean;
 }
 
+export interface UnpackedBlob extends Sealed {
+  /** The blob as it is. */
+  readonly blob: Descriptor;
+}
+
 /** @throws {TsbuildError} `ARCHIVE_INVALID`, `NO_SPACE` */
-export async function unpackBlob(task: UnpackTask): Promise<Sealed> {
+export async function unpackBlob(task: UnpackTask): Promise<UnpackedBlob> {
   const tree = `${task.folder}/tree`;
   const fd = openSync(task.file, "r");
   try {
@@ -40,21 +47,13 @@ export async function unpackBlob(task: UnpackTask): Promise<Sealed> {
     mkdirSync(tree, { mode: 0o700 });
     using extractor = new LayerExtractor({ tree, lowers: task.lowers, layout: task.layout });
     const reader = new TarReader(extractor);
-    const tarHash = createHash("sha256");
-    let sizeBytes = 0;
-    const take = (chunk: Buffer): void => {
-      tarHash.update(chunk);
-      sizeBytes += chunk.length;
-      reader.push(chunk);
-    };
-    verifyBlob(task, await readBlob(fd, task.digest, take));
+    const read = await readTar(fd, task, (chunk) => reader.push(chunk));
     reader.finish();
-    const diffId = `sha256:${tarHash.digest("hex")}` as string as DiffId;
-    if (task.diffId !== undefined && task.diffId !== diffId) throw wrongDiffId(diffId, task.diffId);
+    if (task.diffId !== undefined && task.diffId !== read.diffId) throw wrongDiffId(read.diffId, task.diffId);
     const entries = extractor.finish();
     writeFileSync(indexFile(task.folder), encodeIndex({ entries, omitted: [] }), { mode: 0o600 });
     syncFileSystem(task.folder);
-    return { diffId, contentDigest: contentDigest(entries), sizeBytes };
+    return { ...read, contentDigest: contentDigest(entries) };
   } catch (error) {
     throw explained(error, task);
   } finally {
@@ -62,47 +61,61 @@ export async function unpackBlob(task: UnpackTask): Promise<Sealed> {
   }
 }
 
-async function verifyOnly(fd: number, task: UnpackTask): Promise<Sealed> {
-  const tarHash = createHash("sha256");
-  let sizeBytes = 0;
-  verifyBlob(
-    task,
-    await readBlob(fd, task.digest, (chunk) => {
-      tarHash.update(chunk);
-      sizeBytes += chunk.length;
-    }),
-  );
-  const diffId = `sha256:${tarHash.digest("hex")}` as string as DiffId;
-  if (diffId !== task.diffId) throw wrongDiffId(diffId, task.diffId);
+async function verifyOnly(fd: number, task: UnpackTask): Promise<UnpackedBlob> {
+  const read = await readTar(fd, task, () => undefined);
+  if (read.diffId !== task.diffId) throw wrongDiffId(read.diffId, task.diffId);
   // The layer that is here already has its content digest.
-  return { diffId, contentDigest: contentDigest([]), sizeBytes };
+  return { ...read, contentDigest: contentDigest([]) };
 }
 
 const wrongDiffId = (found: DiffId, wanted: DiffId | undefined): TsbuildError =>
   archiveInvalid(`the layer's content has the digest ${found}, and the image says ${wanted}`);
 
-interface BlobRead {
-  readonly digest: Digest;
-  readonly size: number;
-}
+type ReadTar = Pick<UnpackedBlob, "diffId" | "sizeBytes" | "blob">;
 
-async function readBlob(fd: number, like: Digest, take: (chunk: Buffer) => void): Promise<BlobRead> {
-  const algorithm = like.slice(0, like.indexOf(":"));
-  const hash = createHash(algorithm);
+/** Hands over the tar's bytes; the blob is verified when they have all come. */
+async function readTar(fd: number, { expected }: UnpackTask, take: (chunk: Buffer) => void): Promise<ReadTar> {
+  const compression = compressionOfFile(fd);
+  const algorithm = expected?.digest.startsWith("sha512:") ? "sha512" : "sha256";
+  const tarHash = createHash("sha256");
+  // The digest of a blob that is not compressed is that of its tar.
+  const blobHash = compression === "none" && algorithm === "sha256" ? undefined : createHash(algorithm);
   let size = 0;
+  let sizeBytes = 0;
   const onRaw = (chunk: Buffer): void => {
-    hash.update(chunk);
+    blobHash?.update(chunk);
     size += chunk.length;
   };
-  for await (const chunk of uncompressed(fd, onRaw)) take(chunk);
-  return { digest: `${algorithm}:${hash.digest("hex")}` as string as Digest, size };
+  for await (const chunk of uncompressed(fd, onRaw)) {
+    tarHash.update(chunk);
+    sizeBytes += chunk.length;
+    take(chunk);
+  }
+  const tarDigest = `sha256:${tarHash.digest("hex")}`;
+  const digest = (blobHash === undefined ? tarDigest : `${algorithm}:${blobHash.digest("hex")}`) as string as Digest;
+  if (expected !== undefined) verifyBlob(expected, { digest, size });
+  return {
+    diffId: tarDigest as string as DiffId,
+    sizeBytes,
+    blob: { mediaType: layerMediaTypes[compression], digest, size },
+  };
 }
 
-function verifyBlob(task: UnpackTask, read: BlobRead): void {
-  if (read.size !== task.size)
-    throw archiveInvalid(`the layer ${task.digest} has ${read.size} bytes, and its descriptor says ${task.size}`);
-  if (read.digest !== task.digest)
-    throw archiveInvalid(`the layer has the digest ${read.digest}, and its descriptor says ${task.digest}`);
+const layerMediaTypes = {
+  none: mediaTypes.ociLayer,
+  gzip: mediaTypes.ociLayerGzip,
+  zstd: mediaTypes.ociLayerZstd,
+} satisfies Record<Compression, string>;
+
+type Weighed = Pick<Descriptor, "digest" | "size">;
+
+function verifyBlob(expected: Weighed, read: Weighed): void {
+  if (read.size !== expected.size)
+    throw archiveInvalid(
+      `the layer ${expected.digest} has ${read.size} bytes, and its descriptor says ${expected.size}`,
+    );
+  if (read.digest !== expected.digest)
+    throw archiveInvalid(`the layer has the digest ${read.digest}, and its descriptor says ${expected.digest}`);
 }
 
 function explained(error: unknown, task: UnpackTask): unknown {
