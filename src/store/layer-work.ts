@@ -73,7 +73,8 @@ export function warmLayerWorker(): void {
 /** The bundle has the worker beside this file under the same name. */
 function startWorker(): Worker {
   const name = import.meta.url.endsWith(".ts") ? "./layer-work.worker.ts" : "./layer-work.worker.js";
-  return new Worker(new URL(name, import.meta.url));
+  // Flags of the process are its own: with --input-type, for one, a worker would not start.
+  return new Worker(new URL(name, import.meta.url), { execArgv: [] });
 }
 
 function replyOf(worker: Worker, task: LayerTask, signal: AbortSignal): Promise<unknown> {

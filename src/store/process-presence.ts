@@ -89,7 +89,8 @@ export function isAlive(temporaryFolder: string, owner: string): boolean {
 function tryLock(file: string): DatabaseSync | undefined {
   const lock = new DatabaseSync(file, { timeout: 0 });
   try {
-    lock.exec("BEGIN EXCLUSIVE");
+    // No journal file: there is nothing to roll back, and it would have to be swept, too.
+    lock.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
     return lock;
   } catch (error) {
     lock.close();
