@@ -478,8 +478,11 @@ function moveOver(doing: string): Op[] {
   ];
 }
 
-/** One empty read-only tmpfs for all masked directories: one super block, a clone each. */
-export function emptyFolderOps(): Op[] {
+/**
+ * One empty read-only tmpfs for all masked directories: one super block, a clone each. It is attached at `maskDir` on
+ * the host's side, which goes with the old root: before Linux 6.15 only what is attached can be cloned.
+ */
+export function emptyFolderOps(maskDir: string): Op[] {
   const doing = "making the mask for directories";
   return [
     syscall("fsopen", [text("tmpfs"), linux.FSOPEN_CLOEXEC], { into: registers.scratch, doing }),
@@ -490,6 +493,11 @@ export function emptyFolderOps(): Op[] {
       into: registers.emptyFolder,
       doing,
     }),
+    syscall(
+      "move_mount",
+      [registers.emptyFolder, text(""), linux.AT_FDCWD, text(maskDir), linux.MOVE_MOUNT_F_EMPTY_PATH],
+      { doing },
+    ),
     syscall("close", [registers.scratch], { doing }),
   ];
 }

@@ -30,8 +30,13 @@ async function start(request: ContainerRequest): Promise<RunningContainer> {
   const { rootfs, network } = request;
   const arch = architecture();
   const mounts = mountSteps(request.spec);
-  const paths = { stubTree: join(request.scratchDir, "stub"), mountDir: join(request.scratchDir, "root") };
+  const paths = {
+    stubTree: join(request.scratchDir, "stub"),
+    mountDir: join(request.scratchDir, "root"),
+    maskDir: join(request.scratchDir, "mask"),
+  };
   mkdirSync(paths.mountDir);
+  mkdirSync(paths.maskDir);
   if (rootfs.kind === "overlay") makeStubTree(paths.stubTree, stubMountPoints(mounts));
   const terminal = request.spec.process.terminal === true;
   // A group of its own even if nobody asked: it is what keeps CAP_MKNOD from the host's devices.

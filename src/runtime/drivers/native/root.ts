@@ -28,6 +28,11 @@ export interface RootPaths {
   readonly mountDir: string;
 }
 
+export interface ContainerPaths extends RootPaths {
+  /** Another one, for what masked directories are clones of. */
+  readonly maskDir: string;
+}
+
 /** Mounts the root at `mountDir` and leaves its descriptor in `registers.root`. */
 export function rootOps(rootfs: Rootfs, paths: RootPaths, arch: SyscallArch): Op[] {
   if (rootfs.kind === "overlay") return overlayOps(rootfs, paths, arch);

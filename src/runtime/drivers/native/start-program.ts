@@ -21,13 +21,13 @@ import {
 } from "./mounts.ts";
 import { processOps } from "./process.ts";
 import { CHILD_SYNC_FD, registers } from "./registers.ts";
-import { type RootPaths, rootOps } from "./root.ts";
+import { type ContainerPaths, rootOps } from "./root.ts";
 import { giveTerminal, takeTerminal } from "./terminal.ts";
 
 export interface StartPlan {
   readonly spec: RuntimeSpec;
   readonly rootfs: Rootfs;
-  readonly paths: RootPaths;
+  readonly paths: ContainerPaths;
   readonly mounts: readonly MountStep[];
   readonly network: NetworkMode["kind"];
   readonly arch: SyscallArch;
@@ -200,7 +200,7 @@ function child(plan: StartPlan): Op[] {
     ...sysctlOps(spec),
     ...oomScoreOps(spec),
     ...spec.linux.readonlyPaths.flatMap(readonlyPathOps),
-    ...(spec.linux.maskedPaths.length > 0 ? emptyFolderOps() : []),
+    ...(spec.linux.maskedPaths.length > 0 ? emptyFolderOps(plan.paths.maskDir) : []),
     ...spec.linux.maskedPaths.flatMap((path, index) => maskedPathOps(path, index, arch)),
     ...(spec.root.readonly === true
       ? [
