@@ -1,5 +1,5 @@
 /** What the executor can say when it fails: one function an error, to be read side by side. */
-import { TsbuildError, type Where } from "../errors.ts";
+import { errnoOf, TsbuildError, type Where } from "../errors.ts";
 import { type BytePath, textOfBytePath } from "../kernel/byte-path.ts";
 
 const inImage = (path: BytePath): string => `/${textOfBytePath(path)}`;
@@ -40,8 +40,23 @@ export const invalidMode = (text: string): TsbuildError =>
 export const archiveBroken = (name: string, why: string): TsbuildError =>
   new TsbuildError({ code: "ARCHIVE_INVALID", what: `cannot unpack ${name}: ${why}` });
 
-export const unsupported = (what: string, where?: Where): TsbuildError =>
-  new TsbuildError({ code: "UNSUPPORTED", what, where });
+/** What the disk says no to; undefined for what is no system error, and so a defect. */
+export function fileWorkFailed(storeRoot: string, cause: unknown): TsbuildError | undefined {
+  const errno = errnoOf(cause);
+  if (errno === undefined || !(cause instanceof Error) || !("syscall" in cause)) return undefined;
+  if (errno === "ENOSPC" || errno === "EDQUOT")
+    return new TsbuildError({
+      code: "NO_SPACE",
+      what: `no space left for the store at ${storeRoot}`,
+      hint: "see what may go with tsbuild cache du, let it go with tsbuild cache prune",
+      cause,
+    });
+  const path = "path" in cause && typeof cause.path === "string" ? `${cause.path}: ` : "";
+  return new TsbuildError({ code: "COPY_FAILED", what: `${path}${errno} in ${cause.syscall}`, cause });
+}
+
+export const unsupported = (what: string, hint: string, where: Where): TsbuildError =>
+  new TsbuildError({ code: "UNSUPPORTED", what, hint, where });
 
 // RUN -------------------------------------------------------------------------------------------------------------
 

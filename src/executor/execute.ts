@@ -24,7 +24,7 @@ import type { Driver } from "../runtime/driver.ts";
 import { BuildNetworks } from "../runtime/network/build-network.ts";
 import type { Chain, LayerId, LayerRecord, Lease, Store, StoredImage, UnsealedLayer } from "../store/store.ts";
 import { commitImage } from "./commit-image.ts";
-import { mountSourceNotFound } from "./errors.ts";
+import { mountSourceNotFound, unsupported } from "./errors.ts";
 import type { BuildEvent, BuildSummary } from "./events.ts";
 import { performStep } from "./perform-step.ts";
 import type { ContextSource } from "./run-mounts.ts";
@@ -62,6 +62,7 @@ export async function build(options: BuildOptions, environment: BuildEnvironment
   const parsed = parse(options.dockerfile.text, { file: options.dockerfile.file });
   throwIfErrors(parsed);
   const graph = await buildGraph(parsed.dockerfile, options, environment.resolveImage);
+  for (const step of graph.steps) rejectWhatIsMissing(graph, step);
   const { onEvent, now } = environment;
   onEvent({
     kind: "plan",
@@ -70,6 +71,8 @@ export async function build(options: BuildOptions, environment: BuildEnvironment
   });
   for (const diagnostic of [...parsed.diagnostics, ...graph.warnings])
     onEvent({ kind: "warning", diagnostic, time: now() });
+  for (const id of unusedSecrets(graph, options))
+    onEvent({ kind: "note", text: `warning: no RUN mounts the secret ${id}`, time: now() });
   using lease = environment.store.lease("build");
   using networks = new BuildNetworks((text) => onEvent({ kind: "note", text, time: now() }));
   const execution = new Execution(graph, options, environment, lease, networks);
@@ -83,6 +86,27 @@ export async function build(options: BuildOptions, environment: BuildEnvironment
   };
   onEvent({ kind: "done", image: image.id, summary, time: now() });
   return { image, summary };
+}
+
+/** What the language has and no step here can do yet, told before anything runs. */
+function rejectWhatIsMissing(graph: BuildGraph, { input, range }: Step): void {
+  if (input.kind === "copy" && input.sources.some((source) => source.kind === "url"))
+    throw unsupported("ADD of a URL is not supported", "download it first and ADD the file", whereOf(graph, range));
+  if (input.kind !== "run") return;
+  const filled = input.mounts.some((mount) => mount.type === "cache" && mount.from.kind === "context");
+  if (filled)
+    throw unsupported(
+      "a cache mount from a build context is not supported",
+      "COPY it into a stage first",
+      whereOf(graph, range),
+    );
+}
+
+function unusedSecrets(graph: BuildGraph, { secrets }: BuildOptions): readonly string[] {
+  const used = new Set<string>();
+  for (const { input } of graph.steps)
+    if (input.kind === "run") for (const mount of input.mounts) if (mount.type === "secret") used.add(mount.id);
+  return [...secrets.keys()].filter((id) => !used.has(id));
 }
 
 /** A tree that steps can stand on. */
@@ -328,6 +352,7 @@ class Execution {
         lowerdirs: lowerdirs(this.#store, parent.chain),
         selection: definition.selection,
         standsAlone: !definition.needsParent,
+        storeRoot: this.#store.root,
         isAlone: this.#running.size === 1 && this.#queue.size === 0,
         where: whereOf(this.#graph, step.range),
         cacheMountsFolder: this.#store.cacheMountsFolder,

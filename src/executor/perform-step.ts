@@ -7,7 +7,7 @@ import type { Selection } from "../planner/selection.ts";
 import { lookupOwner } from "../runtime/user.ts";
 import { warmLayerWorker } from "../store/layer-work.ts";
 import { type CopyTask, copySteps } from "./copy-tree.ts";
-import { noAccountsForName } from "./errors.ts";
+import { fileWorkFailed, noAccountsForName } from "./errors.ts";
 import { failureCauses, failureSentence, type RunPlace, startFailureSentence } from "./run-step.ts";
 import { StepFailed } from "./step-failed.ts";
 import { UpperTree } from "./upper-tree.ts";
@@ -18,6 +18,7 @@ export interface StepPlace extends RunPlace {
   readonly selection: Selection | undefined;
   /** `COPY --link`: the layer is made on an empty root, whatever is below. */
   readonly standsAlone: boolean;
+  readonly storeRoot: string;
   /** Nothing else of this build runs now. */
   readonly isAlone: boolean;
   readonly onNote: (text: string) => void;
@@ -47,27 +48,40 @@ async function run(step: Step, input: RunInput, place: StepPlace): Promise<void>
   try {
     status = await runStep(input, step.unkeyed, place);
   } catch (error) {
-    if (place.signal.aborted || !(error instanceof TsbuildError)) throw error;
-    throw stepFailed(step, place, startFailureSentence(input.argv, error), [], error);
+    if (place.signal.aborted) throw error;
+    const known = error instanceof TsbuildError ? error : fileWorkFailed(place.storeRoot, error);
+    if (known === undefined) throw error;
+    throw stepFailed(step, place, startFailureSentence(input.argv, known), [], known);
   }
   if (status.code === 0) return;
   throw stepFailed(
     step,
     place,
     failureSentence(input.argv, status),
-    failureCauses(status, input.argv, step.unkeyed.memoryBytes),
+    failureCauses(status, input, step.unkeyed.memoryBytes, place.storeRoot),
     undefined,
-    place.snapshot.keepAsFailed(`${step.label} ${step.text}`),
+    keepTree(step, place),
   );
 }
 
-/** An error of ours gets the step's place in the Dockerfile. */
+/** Undefined when there is no room even for that: the step's own failure is what matters. */
+function keepTree(step: Step, { snapshot }: StepPlace): string | undefined {
+  try {
+    return snapshot.keepAsFailed(`${step.label} ${step.text}`);
+  } catch {
+    return undefined;
+  }
+}
+
+/** An error of ours, or of the disk, gets the step's place in the Dockerfile. */
 async function asStepFailure(step: Step, place: StepPlace, work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {
-    if (place.signal.aborted || !(error instanceof TsbuildError)) throw error;
-    throw stepFailed(step, place, error.message, [], error);
+    if (place.signal.aborted) throw error;
+    const known = error instanceof TsbuildError ? error : fileWorkFailed(place.storeRoot, error);
+    if (known === undefined) throw error;
+    throw stepFailed(step, place, known.message, [], known);
   }
 }
 

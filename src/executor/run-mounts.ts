@@ -29,7 +29,7 @@ import type { RunInput, RunMount, TreeRef } from "../planner/build-graph.ts";
 import type { SecretSource } from "../planner/build-options.ts";
 import type { Selection } from "../planner/selection.ts";
 import { copyTree } from "./copy-tree.ts";
-import { mountSourceNotFound, secretMissing, unsupported } from "./errors.ts";
+import { mountSourceNotFound, secretMissing } from "./errors.ts";
 import { treeSource } from "./tree-source.ts";
 import { UpperTree } from "./upper-tree.ts";
 
@@ -127,7 +127,7 @@ class Preparation implements PreparedMounts {
         this.#secret(mount);
         return;
       case "ssh":
-        throw unsupported("RUN --mount=type=ssh");
+        throw new Error("an ssh mount came through the planner");
       default:
         assertNever(mount);
     }
@@ -259,7 +259,6 @@ class Preparation implements PreparedMounts {
   }
 
   async #fill(folder: string, mount: Extract<RunMount, { type: "cache" }>): Promise<void> {
-    if (mount.from.kind === "context") throw unsupported("a cache mount filled from a build context");
     const source = treeSource(await this.#place.trees(mount.from), mount.source);
     if (source === undefined || source.entries[0].type !== "dir")
       throw mountSourceNotFound(mount.source, describe(mount.from));

@@ -2,7 +2,7 @@
  * RUN: one container on the layers below, whose upperdir is the step's layer. Source: LANGUAGE §6.
  */
 import { once } from "node:events";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, statfsSync, writeFileSync } from "node:fs";
 import { constants as os } from "node:os";
 import type { Readable } from "node:stream";
 import type { TsbuildError } from "../errors.ts";
@@ -155,17 +155,30 @@ export function failureSentence(argv: readonly string[], status: ExitStatus): st
   return `process "${argv.join(" ")}" did not complete successfully: exit code: ${status.code}`;
 }
 
-/** What is known beyond the exit code. */
-export function failureCauses(status: ExitStatus, argv: readonly string[], memoryBytes: number | undefined): string[] {
+/** What is known beyond the exit code: a phrase each. */
+export function failureCauses(
+  status: ExitStatus,
+  { argv, network }: Pick<RunInput, "argv" | "network">,
+  memoryBytes: number | undefined,
+  storeRoot: string,
+): readonly string[] {
+  const causes: string[] = [];
+  const isShell = argv.length > 1;
   if (status.oomKilled)
-    return [
-      memoryBytes === undefined ? "killed: out of memory" : `killed: out of memory (limit ${memoryBytes >> 20} MiB)`,
-    ];
-  if (status.signal !== undefined) return [`ended by ${signalNames.get(status.signal) ?? `signal ${status.signal}`}`];
-  if (status.code === 127 && argv.length > 1) return ["exit code 127 is a shell's word for: command not found"];
-  if (status.code === 126 && argv.length > 1) return ["exit code 126 is a shell's word for: found, but not executable"];
-  return [];
+    causes.push(
+      `killed: out of memory${memoryBytes === undefined ? "" : ` (limit ${Math.round(memoryBytes / MIB)} MiB)`}`,
+    );
+  else if (status.signal !== undefined)
+    causes.push(`ended by ${signalNames.get(status.signal) ?? `signal ${status.signal}`}`);
+  else if (status.code === 127 && isShell) causes.push("127 is a shell's word for: command not found");
+  else if (status.code === 126 && isShell) causes.push("126 is a shell's word for: found, but not executable");
+  const { bavail, bsize } = statfsSync(storeRoot);
+  if (bavail * bsize < MIB) causes.push(`no space left for the store at ${storeRoot}`);
+  if (network === "none") causes.push("the network was none");
+  return causes;
 }
+
+const MIB = 1024 * 1024;
 
 /** The sentence for a command that never started. */
 export function startFailureSentence(argv: readonly string[], error: TsbuildError): string {
