@@ -1,6 +1,6 @@
 /** `tsbuild build` as a user meets it: output, exit codes, the cache, failures, and what is left when it is stopped. */
-import type { ChildProcess } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { type ChildProcess, execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect } from "vitest";
 import { removeCgroup } from "../../src/runtime/cgroup/cgroup.ts";
@@ -240,6 +240,47 @@ describe("failures", () => {
     const built = await workshop.build("FROM scratch⏎COPY nothing /");
     expect([built.code, built.stderr]).toEqual([1, expect.stringContaining("nothing")]);
     expect(built.stderr).toMatch(/:2:\d+: |^ +2 \| >>>/m);
+  });
+});
+
+describe("what cannot be built", () => {
+  test("a full disk is one line that says so, at the step; and nothing is half there", async () => {
+    const small = `${workshop.folder}/small`;
+    mkdirSync(small);
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=4m", "tsbuild-test", small]);
+    try {
+      const context = workshop.context({ Dockerfile: "FROM scratch\nCOPY big /\n", big: "x".repeat(6_000_000) });
+      const result = await workshop.tsbuild(["--root", `${small}/store`, "--progress=plain", context]);
+      expect([result.code, result.stderr]).toEqual([
+        1,
+        expect.stringContaining(`no space left for the store at ${small}`),
+      ]);
+      expect(readdirSync(`${small}/store/layers`)).toEqual([]);
+      writeFileSync(`${context}/big`, "small");
+      expect((await workshop.tsbuild(["--root", `${small}/store`, "-q", context])).code).toBe(0);
+    } finally {
+      execFileSync("umount", [small]);
+    }
+  });
+
+  test("ADD of a URL is named, before anything runs", async () => {
+    const built = await workshop.build("FROM b⏎RUN echo never⏎ADD http://127.0.0.1:1/x /");
+    expect([built.code, built.stderr]).toEqual([
+      1,
+      expect.stringMatching(/:3:1: error: ADD of a URL is not supported/),
+    ]);
+    expect(built.stderr).not.toContain("DONE");
+  });
+
+  test("a secret that nobody mounts is a warning", async () => {
+    const context = workshop.context({ Dockerfile: "FROM scratch\n", s: "s" });
+    const { stderr } = await workshop.tsbuild(["--progress=plain", "--secret", `id=unused,src=${context}/s`, context]);
+    expect(stderr).toContain("warning: no RUN mounts the secret unused");
+  });
+
+  test("an out-of-memory kill is named with its limit", async () => {
+    const built = await workshop.build("FROM b⏎RUN tail /dev/zero", {}, ["-m", "20m"]);
+    expect(built.stderr).toMatch(/exit code: 137\n {3}killed: out of memory \(limit 20 MiB\)/);
   });
 });
 
