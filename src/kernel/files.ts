@@ -22,8 +22,8 @@ export interface DeviceNumber {
 /** Source: glibc, makedev(3). */
 export function deviceNumber(rdev: bigint): DeviceNumber {
   return {
-    major: Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & ~0xfffn)),
-    minor: Number((rdev & 0xffn) | ((rdev >> 12n) & ~0xffn)),
+    major: Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xffff_f000n)),
+    minor: Number((rdev & 0xffn) | ((rdev >> 12n) & 0xffff_ff00n)),
   };
 }
 
