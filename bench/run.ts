@@ -37,6 +37,14 @@ const scenarios: readonly Scenario[] = [
   aptInstall,
 ];
 
+/** After a signal the machine is taken down in order: it has a dockerd. */
+let interrupted = false;
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+  process.on(signal, () => {
+    interrupted = true;
+  });
+}
+
 const { values } = parseArgs({
   options: {
     only: { type: "string", multiple: true },
@@ -63,8 +71,11 @@ async function main(): Promise<number> {
   await using machine = await startMachine({ baseTar: values.base });
   const builders = availableBuilders(machine);
   let missed = 0;
-  for (const scenario of chosen) missed += measure(scenario, machine, builders);
-  return missed === 0 ? 0 : 1;
+  for (const scenario of chosen) {
+    if (interrupted) break;
+    missed += await measure(scenario, machine, builders);
+  }
+  return missed === 0 && !interrupted ? 0 : 1;
 }
 
 interface Result {
@@ -74,7 +85,7 @@ interface Result {
 }
 
 /** Prints one table. Returns the number of goals that were not reached. */
-function measure(scenario: Scenario, machine: Machine, builders: readonly Builder[]): number {
+async function measure(scenario: Scenario, machine: Machine, builders: readonly Builder[]): Promise<number> {
   const runs = Math.min(Number(values.runs), scenario.runs ?? Number.POSITIVE_INFINITY);
   const subjects = scenario.subjects(machine, builders);
   const results = subjects.map((subject): Result => ({ name: subject.name, timesMs: [], failure: undefined }));
@@ -82,7 +93,9 @@ function measure(scenario: Scenario, machine: Machine, builders: readonly Builde
   for (let run = 0; run <= runs; run += 1) {
     for (const [index, subject] of subjects.entries()) {
       const result = results[index];
-      if (result === undefined || result.failure !== undefined) continue;
+      // Lets a signal in: the commands themselves are waited for without looking up.
+      await new Promise(setImmediate);
+      if (result === undefined || result.failure !== undefined || interrupted) continue;
       try {
         subject.before?.(run);
         const elapsed = time(subject.timed(run));
