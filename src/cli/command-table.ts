@@ -196,6 +196,14 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     { summary: "remove images nobody needs", section: "Images", load: () => import("./commands/image/prune.ts") },
   ],
   [
+    "system check",
+    {
+      summary: "does the store hold what it says",
+      section: "System",
+      load: () => import("./commands/system/check.ts"),
+    },
+  ],
+  [
     "system df",
     { summary: "what takes how much of the disk", section: "System", load: () => import("./commands/system/df.ts") },
   ],
