@@ -2,7 +2,7 @@
  * The OCI runtime spec of a container as people ask for it: what Docker gives a container by default, with the changes
  * that flags make. A pure function; `crun run` and `runc run` accept the result as it is.
  */
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import type {
   DeviceSpec,
   MountSpec,
@@ -132,7 +132,7 @@ const MIB = 1024 * 1024;
 /** @throws {TsbuildError} `INVALID_ARGUMENT` for a capability that does not exist. */
 export function containerSpec(options: ContainerSpecOptions): RuntimeSpec {
   const privileged = options.privileged === true;
-  const held = privileged ? [...capabilities] : heldCapabilities(options.capAdd ?? [], options.capDrop ?? []);
+  const held = privileged ? ownCapabilities() : heldCapabilities(options.capAdd ?? [], options.capDrop ?? []);
   const seccomp = seccompOf(options, held);
   return {
     ociVersion: "1.0.2",
@@ -191,6 +191,12 @@ function processSpec(options: ContainerSpecOptions, held: readonly string[]): Pr
   };
 }
 
+/** All: what we have ourselves. Nobody can give more. */
+function ownCapabilities(): readonly string[] {
+  const mask = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "latin1"))?.[1] ?? "0"}`);
+  return capabilities.filter((_, number) => (mask & (1n << BigInt(number))) !== 0n);
+}
+
 function capabilityName(name: string): string {
   const upper = name.toUpperCase();
   const full = upper.startsWith("CAP_") ? upper : `CAP_${upper}`;
@@ -205,7 +211,7 @@ function isAll(name: string): boolean {
 function heldCapabilities(add: readonly string[], drop: readonly string[]): readonly string[] {
   const held = new Set(drop.some(isAll) ? [] : defaultCapabilities);
   for (const name of drop) if (!isAll(name)) held.delete(capabilityName(name));
-  if (add.some(isAll)) for (const name of capabilities) held.add(name);
+  if (add.some(isAll)) for (const name of ownCapabilities()) held.add(name);
   for (const name of add) if (!isAll(name)) held.add(capabilityName(name));
   // `--cap-add ALL --cap-drop X`: all but X.
   if (add.some(isAll)) for (const name of drop) if (!isAll(name)) held.delete(capabilityName(name));

@@ -97,10 +97,10 @@ export function driverSuite(name: string, makeDriver: () => Driver, { available,
 
     test("device nodes can be made, but the host's devices not opened", async () => {
       const args = sh(
-        "mknod /tmp/mem c 1 1 && head -c 1 /tmp/mem; mknod /tmp/null c 1 3 && echo x > /tmp/null && echo null",
+        "mknod /tmp/kmsg c 1 11 && head -c 1 /tmp/kmsg; mknod /tmp/null c 1 3 && echo x > /tmp/null && echo null",
       );
       const { stdout, stderr } = await runOnce(driver, box.request({ args }));
-      expect(stderr).toMatch(/tmp\/mem: Operation not permitted/);
+      expect(stderr).toMatch(/tmp\/kmsg: Operation not permitted/);
       expect(stdout).toBe("null\n");
     });
 
@@ -161,6 +161,95 @@ export function driverSuite(name: string, makeDriver: () => Driver, { available,
       await expect(driver.start(box.request({ args: ["/etc/passwd"] }))).rejects.toMatchObject({
         code: "COMMAND_NOT_EXECUTABLE",
       });
+    });
+
+    const user = { uid: 1000, gid: 1000, additionalGids: [] };
+    const ours = /CapEff:\t(\S+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
+    test.for<{ name: string; spec: Partial<ContainerSpecOptions>; script: string; output: RegExp }>([
+      {
+        name: "no_new_privs, with the filter, for a user",
+        spec: { noNewPrivileges: true, user },
+        script: "grep -E 'NoNewPrivs|Seccomp:' /proc/self/status",
+        output: /^NoNewPrivs:\t1\nSeccomp:\t2\n$/,
+      },
+      {
+        name: "a read-only root with a writable tmpfs",
+        spec: {
+          readonlyRootfs: true,
+          mounts: [
+            { destination: "/tmp", type: "tmpfs", source: "tmpfs", options: ["nosuid", "size=1m", "mode=1777"] },
+          ],
+        },
+        script: "touch /x 2>&1; touch /tmp/y && ls /tmp; df -k /tmp | tail -1 | awk '{print $2}'",
+        output: /^touch: \/x: Read-only file system\ny\n1024\n$/,
+      },
+      {
+        name: "the size of /dev/shm",
+        spec: { shmSizeBytes: 3 * 1024 * 1024 },
+        script: "df -k /dev/shm | tail -1 | awk '{print $2}'; stat -c %a /dev/shm",
+        output: /^3072\n1777\n$/,
+      },
+      {
+        name: "limits",
+        spec: { ulimits: [{ name: "nofile", soft: 123, hard: 456 }] },
+        script: "ulimit -Sn; ulimit -Hn",
+        output: /^123\n456\n$/,
+      },
+      {
+        name: "network sysctls",
+        spec: { sysctl: { "net.ipv4.ip_forward": "1" } },
+        script: "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/ip_unprivileged_port_start",
+        output: /^1\n0\n$/,
+      },
+      { name: "the umask", spec: {}, script: "umask", output: /^0022\n$/ },
+      {
+        name: "oom_score_adj",
+        spec: { oomScoreAdj: 321 },
+        script: "cat /proc/self/oom_score_adj",
+        output: /^321\n$/,
+      },
+      {
+        name: "capabilities added and dropped",
+        spec: { capAdd: ["net_admin"], capDrop: ["CAP_CHOWN"] },
+        script: "grep CapEff /proc/self/status",
+        output: /^CapEff:\t00000000a80435fa\n$/,
+      },
+      {
+        name: "all capabilities dropped",
+        spec: { capDrop: ["ALL"] },
+        script: "grep -E 'CapBnd|CapEff' /proc/self/status",
+        output: /^CapEff:\t0{16}\nCapBnd:\t0{16}\n$/,
+      },
+      {
+        name: "privileged: all our capabilities, no filter, nothing masked",
+        spec: { privileged: true },
+        script:
+          "grep -E 'CapEff|Seccomp:' /proc/self/status; grep -cE ' /proc/|/sys/firmware' /proc/self/mountinfo; mknod /tmp/m c 1 11 && : < /tmp/m && echo opened",
+        output: new RegExp(`^CapEff:\\t${ours}\\nSeccomp:\\t0\\n0\\nopened\\n$`),
+      },
+      {
+        name: "unconfined: no filter, the rest as ever",
+        spec: { seccomp: "unconfined" },
+        script: "grep -E 'CapEff|Seccomp:' /proc/self/status",
+        output: /^CapEff:\t00000000a80425fb\nSeccomp:\t0\n$/,
+      },
+      {
+        name: "a read-only bind and a writable one below it",
+        spec: {
+          mounts: [
+            { destination: "/data", type: "bind", source: "BASE", options: ["rbind", "ro"] },
+            { destination: "/data/tmp", type: "bind", source: "BASE/tmp", options: ["rbind", "rw"] },
+          ],
+        },
+        script: "touch /data/x 2>&1; touch /data/tmp/y && rm /data/tmp/y && echo written",
+        output: /^touch: \/data\/x: Read-only file system\nwritten\n$/,
+      },
+    ])("$name", async ({ spec, script, output }) => {
+      const mounts = spec.mounts?.map((mount) => ({ ...mount, source: mount.source.replace("BASE", box.base) }));
+      const request = box.request({ args: sh(script), spec: { ...spec, ...(mounts !== undefined && { mounts }) } });
+      const result = await runOnce(driver, request);
+      expect(result.stderr).toBe("");
+      expect(result.stdout).toMatch(output);
     });
 
     test("a signal ends the command, and is told", async () => {

@@ -86,6 +86,12 @@ describe.skipIf(!canRunContainers)("the native driver", () => {
     });
   });
 
+  test("a limit below the number of our own descriptors holds for the command alone", async () => {
+    const ulimits = [{ name: "nofile", soft: 10, hard: 10 }];
+    const { stdout } = await runOnce(driver, box.request({ args: ["sh", "-c", "ulimit -n"], spec: { ulimits } }));
+    expect(stdout).toBe("10\n");
+  });
+
   test("a bind whose source is missing is named before anything is made", async () => {
     const mounts = [{ destination: "/x", type: "bind", source: "/no/such", options: ["bind"] }];
     const request = box.request({ args: ["true"], spec: { mounts } });
