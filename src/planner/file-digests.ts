@@ -2,12 +2,11 @@
  * Digests of a context's files, remembered by device, inode, size, mtime and ctime, so that an unchanged file is read
  * once in its life. One compact memo a context folder in the store, an LRU of memos in memory above it.
  */
-import type { BigIntStats } from "node:fs";
 import { LRUCache } from "lru-cache";
 import { type Digest, hexOf, sha256 } from "../oci/digest.ts";
 import type { MemoStore } from "../store/store.ts";
 import { hashFiles } from "./hash-files.ts";
-import type { OriginNode } from "./origin.ts";
+import type { OriginNode, OriginStat } from "./origin.ts";
 
 /** By path: `dev:ino:size:mtimeNs:ctimeNs hex`. */
 type Memo = Map<string, string>;
@@ -72,7 +71,7 @@ export class FileDigests {
   }
 }
 
-function signatureOf(stat: BigIntStats): string {
+function signatureOf(stat: OriginStat): string {
   return `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs} `;
 }
 
@@ -82,7 +81,7 @@ const second = 1_000_000_000n;
  * A file that changed in the same tick of its file system's clock as it was read could change again without a trace.
  * The kernel's clock ticks at least every 10 ms; where times are whole seconds it may be one of two.
  */
-function isOldEnough(stat: BigIntStats, startedNs: bigint): boolean {
+function isOldEnough(stat: OriginStat, startedNs: bigint): boolean {
   const newest = stat.mtimeNs > stat.ctimeNs ? stat.mtimeNs : stat.ctimeNs;
   const coarse = stat.ctimeNs % second === 0n;
   return newest + (coarse ? 2n * second : 20_000_000n) < startedNs;

@@ -3,18 +3,24 @@
  * layers. Symlinks are followed inside its root and never lead out.
  */
 import type { BigIntStats } from "node:fs";
-import type { BytePath } from "../kernel/byte-path.ts";
+import { type BytePath, bytePathOfLatin1 } from "../kernel/byte-path.ts";
 import type { Digest } from "../oci/digest.ts";
 
 /** Sockets mean nothing without their server and are never taken. */
 export type NodeType = "file" | "dir" | "symlink" | "char" | "block" | "fifo" | "socket";
+
+/** What a selection needs to know of an entry. */
+export type OriginStat = Pick<
+  BigIntStats,
+  "mode" | "uid" | "gid" | "size" | "nlink" | "dev" | "ino" | "rdev" | "mtimeNs" | "ctimeNs"
+>;
 
 export interface OriginNode {
   /** Relative to the root, without symlinks before the last component; "" is the root. */
   readonly path: BytePath;
   /** For Node's functions. */
   readonly hostPath: string | Buffer;
-  readonly stat: BigIntStats;
+  readonly stat: OriginStat;
   readonly type: NodeType;
 }
 
@@ -35,9 +41,27 @@ export interface Origin {
   facts(files: readonly OriginNode[], signal: AbortSignal): Promise<readonly FileFacts[]>;
 }
 
-/** The root of a tree without layers, and of no context. */
+const emptyRoot: OriginNode = {
+  path: bytePathOfLatin1(""),
+  hostPath: "",
+  type: "dir",
+  stat: {
+    mode: 0o40755n,
+    uid: 0n,
+    gid: 0n,
+    size: 0n,
+    nlink: 2n,
+    dev: 0n,
+    ino: 0n,
+    rdev: 0n,
+    mtimeNs: 0n,
+    ctimeNs: 0n,
+  },
+};
+
+/** A tree without layers, and the context of a build without files: a root and nothing in it. */
 export const emptyOrigin: Origin = {
-  lookup: () => undefined,
+  lookup: (path) => (path.split("/").every((name) => name === "" || /^\.\.?$/.test(name)) ? emptyRoot : undefined),
   readdir: () => [],
   owners: "kept",
   facts: async () => [],
