@@ -32,7 +32,7 @@ export async function requestedPlan(command: Command, context: CommandContext): 
   const warnings: readonly Diagnostic[] = [...parsed.diagnostics, ...graph.warnings];
   if (warnings.length > 0)
     context.stderr.write(`${diagnosticLines(parsed.dockerfile, warnings, context.stderr).join("\n")}\n`);
-  const contexts = new BuildContexts(options, store);
+  using contexts = new BuildContexts(options, store);
   const plan = await planBuild(graph, { store, contexts, now: context.now(), signal: context.signal });
   return { plan, file: options.dockerfile.file };
 }

@@ -43,7 +43,8 @@ export async function addTree(task: CopyTask, signal: AbortSignal): Promise<void
   const tree = new UpperTree(task.upperdir, task.lowerdirs);
   for (const source of task.sources) {
     const [entry] = source.entries;
-    const mayBeArchive = entry.type === "file" && entry.content === undefined && entry.size > 0;
+    const isPlain = source.verbatim === true || entry.content !== undefined;
+    const mayBeArchive = entry.type === "file" && !isPlain && entry.size > 0;
     if (mayBeArchive && (await holdsTar(entry.hostPath))) await unpack(tree, task, source, signal);
     else for (const _ of copySource(tree, task, source)) signal.throwIfAborted();
   }

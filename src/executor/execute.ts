@@ -193,6 +193,7 @@ class Execution {
       for (const layer of this.#unsealed) await layer[Symbol.asyncDispose]();
       throw signal.aborted ? signal.reason : (this.#failure ?? error);
     } finally {
+      this.#contexts[Symbol.dispose]();
       signal.removeEventListener("abort", abort);
     }
   }

@@ -1,23 +1,29 @@
-/** The contexts of one build: opened when something takes from them, each with its own ignore rules. LANGUAGE §4.5. */
+/**
+ * The contexts of one build, opened when something takes from them, each with its own ignore rules; and what ADD
+ * fetches. Source: LANGUAGE §4.5, §3.5.12.
+ */
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { errnoOf, TsbuildError } from "../errors.ts";
-import type { Store } from "../store/store.ts";
+import { errnoOf, TsbuildError, type Where } from "../errors.ts";
+import type { Store, TemporaryFolder } from "../store/store.ts";
 import type { BuildOptions } from "./build-options.ts";
 import { ContextOrigin } from "./context-origin.ts";
+import { type Download, download } from "./download.ts";
 import { contextUnsupported, namedContextNotFound } from "./errors.ts";
 import { FileDigests } from "./file-digests.ts";
 import { excludeRules, type IgnoreRules, parseIgnoreFile } from "./ignore-rules.ts";
 
 export type ContextOptions = Pick<BuildOptions, "context" | "ignore" | "namedContexts">;
 
-export class BuildContexts {
+export class BuildContexts implements Disposable {
   readonly #options: ContextOptions;
-  readonly #store: Pick<Store, "memo" | "root">;
+  readonly #store: Pick<Store, "memo" | "root" | "temporaryFolder">;
   readonly #origins = new Map<string | undefined, ContextOrigin>();
   readonly #digests: FileDigests[] = [];
+  readonly #downloads = new Map<string, Promise<Download>>();
+  #folder: TemporaryFolder | undefined;
 
-  constructor(options: ContextOptions, store: Pick<Store, "memo" | "root">) {
+  constructor(options: ContextOptions, store: Pick<Store, "memo" | "root" | "temporaryFolder">) {
     this.#options = options;
     this.#store = store;
   }
@@ -32,6 +38,22 @@ export class BuildContexts {
     const opened = this.#open(name);
     if (opened !== undefined) this.#origins.set(name, opened);
     return opened;
+  }
+
+  /** Once for one URL. @throws {TsbuildError} `SOURCE_NOT_FOUND` */
+  download(url: string, where: Where, signal: AbortSignal): Promise<Download> {
+    const known = this.#downloads.get(url);
+    if (known !== undefined) return known;
+    this.#folder ??= this.#store.temporaryFolder("downloads");
+    const fetched = download(url, join(this.#folder.path, String(this.#downloads.size)), where, signal);
+    this.#downloads.set(url, fetched);
+    return fetched;
+  }
+
+  /** Downloads go. */
+  [Symbol.dispose](): void {
+    this.#folder?.[Symbol.dispose]();
+    this.#folder = undefined;
   }
 
   /** Remembers the digests that were computed. */

@@ -3,6 +3,7 @@ import type { ResultId } from "../oci/digest.ts";
 import type { CacheRecord, Store } from "../store/store.ts";
 import type { BuildGraph, Step, TreeRef } from "./build-graph.ts";
 import { definitionDifferences } from "./definition-differences.ts";
+import { fileNameOf, shownUrl } from "./download.ts";
 import type { MissReason } from "./miss-reason.ts";
 import { type StepDefinition, siteOf } from "./step-definition.ts";
 
@@ -77,12 +78,23 @@ function reasonsAgainst(
     return [{ code: "record-broken" }];
   }
   if (typeof before !== "object" || before === null) return [{ code: "record-broken" }];
-  return definitionDifferences(
+  const differences = definitionDifferences(
     // Both are what `defineStep` wrote, in this or another format.
     { value: before as Record<string, unknown>, instruction: record.instruction },
     { value: JSON.parse(definition.input) as Record<string, unknown>, instruction: step.text },
     new Set(step.args),
   );
+  return differences.flatMap((reason) => urlReasons(reason, step) ?? reason);
+}
+
+/** Files that came from a URL are known by that. */
+function urlReasons(reason: MissReason, { input }: Step): readonly MissReason[] | undefined {
+  if (reason.code !== "file-changed" || input.kind !== "copy") return undefined;
+  const urls = input.sources.flatMap((source) =>
+    source.kind === "url" && reason.paths.includes(fileNameOf(source.url)) ? source.url : [],
+  );
+  if (urls.length === 0) return undefined;
+  return urls.map((url) => ({ code: "url-changed", url: shownUrl(url) }));
 }
 
 function parentReason(graph: BuildGraph, step: Step, record: CacheRecord, parent: Miss["parent"]): MissReason {

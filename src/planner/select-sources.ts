@@ -7,6 +7,7 @@ import type { TsbuildError } from "../errors.ts";
 import { type BytePath, bytePath, bytePathOfLatin1, textOfBytePath } from "../kernel/byte-path.ts";
 import { sha256 } from "../oci/digest.ts";
 import type { CopySource } from "./build-graph.ts";
+import { type Download, fileNameOf } from "./download.ts";
 import { excludeRules, type FolderMatches, type IgnoreRules, matcher } from "./ignore-rules.ts";
 import { hasWildcard, matchPath } from "./match-path.ts";
 import type { FileFacts, Origin, OriginNode } from "./origin.ts";
@@ -18,6 +19,10 @@ export interface SelectionRequest {
   readonly sources: readonly CopySource[];
   readonly parents: boolean;
   readonly exclude: readonly string[];
+  /** Of a URL: fetched and checked by the caller. */
+  readonly fetched: ReadonlyMap<string, Download>;
+  /** `ADD --unpack`: what is fetched is unpacked too. */
+  readonly unpackFetched: boolean;
   /** Of a source that is not there: the origin's owner knows why. */
   readonly missing: (path: string) => TsbuildError;
   /** Epoch ms: the mtime of heredoc files, which have no other. */
@@ -30,7 +35,8 @@ export async function selectSources(request: SelectionRequest, signal: AbortSign
   const drafts: Draft[] = [];
   for (const source of request.sources) {
     if (source.kind === "heredoc") drafts.push(heredocDraft(source, request.now));
-    else if (source.kind === "path")
+    else if (source.kind === "url") drafts.push(urlDraft(source.url, request));
+    else
       drafts.push(
         ...(request.parents ? keptDrafts(source.path, request, exclude) : pathDrafts(source.path, request, exclude)),
       );
@@ -46,6 +52,7 @@ interface Draft {
   readonly matched: boolean;
   readonly entries: readonly DraftEntry[];
   readonly keptParents: readonly DraftEntry[];
+  readonly verbatim?: true;
 }
 
 type DraftEntry =
@@ -69,6 +76,30 @@ function heredocDraft({ name, content }: { readonly name: string; readonly conte
     content: bytes,
   };
   return { basename: bytePath(name), matched: false, entries: [{ kind: "content", entry }], keptParents: [] };
+}
+
+/** Mode 0600 and the time the server says, whatever came. Source: LANGUAGE §3.5.12. */
+function urlDraft(url: string, { fetched, unpackFetched }: SelectionRequest): Draft {
+  const file = fetched.get(url);
+  if (file === undefined) throw new Error("a URL that nobody fetched");
+  const entry: SelectedEntry = {
+    path: root,
+    type: "file",
+    mode: 0o600,
+    uid: 0,
+    gid: 0,
+    mtimeNs: BigInt(file.lastModifiedSeconds) * 1_000_000_000n,
+    size: file.sizeBytes,
+    digest: file.digest,
+    hostPath: file.path,
+  };
+  return {
+    basename: bytePath(fileNameOf(url)),
+    matched: false,
+    entries: [{ kind: "content", entry }],
+    keptParents: [],
+    ...(!unpackFetched && { verbatim: true }),
+  };
 }
 
 const root = bytePathOfLatin1("");
@@ -217,10 +248,11 @@ async function withFacts(
     if (draft.kind === "content") return draft.entry;
     return selectedEntry(draft.node, draft.path, origin, draft.node.type === "file" ? facts[next++] : undefined);
   };
-  return drafts.map(({ basename, matched, entries, keptParents }) => {
+  return drafts.map(({ basename, matched, entries, keptParents, verbatim }) => {
     const [first, ...rest] = entries.map(complete);
     if (first === undefined) throw new Error("a source without entries");
-    return { basename, matched, entries: [first, ...rest], keptParents: keptParents.map(complete) };
+    const above = keptParents.map(complete);
+    return { basename, matched, entries: [first, ...rest], keptParents: above, ...(verbatim && { verbatim }) };
   });
 }
 

@@ -17,6 +17,8 @@ export interface Selection {
 export interface SelectedSource {
   /** The name *written* (or matched), not a link's target: what the destination's basename becomes. */
   readonly basename: BytePath;
+  /** Of a URL: a file as it is, even when it is an archive. */
+  readonly verbatim?: true;
   /** Came from a wildcard: a directory is copied as its contents, as always, but an exclude names things by it. */
   readonly matched: boolean;
   /** The first has path "": the source itself. A directory's entries follow, parents first, by byte order. */

@@ -9,8 +9,18 @@ import { formatPlatform } from "../oci/platform.ts";
 import { whereOf } from "../parser/position.ts";
 import type { Chain, Store } from "../store/store.ts";
 import type { BuildContexts } from "./build-contexts.ts";
-import type { BuildGraph, CopyInput, RunInput, RunMount, Step, TreeRef, WorkdirInput } from "./build-graph.ts";
+import type {
+  BuildGraph,
+  CopyInput,
+  CopySource,
+  RunInput,
+  RunMount,
+  Step,
+  TreeRef,
+  WorkdirInput,
+} from "./build-graph.ts";
 import type { ContextOrigin } from "./context-origin.ts";
+import { type Download, verifyChecksum } from "./download.ts";
 import { layerOrigin } from "./layer-origin.ts";
 import { missingInContext, missingInTree } from "./missing-source.ts";
 import { emptyOrigin, type Origin } from "./origin.ts";
@@ -101,7 +111,15 @@ function definition(
 async function defineCopy(step: Step, input: CopyInput, context: DefinitionContext): Promise<StepDefinition> {
   const place = await openOrigin(input.from, step, context);
   const selection = await selectSources(
-    { ...place, sources: input.sources, parents: input.parents, exclude: input.exclude, now: context.now },
+    {
+      ...place,
+      sources: input.sources,
+      fetched: await fetchUrls(step, input, context),
+      unpackFetched: input.unpack === true,
+      parents: input.parents,
+      exclude: input.exclude,
+      now: context.now,
+    },
     context.signal,
   );
   return definition(
@@ -113,13 +131,33 @@ async function defineCopy(step: Step, input: CopyInput, context: DefinitionConte
       chmod: input.chmod === undefined ? undefined : input.chmod.kind === "octal" ? input.chmod.mode : input.chmod.text,
       link: input.link || undefined,
       parents: input.parents || undefined,
-      // For local sources not given and `true` mean the same.
-      unpack: input.instruction === "ADD" ? (input.unpack ?? true) : undefined,
+      // For local sources not given and `true` mean the same, for a URL not given and `false`.
+      unpack: input.instruction === "ADD" ? (input.unpack ?? !input.sources.some(isUrl)) : undefined,
       files: selection.lines,
     },
     // With --chmod a linked copy becomes a plain one. Source: LANGUAGE §3.5.8.
     { selection, mounts: new Map(), needsParent: !(input.link && input.chmod === undefined) },
   );
+}
+
+function isUrl(source: CopySource): boolean {
+  return source.kind === "url";
+}
+
+/** One after the other would be slow, so all at once. */
+async function fetchUrls(
+  step: Step,
+  input: CopyInput,
+  context: DefinitionContext,
+): Promise<ReadonlyMap<string, Download>> {
+  const where = whereOf(context.graph, step.range);
+  const fetched = input.sources.map(async (source) => {
+    if (source.kind !== "url") return undefined;
+    const file = await context.contexts.download(source.url, where, context.signal);
+    if (input.checksum !== undefined) verifyChecksum(input.checksum, file, source.url, where);
+    return [source.url, file] as const;
+  });
+  return new Map((await Promise.all(fetched)).filter((pair) => pair !== undefined));
 }
 
 interface OpenOrigin {
@@ -190,7 +228,15 @@ async function mountSelection(mount: RunMount, step: Step, context: DefinitionCo
   if (mount.type === "cache" && mount.from.kind === "scratch") return undefined;
   const place = await openOrigin(mount.from, step, context);
   return selectSources(
-    { ...place, sources: [{ kind: "path", path: mount.source }], parents: false, exclude: [], now: context.now },
+    {
+      ...place,
+      sources: [{ kind: "path", path: mount.source }],
+      fetched: new Map(),
+      unpackFetched: false,
+      parents: false,
+      exclude: [],
+      now: context.now,
+    },
     context.signal,
   );
 }

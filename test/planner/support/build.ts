@@ -64,14 +64,14 @@ function optionsOf(request: BuildRequest): BuildOptions {
 
 export async function plan(store: Store, text: string, request: BuildRequest = {}): Promise<Plan> {
   const graph = await graphFor(store, text, request);
-  const contexts = new BuildContexts(optionsOf(request), store);
-  return planBuild(graph, { store, contexts, now: 0, signal });
+  using contexts = new BuildContexts(optionsOf(request), store);
+  return await planBuild(graph, { store, contexts, now: 0, signal });
 }
 
 /** Returns the texts of the steps that were not in the cache. */
 export async function build(store: Store, text: string, request: BuildRequest = {}): Promise<readonly string[]> {
   const graph = await graphFor(store, text, request);
-  const contexts = new BuildContexts(optionsOf(request), store);
+  using contexts = new BuildContexts(optionsOf(request), store);
   const chains = new Map<StepId, Chain>();
   const chainOf = (tree: TreeRef): Chain =>
     tree.kind === "step" ? (chains.get(tree.step) ?? []) : tree.kind === "image" ? tree.image.chain : [];
