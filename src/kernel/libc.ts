@@ -42,6 +42,13 @@ const prototypes = {
   unshare: "int unshare(int flags)",
   setns: "int setns(int fd, int type)",
   memfd_create: "int memfd_create(const char *name, unsigned int flags)",
+  socketpair: "int socketpair(int domain, int type, int protocol, _Out_ int *ends)",
+  posix_spawn:
+    "int posix_spawn(_Out_ int *pid, const char *path, void *actions, void *attributes, const char **argv, const char **envp)",
+  posix_spawn_file_actions_init: "int posix_spawn_file_actions_init(void *actions)",
+  posix_spawn_file_actions_adddup2: "int posix_spawn_file_actions_adddup2(void *actions, int fd, int target)",
+  posix_spawn_file_actions_destroy: "int posix_spawn_file_actions_destroy(void *actions)",
+  waitpid: "int waitpid(int pid, _Out_ int *status, int options)",
   pipe2: "int pipe2(_Out_ int *ends, int flags)",
   write: "long write(int fd, const uint8_t *bytes, size_t size)",
   close: "int close(int fd)",

@@ -9,7 +9,7 @@ import type { SyscallArch } from "../../syscall-table.ts";
 import { openHow } from "./mounts.ts";
 import { processOps } from "./process.ts";
 import { registers } from "./registers.ts";
-import { blockSignals, cloneOps, makeSync, sessionOps, superviseOps, waitForGo } from "./start-program.ts";
+import { beginLauncher, cloneOps, makeSync, sessionOps, superviseOps, waitForGo } from "./start-program.ts";
 import { giveTerminal } from "./terminal.ts";
 
 export interface ExecPlan {
@@ -45,7 +45,7 @@ export function execProgram(plan: ExecPlan): Op[] {
     file: register(FIRST_CGROUP_REGISTER + index),
   }));
   return [
-    blockSignals(),
+    ...beginLauncher(),
     // While our descriptors are still the host's, nobody in there may look at us (CVE-2016-9962).
     syscall("prctl", [linux.PR_SET_DUMPABLE, 0, 0, 0, 0], { doing: "closing ourselves to the container" }),
     ...makeSync(),

@@ -2,11 +2,13 @@
  * One launcher process: spawns it, hands it the program, and turns its records into a running container or an error.
  * Both `start` and `exec` go this way.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync } from "node:fs";
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TsbuildError } from "../../../errors.ts";
+import { posixSpawn, reap, socketPair } from "../../../kernel/spawn.ts";
 import type { ContainerPty, ExitStatus, RunningContainer } from "../../driver.ts";
-import { encodeProgram, type Op, printProgram } from "../../launcher-program.ts";
+import { type EncodedProgram, encodeProgram, type Op, printProgram } from "../../launcher-program.ts";
 import type { SyscallArch } from "../../syscall-table.ts";
 import { runtimeFailed } from "../errors.ts";
 import { type LauncherRecord, listen, send } from "./control-channel.ts";
@@ -52,33 +54,46 @@ export interface CreatedMountPoint {
 export async function launch(request: Launch): Promise<RunningContainer> {
   const { program, arch, stdio, signal } = request;
   request.trace?.(printProgram(program));
-  let process: ChildProcess | undefined;
+  let launcher: Launcher;
   try {
     signal.throwIfAborted();
-    const encoded = encodeProgram(program, arch);
-    process = spawn(launcherExecutable(), [], {
-      argv0: "tsbuild-launcher",
-      env: {},
-      cwd: "/",
-      stdio: [...stdio.forSpawn, "pipe", ...request.passed],
-    });
-    const channel = process.stdio[3] as Duplex;
-    stdio.closeTheirs();
-    channel.write(encoded.blob);
-    return await supervise(process, channel, encoded.ops, request);
+    launcher = startLauncher(encodeProgram(program, arch), [...stdio.forSpawn, ...request.passed]);
   } catch (error) {
     stdio.destroy();
     request.afterExit([]);
     throw error;
   }
+  stdio.closeTheirs();
+  return await supervise(launcher, request);
 }
 
-function supervise(
-  process: ChildProcess,
-  channel: Duplex,
-  ops: readonly Op[],
-  request: Launch,
-): Promise<RunningContainer> {
+interface Launcher {
+  readonly pid: number;
+  readonly channel: Duplex;
+  readonly ops: EncodedProgram["ops"];
+}
+
+/** `descriptors` are 0, 1, 2 and those from 4 on; 3 is the control channel. */
+function startLauncher(program: EncodedProgram, descriptors: readonly number[]): Launcher {
+  const [ours, theirs] = socketPair();
+  try {
+    const pid = posixSpawn({
+      file: launcherExecutable(),
+      argv: ["tsbuild-launcher"],
+      descriptors: [...descriptors.slice(0, 3), theirs, ...descriptors.slice(3)],
+    });
+    const channel = new Socket({ fd: ours, readable: true, writable: true });
+    channel.write(program.blob);
+    return { pid, channel, ops: program.ops };
+  } catch (error) {
+    closeSync(ours);
+    throw error;
+  } finally {
+    closeSync(theirs);
+  }
+}
+
+function supervise({ pid: launcherPid, channel, ops }: Launcher, request: Launch): Promise<RunningContainer> {
   return new Promise((resolve, reject) => {
     const exited = Promise.withResolvers<ExitStatus>();
     const created: CreatedMountPoint[] = [];
@@ -113,7 +128,7 @@ function supervise(
 
     const onReady = async (record: Extract<LauncherRecord, { kind: "ready" }>): Promise<void> => {
       try {
-        if (request.terminal && process.pid !== undefined) pty = openPty(process.pid, record.ptyMaster);
+        if (request.terminal) pty = openPty(launcherPid, record.ptyMaster);
         if (pid !== undefined) await request.whileReady?.(pid);
         send(channel, "go");
       } catch (error) {
@@ -166,9 +181,9 @@ function supervise(
       }
     });
     channel.on("error", () => channel.destroy());
-    channel.on("close", () => end(undefined));
-    process.on("error", (error) => {
-      if (state === "starting") fail(runtimeFailed(`the launcher cannot be run: ${error.message}`));
+    channel.on("close", () => {
+      reap(launcherPid);
+      end(undefined);
     });
     request.signal.addEventListener("abort", onAbort);
   });

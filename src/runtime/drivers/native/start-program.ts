@@ -74,11 +74,20 @@ function namespaceFlags(plan: StartPlan): number {
   return plan.network === "host" ? flags : flags + linux.CLONE_NEWNET;
 }
 
-export function blockSignals(): Op {
-  // The child inherits the mask and clears it just before execve; the launcher itself lives without signals.
-  return syscall("rt_sigprocmask", [linux.SIG_SETMASK, struct(Buffer.alloc(8, 0xff), "all signals"), 0, 8], {
-    doing: "blocking signals",
-  });
+/**
+ * What every launcher begins with. The child inherits the mask and clears it just before execve; the launcher itself
+ * lives without signals. Node ignores SIGPIPE, which would be inherited up to the command.
+ */
+export function beginLauncher(): Op[] {
+  const doing = "setting up the launcher";
+  const SIGPIPE = 13;
+  const allSignals = struct(Buffer.alloc(8, 0xff), "all signals");
+  return [
+    syscall("rt_sigprocmask", [linux.SIG_SETMASK, allSignals, 0, 8], { doing }),
+    syscall("rt_sigaction", [SIGPIPE, struct(Buffer.alloc(32), "SIG_DFL"), 0, 8], { doing }),
+    // Else a launcher that lives long keeps the folder it was started from busy.
+    syscall("chdir", [text("/")], { doing }),
+  ];
 }
 
 export function makeSync(): Op[] {
@@ -139,7 +148,7 @@ export function cloneOps({ flags, cgroupFolder, arch, doing, beforeClone }: Clon
 
 function parentBeforeClone(plan: StartPlan): Op[] {
   return [
-    blockSignals(),
+    ...beginLauncher(),
     ...(plan.exitFile === undefined
       ? []
       : [

@@ -2,7 +2,7 @@
  * Standard streams of a container. Node's own 'pipe' is a socketpair, and a socket cannot be opened through
  * /proc/self/fd: `echo > /dev/stdout` would fail in the container. So these are pipes.
  */
-import { closeSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { check, libc } from "../../../kernel/libc.ts";
@@ -10,8 +10,8 @@ import type { StdioRequest } from "../../driver.ts";
 import { O_CLOEXEC } from "../../linux-constants.ts";
 
 export interface Stdio {
-  /** For spawn: descriptors of ours, or "ignore" where the container opens its own /dev/null. */
-  readonly forSpawn: readonly (number | "ignore")[];
+  /** Descriptors of ours for 0–2; /dev/null where the container opens its own. */
+  readonly forSpawn: readonly number[];
   /** Which of 0–2 become the container's /dev/null. */
   readonly nulls: readonly number[];
   /** Which of 0–2 are pipes made here. */
@@ -33,9 +33,17 @@ function makePipe(): { readonly read: number; readonly write: number } {
   return { read: ends[0] ?? -1, write: ends[1] ?? -1 };
 }
 
+let nullFd: number | undefined;
+
+/** Only so that 0–2 are not free for something else: a container opens a /dev/null of its own. */
+function devNull(): number {
+  nullFd ??= openSync("/dev/null", "r+");
+  return nullFd;
+}
+
 /** With a terminal nothing is made here: the container's ends come from its own devpts. */
 export function makeStdio(request: StdioRequest, terminal: boolean): Stdio {
-  const forSpawn: (number | "ignore")[] = ["ignore", "ignore", "ignore"];
+  const forSpawn = [devNull(), devNull(), devNull()];
   const nulls: number[] = [];
   const owned: number[] = [];
   const theirs: number[] = [];

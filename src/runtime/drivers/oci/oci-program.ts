@@ -12,7 +12,7 @@ import { bindToLauncher, closeOnExec, unblockSignals } from "../native/process.t
 import { registers } from "../native/registers.ts";
 import { type RootPaths, rootOps } from "../native/root.ts";
 import {
-  blockSignals,
+  beginLauncher,
   cloneOps,
   loopbackUp,
   makeSync,
@@ -40,7 +40,7 @@ export function ociProgram(plan: OciPlan): Op[] {
   const terminal = spec.process.terminal === true;
   const ownNetwork = plan.network === "host" ? 0 : linux.CLONE_NEWNET;
   return [
-    blockSignals(),
+    ...beginLauncher(),
     ...openExitFile(plan.exitFile),
     ...makeSync(),
     ...cloneOps({
