@@ -6,7 +6,7 @@
  * steps above it can be keyed. *Recorded*: the cache knows it. A step whose definition has no record cannot hit and waits
  * for committed parents only.
  */
-import PQueue from "p-queue";
+import type PQueue from "p-queue";
 import { bytePath } from "../kernel/byte-path.ts";
 import { type CacheKey, type Digest, type ResultId, resultId, sha256 } from "../oci/digest.ts";
 import type { Timestamp } from "../oci/image-config.ts";
@@ -18,7 +18,6 @@ import { buildGraph } from "../planner/bind.ts";
 import { BuildContexts } from "../planner/build-contexts.ts";
 import type { BuildGraph, ResolvedImage, Step, StepId, TreeRef } from "../planner/build-graph.ts";
 import type { BuildOptions, ResolveImage } from "../planner/build-options.ts";
-import { explainMiss } from "../planner/explain-miss.ts";
 import { cacheKey, defineStep, type StepDefinition, siteOf } from "../planner/step-definition.ts";
 import type { Driver } from "../runtime/driver.ts";
 import { BuildNetworks } from "../runtime/network/build-network.ts";
@@ -26,14 +25,13 @@ import type { Chain, LayerId, LayerRecord, Lease, Store, StoredImage, UnsealedLa
 import { commitImage } from "./commit-image.ts";
 import { mountSourceNotFound, unsupported } from "./errors.ts";
 import type { BuildEvent, BuildSummary } from "./events.ts";
-import { performStep } from "./perform-step.ts";
 import type { ContextSource } from "./run-mounts.ts";
 import { StepFailed } from "./step-failed.ts";
-import { lockStep } from "./step-lock.ts";
 
 export interface BuildEnvironment {
   readonly store: Store;
-  readonly driver: Driver;
+  /** Asked when the first RUN runs: a build that is all cached needs no runtime. */
+  readonly driver: () => Promise<Driver>;
   readonly resolveImage: ResolveImage;
   /** Names for the result. */
   readonly tags: readonly Reference[];
@@ -147,7 +145,7 @@ class Execution {
   readonly #store: Store;
   readonly #lease: Lease;
   readonly #networks: BuildNetworks;
-  readonly #queue: PQueue;
+  #queue: PQueue | undefined;
   readonly #contexts: BuildContexts;
   readonly #stop = new AbortController();
   readonly #trees = new Map<StepId, Promise<Tree>>();
@@ -170,7 +168,6 @@ class Execution {
     this.#store = environment.store;
     this.#lease = lease;
     this.#networks = networks;
-    this.#queue = new PQueue({ concurrency: environment.jobs });
     this.#contexts = new BuildContexts(options, environment.store);
   }
 
@@ -265,6 +262,9 @@ class Execution {
     const { step } = place;
     const hit = step.noCache ? undefined : await this.#lookup(place);
     if (hit !== undefined) return hit;
+    // What only a step that runs needs is loaded here.
+    const [{ default: Queue }, { lockStep }] = await Promise.all([import("p-queue"), import("./step-lock.ts")]);
+    this.#queue ??= new Queue({ concurrency: this.#environment.jobs });
     return await this.#queue.add(async () => {
       this.#stop.signal.throwIfAborted();
       const lock = step.noCache ? undefined : await lockStep(this.#store.root, lineage, this.#stop.signal);
@@ -339,6 +339,10 @@ class Execution {
     const { step, parent, definition } = place;
     const { now, driver, trace } = this.#environment;
     const { layers } = this.#store;
+    const [{ performStep }, { explainMiss }] = await Promise.all([
+      import("./perform-step.ts"),
+      import("../planner/explain-miss.ts"),
+    ]);
     const started = now();
     const [reason] = explainMiss(this.#store, { graph: this.#graph, step, definition, parent: "unknown" }).reasons;
     this.#emit({ kind: "stepMiss", step: step.id, reason, time: started });
@@ -354,7 +358,7 @@ class Execution {
         selection: definition.selection,
         standsAlone: !definition.needsParent,
         storeRoot: this.#store.root,
-        isAlone: this.#running.size === 1 && this.#queue.size === 0,
+        isAlone: this.#running.size === 1 && this.#queue?.size === 0,
         where: whereOf(this.#graph, step.range),
         cacheMountsFolder: this.#store.cacheMountsFolder,
         secrets: this.#options.secrets,

@@ -4,16 +4,19 @@ import { assertNever, TsbuildError, type Where } from "../errors.ts";
 import { bytePath } from "../kernel/byte-path.ts";
 import type { CopyInput, RunInput, Step } from "../planner/build-graph.ts";
 import type { Selection } from "../planner/selection.ts";
+import type { Driver } from "../runtime/driver.ts";
 import { lookupOwner } from "../runtime/user.ts";
 import { warmLayerWorker } from "../store/layer-work.ts";
 import { type CopyTask, copySteps } from "./copy-tree.ts";
 import { fileWorkFailed, noAccountsForName } from "./errors.ts";
-import { failureCauses, failureSentence, type RunPlace, startFailureSentence } from "./run-step.ts";
+import { failureCauses, failureSentence, startFailureSentence } from "./run-failure.ts";
+import type { RunPlace } from "./run-step.ts";
 import { StepFailed } from "./step-failed.ts";
 import { UpperTree } from "./upper-tree.ts";
 import { hasName, workdirStep } from "./workdir-step.ts";
 
-export interface StepPlace extends RunPlace {
+export interface StepPlace extends Omit<RunPlace, "driver"> {
+  readonly driver: () => Promise<Driver>;
   readonly where: Where;
   readonly selection: Selection | undefined;
   /** `COPY --link`: the layer is made on an empty root, whatever is below. */
@@ -46,7 +49,7 @@ async function run(step: Step, input: RunInput, place: StepPlace): Promise<void>
   const { runStep } = await import("./run-step.ts");
   let status: Awaited<ReturnType<typeof runStep>>;
   try {
-    status = await runStep(input, step.unkeyed, place);
+    status = await runStep(input, step.unkeyed, { ...place, driver: await place.driver() });
   } catch (error) {
     if (place.signal.aborted) throw error;
     const known = error instanceof TsbuildError ? error : fileWorkFailed(place.storeRoot, error);

@@ -2,10 +2,8 @@
  * RUN: one container on the layers below, whose upperdir is the step's layer. Source: LANGUAGE §6.
  */
 import { once } from "node:events";
-import { mkdirSync, statfsSync, writeFileSync } from "node:fs";
-import { constants as os } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import type { Readable } from "node:stream";
-import type { TsbuildError } from "../errors.ts";
 import { bytePath } from "../kernel/byte-path.ts";
 import { defaultPath } from "../oci/image-config.ts";
 import type { MountSpec } from "../oci/runtime-spec.ts";
@@ -146,41 +144,4 @@ function networkFiles(
     writeFileSync(source, content, { mode: 0o644 });
     return { destination: `/etc/${name}`, type: "bind", source, options: ["rbind", "ro"] };
   });
-}
-
-const signalNames = new Map<number, string>(Object.entries(os.signals).map(([name, number]) => [number, name]));
-
-/** `exit code: 7`, in BuildKit's words. */
-export function failureSentence(argv: readonly string[], status: ExitStatus): string {
-  return `process "${argv.join(" ")}" did not complete successfully: exit code: ${status.code}`;
-}
-
-/** What is known beyond the exit code: a phrase each. */
-export function failureCauses(
-  status: ExitStatus,
-  { argv, network }: Pick<RunInput, "argv" | "network">,
-  memoryBytes: number | undefined,
-  storeRoot: string,
-): readonly string[] {
-  const causes: string[] = [];
-  const isShell = argv.length > 1;
-  if (status.oomKilled)
-    causes.push(
-      `killed: out of memory${memoryBytes === undefined ? "" : ` (limit ${Math.round(memoryBytes / MIB)} MiB)`}`,
-    );
-  else if (status.signal !== undefined)
-    causes.push(`ended by ${signalNames.get(status.signal) ?? `signal ${status.signal}`}`);
-  else if (status.code === 127 && isShell) causes.push("127 is a shell's word for: command not found");
-  else if (status.code === 126 && isShell) causes.push("126 is a shell's word for: found, but not executable");
-  const { bavail, bsize } = statfsSync(storeRoot);
-  if (bavail * bsize < MIB) causes.push(`no space left for the store at ${storeRoot}`);
-  if (network === "none") causes.push("the network was none");
-  return causes;
-}
-
-const MIB = 1024 * 1024;
-
-/** The sentence for a command that never started. */
-export function startFailureSentence(argv: readonly string[], error: TsbuildError): string {
-  return `process "${argv.join(" ")}" did not start: ${error.message}`;
 }

@@ -337,6 +337,8 @@ describe("being stopped", () => {
     expect(await new Promise((resolve) => child.on("close", resolve))).toBe(0);
     const rest = (): readonly string[] => left(before).filter((line) => !line.endsWith(cgroupParent));
     await until("nothing is left", () => rest().length === 0).catch(() => expect(rest()).toEqual([]));
+    const check = await workshop.tsbuild(["system", "check"]);
+    expect({ code: check.code, stderr: check.stderr }).toEqual({ code: 0, stderr: "" });
     expect(existsSync(`${workshop.root}/locks`) ? readdirSync(`${workshop.root}/locks`) : []).toEqual([]);
   });
 });

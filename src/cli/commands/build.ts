@@ -26,13 +26,12 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   const note = (text: string): void => onEvent({ kind: "note", text, time: context.now() });
   for (const text of request.notes) note(text);
   const { build } = await import("../../executor/execute.ts");
-  const { createDriver } = await import("../../runtime/drivers/create-driver.ts");
   const store = context.openStore();
   let result: BuildResult;
   try {
     result = await build(request.options, {
       store,
-      driver: createDriver(context.runtime),
+      driver: async () => (await import("../../runtime/drivers/create-driver.ts")).createDriver(context.runtime),
       resolveImage: imageResolver({ context, store, pull: request.pull, onNote: note }),
       tags: request.tags,
       onEvent,

@@ -184,12 +184,15 @@ function plug(
   using host = openNetlink();
   const namespace = openSync(`/proc/${pid}/ns/net`, "r");
   try {
+    const name = `tsb${end.address
+      .split(".")
+      .slice(1)
+      .map((part) => Number(part).toString(16).padStart(2, "0"))
+      .join("")}`;
+    // The address is ours now. The kernel may still be taking down the namespace of who had it before, link included.
+    host.removeLink(name);
     host.addVeth({
-      name: `tsb${end.address
-        .split(".")
-        .slice(1)
-        .map((part) => Number(part).toString(16).padStart(2, "0"))
-        .join("")}`,
+      name,
       bridge,
       peer: "eth0",
       peerNamespace: namespace,
