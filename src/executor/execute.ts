@@ -88,8 +88,6 @@ export async function build(options: BuildOptions, environment: BuildEnvironment
 
 /** What the language has and no step here can do yet, told before anything runs. */
 function rejectWhatIsMissing(graph: BuildGraph, { input, range }: Step): void {
-  if (input.kind === "copy" && input.sources.some((source) => source.kind === "url"))
-    throw unsupported("ADD of a URL is not supported", "download it first and ADD the file", whereOf(graph, range));
   if (input.kind !== "run") return;
   const filled = input.mounts.some((mount) => mount.type === "cache" && mount.from.kind === "context");
   if (filled)

@@ -1,6 +1,8 @@
 /** `tsbuild build` as a user meets it: output, exit codes, the cache, failures, and what is left when it is stopped. */
 import { type ChildProcess, execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect } from "vitest";
 import { removeCgroup } from "../../src/runtime/cgroup/cgroup.ts";
@@ -263,13 +265,29 @@ describe("what cannot be built", () => {
     }
   });
 
-  test("ADD of a URL is named, before anything runs", async () => {
-    const built = await workshop.build("FROM b⏎RUN echo never⏎ADD http://127.0.0.1:1/x /");
-    expect([built.code, built.stderr]).toEqual([
+  test("ADD of a URL: mode 0600, the server's time, never unpacked", async () => {
+    const folder = workshop.context({ f: "x" });
+    const archive = execFileSync("tar", ["-cf", "-", "-C", folder, "f"]);
+    const server = createServer((_, response) => {
+      response.writeHead(200, { "last-modified": "Thu, 01 Jan 2015 00:00:00 GMT" }).end(archive);
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    try {
+      // What `listen` on a port gives.
+      const { port } = server.address() as AddressInfo;
+      const add = `ADD http://127.0.0.1:${port}/a.tar`;
+      const lines = `FROM b⏎${add} /d/⏎RUN stat -c '%a %u %Y %n' /d/*⏎ADD --unpack${add.slice(3)} /u/⏎RUN ls /u`;
+      const built = await workshop.build(lines, {}, ["--no-cache"]);
+      expect(built.stderr).toContain("600 0 1420070400 /d/a.tar\n");
+      expect(built.stderr).toMatch(/\[5\/5\] [\d.]+ f\n/);
+    } finally {
+      server.close();
+    }
+    const missing = await workshop.build("FROM b⏎ADD http://127.0.0.1:1/x /");
+    expect([missing.code, missing.stderr]).toEqual([
       1,
-      expect.stringMatching(/:3:1: error: ADD of a URL is not supported/),
+      expect.stringMatching(/:2:1: error: cannot fetch http:\/\/127\.0\.0\.1:1\/x: ECONNREFUSED/),
     ]);
-    expect(built.stderr).not.toContain("DONE");
   });
 
   test("a secret that nobody mounts is a warning", async () => {
