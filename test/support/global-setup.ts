@@ -13,6 +13,7 @@ const root = new URL("../../", import.meta.url).pathname;
 
 /** Programs (or conditions of needs.ts) and the Debian packages that bring them. */
 const packages: Readonly<Record<string, string>> = {
+  "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
   "busybox-static": "busybox-static",
   crun: "crun",
   "docker-registry": "docker-registry",
