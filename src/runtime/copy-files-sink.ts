@@ -20,9 +20,10 @@ import {
   unlinkSync,
   writeSync,
 } from "node:fs";
+import { errnoOf } from "../errors.ts";
 import { type BytePath, bytePathOfLatin1, textOfBytePath } from "../kernel/byte-path.ts";
 import { makeNode, setMtime } from "../kernel/files.ts";
-import { errnoName } from "../kernel/libc.ts";
+import { errno, errnoName } from "../kernel/libc.ts";
 import { closeInRoot, openFolderInRoot, pathBelowFd } from "../kernel/resolve-in-root.ts";
 import { setXattr } from "../kernel/xattr.ts";
 import type { TarHandler, TarHeader } from "../store/tar-reader.ts";
@@ -54,17 +55,32 @@ export function fileSink(options: SinkOptions): FileSink {
     | undefined;
   const folders: { readonly path: BytePath; readonly mtimeNs: bigint }[] = [];
 
+  const resolution = options.symlinks === "root" ? "in-root" : "no-symlinks";
   const shown = (path: BytePath): string => `${display}/${textOfBytePath(path)}`;
+  /** An archive need not name the folders that its files are in. */
+  const openFolder = (path: BytePath, make: boolean): number => {
+    const full = [base, path].filter((part) => part !== "").join("/");
+    const open = (): number => openFolderInRoot(root, Buffer.from(full, "latin1"), resolution);
+    const fd = open();
+    if (fd !== -errno.ENOENT || !make || path === "") return fd;
+    const { folder, name } = split(path);
+    const above = openFolder(folder, true);
+    if (above < 0) return above;
+    try {
+      mkdirSync(pathBelowFd(above, name), { mode: 0o755 });
+    } catch (error) {
+      // A symlink to nowhere.
+      if (errnoOf(error) !== "EEXIST") throw error;
+    } finally {
+      closeInRoot(above);
+    }
+    return open();
+  };
   const openParent = (path: BytePath): number => {
     if (parent?.path === path) return parent.fd;
     if (parent !== undefined) closeInRoot(parent.fd);
     parent = undefined;
-    const full = [base, path].filter((part) => part !== "").join("/");
-    const fd = openFolderInRoot(
-      root,
-      Buffer.from(full, "latin1"),
-      options.symlinks === "root" ? "in-root" : "no-symlinks",
-    );
+    const fd = openFolder(path, true);
     if (fd < 0) throw copyPathFailed(shown(path), errnoName(fd));
     parent = { path, fd };
     return fd;
@@ -129,12 +145,7 @@ export function fileSink(options: SinkOptions): FileSink {
   const linkWithin = (header: TarHeader, staged: string | Buffer, path: BytePath): void => {
     const first = cleanName(header.linkName);
     const { folder, name } = split(first);
-    const full = [base, folder].filter((part) => part !== "").join("/");
-    const from = openFolderInRoot(
-      root,
-      Buffer.from(full, "latin1"),
-      options.symlinks === "root" ? "in-root" : "no-symlinks",
-    );
+    const from = openFolder(folder, false);
     if (from < 0) throw copyPathFailed(shown(path), errnoName(from));
     try {
       linkSync(pathBelowFd(from, name), staged);

@@ -1,5 +1,6 @@
 /** A user's terminal while a container's is shown in it: raw mode, and the keys that leave the container alone. */
 import type { ReadStream } from "node:tty";
+import { libc } from "../kernel/libc.ts";
 import { invalidDetachKeys } from "./container-errors.ts";
 
 /**
@@ -13,12 +14,30 @@ export function rawTerminal(stdin: ReadStream): Disposable {
   };
   process.once("exit", restore);
   stdin.setRawMode(true);
+  passOutput(stdin);
   return {
     [Symbol.dispose]() {
       process.off("exit", restore);
       restore();
     },
   };
+}
+
+// Source: ioctl_tty(2), asm-generic/termbits.h; the same numbers on x86-64 and arm64.
+const TCGETS = 0x5401;
+const TCSETS = 0x5402;
+const OPOST = 1;
+const termiosBytes = 64;
+const outputFlagsAt = 4;
+
+/** Node's raw mode still turns newlines into CR LF. The container's terminal has done so, or does not want it. */
+function passOutput(stdin: ReadStream): void {
+  // Node has it, its types do not.
+  const { fd } = stdin as ReadStream & { readonly fd: number };
+  const termios = Buffer.alloc(termiosBytes);
+  if (libc("ioctlBuffer", fd, TCGETS, termios) < 0) return;
+  termios.writeUInt32LE(termios.readUInt32LE(outputFlagsAt) & ~OPOST, outputFlagsAt);
+  libc("ioctlBuffer", fd, TCSETS, termios);
 }
 
 export const defaultDetachKeys = "ctrl-p,ctrl-q";

@@ -37,15 +37,27 @@ export class Yard extends Workshop implements AsyncDisposable {
 
   /** In a terminal of 100 × 30. */
   terminal(words: readonly string[]): Terminal {
-    return new Terminal(words, this.root, this.folder);
+    return new Terminal([process.execPath, program, ...words], this.root, this.folder);
+  }
+
+  /** A shell in one; `$TSBUILD` is the program. */
+  shell(script: string): Terminal {
+    const command = `TSBUILD='${process.execPath} ${program}'; ${script}`;
+    return new Terminal(["/bin/sh", "-c", command], this.root, this.folder);
   }
 
   containers(): readonly string[] {
     return readdirSync(`${this.root}/containers`).filter((name) => /^[0-9a-f]{64}$/.test(name));
   }
 
+  /** Removes all containers: what a test that failed left must not fail the next. */
+  async clear(): Promise<void> {
+    const containers = this.containers();
+    if (containers.length > 0) await this.t(["rm", "-f", "-v", ...containers]);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const id of this.containers()) await this.t(`rm -f -v ${id}`);
+    await this.clear();
     this[Symbol.dispose]();
   }
 }
@@ -56,7 +68,7 @@ export async function yard(): Promise<Yard> {
   return made;
 }
 
-/** The program in a pseudo-terminal of ours. */
+/** A process in a pseudo-terminal of ours. */
 export class Terminal implements Disposable {
   readonly #pty: Pty;
   readonly exited: Promise<number>;
@@ -65,7 +77,8 @@ export class Terminal implements Disposable {
 
   constructor(words: readonly string[], root: string, cwd: string) {
     const env = { ...process.env, TSBUILD_ROOT: root, TERM: "xterm" };
-    this.#pty = spawnPty(process.execPath, [program, ...words], { cols: 100, rows: 30, cwd, env });
+    const [file = "", ...args] = words;
+    this.#pty = spawnPty(file, args, { cols: 100, rows: 30, cwd, env });
     this.#pty.onData((data) => {
       this.text += data;
       this.#wake();

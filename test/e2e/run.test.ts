@@ -1,7 +1,7 @@
 /** `tsbuild run` as a user meets it: exit codes, streams, what is seen from inside, and what is left over. */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect } from "vitest";
 import { needs } from "../support/needs.ts";
 import { startTsbuild } from "../support/tsbuild.ts";
 import { until, type Yard, yard } from "./containers-support.ts";
@@ -11,6 +11,7 @@ let place: Yard;
 beforeAll(async () => {
   place = await yard();
 });
+afterEach(async () => await place?.clear());
 afterAll(async () => await place?.[Symbol.asyncDispose]());
 
 const quick = ["run", "--rm", "--network", "none"] as const;

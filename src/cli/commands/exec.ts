@@ -8,7 +8,7 @@ import { signalNumber } from "../../runtime/containers/signal-name.ts";
 import { stdioHub } from "../../runtime/containers/stdio-hub.ts";
 import { defaultDetachKeys } from "../../runtime/terminal.ts";
 import type { CommandContext } from "../command.ts";
-import { attachStreams, terminalSize } from "../containers/attach-streams.ts";
+import { attachStreams, rawMode, terminalSize } from "../containers/attach-streams.ts";
 import { linesOf, variable } from "../containers/create-flags.ts";
 import { explainExec } from "../containers/explain-start.ts";
 import { knownContainer } from "../containers/known-container.ts";
@@ -62,6 +62,7 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   if (tty && stdin && !context.stdin.isTTY) throw notOnATerminal();
   const lines = (flags.envFile ?? []).flatMap((path) => linesOf(path, context.cwd));
   const output = detach ? "null" : "pipe";
+  using _raw = rawMode({ stdin, tty }, context);
   let running: Awaited<ReturnType<typeof execInContainer>>;
   try {
     running = await execInContainer(container, {

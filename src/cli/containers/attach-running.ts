@@ -4,7 +4,7 @@ import type { LiveContainer } from "../../runtime/containers/container-folder.ts
 import { observe } from "../../runtime/containers/container-state.ts";
 import { attachTo } from "../../runtime/containers/monitor-client.ts";
 import type { CommandContext } from "../command.ts";
-import { terminalSize } from "./attach-streams.ts";
+import { rawMode, terminalSize } from "./attach-streams.ts";
 import { type AttachRequest, attachClient, outputTo } from "./run-under-monitor.ts";
 
 /** Its exit code, or 0 when the detach keys were typed. @throws {TsbuildError} `CONTAINER_STATE` */
@@ -16,6 +16,7 @@ export async function attachRunning(
   const { folder, record } = container;
   const state = observe(folder);
   if (state.status !== "running") throw cannotAttach(state.status);
+  using _raw = rawMode({ stdin: attach.attachStdin, tty: record.process.tty }, context);
   using client = await attachTo(folder, {
     stdin: attach.attachStdin,
     size: record.process.tty ? terminalSize(context.stdout) : undefined,

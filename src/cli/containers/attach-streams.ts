@@ -33,11 +33,15 @@ export async function attachStreams(
   if (attached.onSignal !== undefined) cleanup.use(context.interceptSignals(attached.onSignal));
   if (options.tty) cleanup.use(followSize(attached, context));
   if (options.stdin) {
-    if (options.tty && context.stdin.isTTY) cleanup.use(rawTerminal(context.stdin));
     cleanup.use(forwardInput(attached, options, context.stdin, () => detached.resolve({ kind: "detached" })));
   }
   const exited = attached.exited.then((code): AttachEnd => ({ kind: "exited", code }));
   return await Promise.race([exited, detached.promise, aborted(context.signal, cleanup)]);
+}
+
+/** Raw mode, where both ends are terminals. Before anything runs: its first line would be cooked twice. */
+export function rawMode(options: Pick<AttachStreamsOptions, "stdin" | "tty">, { stdin }: CommandContext): Disposable {
+  return options.tty && options.stdin && stdin.isTTY ? rawTerminal(stdin) : { [Symbol.dispose]: () => undefined };
 }
 
 export function terminalSize(stdout: CommandContext["stdout"]): TerminalSize | undefined {

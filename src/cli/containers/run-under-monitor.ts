@@ -10,7 +10,7 @@ import { signalProcess } from "../../runtime/containers/process-identity.ts";
 import { signalNumber } from "../../runtime/containers/signal-name.ts";
 import type { LogStream } from "../../runtime/logs.ts";
 import type { CommandContext } from "../command.ts";
-import { attachStreams } from "./attach-streams.ts";
+import { attachStreams, rawMode } from "./attach-streams.ts";
 
 export interface AttachRequest {
   readonly attachStdin: boolean;
@@ -35,6 +35,7 @@ export async function runUnderMonitor(
   const { folder } = container;
   const launch = prepareLaunch(context.openStore(), container, size);
   writeLaunch(folder, launch);
+  using _raw = rawMode({ stdin: attach?.attachStdin === true, tty: launch.tty }, context);
   using client = startMonitor(folder, {
     stdin: attach?.attachStdin === true,
     size,
