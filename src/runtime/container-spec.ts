@@ -181,14 +181,33 @@ function processSpec(options: ContainerSpecOptions, held: readonly string[]): Pr
       inheritable: [],
       ambient: [],
     },
-    rlimits: (options.ulimits ?? []).map(({ name, soft, hard }) => ({
-      type: `RLIMIT_${name.toUpperCase()}`,
-      soft,
-      hard,
-    })),
+    rlimits: rlimitsOf(options.ulimits ?? []),
     noNewPrivileges: options.noNewPrivileges === true,
     ...(options.oomScoreAdj === undefined ? {} : { oomScoreAdj: options.oomScoreAdj }),
   };
+}
+
+const MAX_OPEN_FILES = { soft: 1024, hard: 524_288 } as const;
+
+/**
+ * The number of open files is the same for everyone: Node raises its own soft limit to the hard one, and there are
+ * programs that close every descriptor they might have. The other limits are the caller's.
+ */
+function rlimitsOf(ulimits: NonNullable<ContainerSpecOptions["ulimits"]>): NonNullable<ProcessSpec["rlimits"]> {
+  const asked = ulimits.map(({ name, soft, hard }) => ({ type: `RLIMIT_${name.toUpperCase()}`, soft, hard }));
+  if (asked.some((limit) => limit.type === "RLIMIT_NOFILE")) return asked;
+  const hard = Math.min(ownHardLimit(), MAX_OPEN_FILES.hard);
+  return [{ type: "RLIMIT_NOFILE", soft: Math.min(MAX_OPEN_FILES.soft, hard), hard }, ...asked];
+}
+
+let hardLimit: number | undefined;
+
+function ownHardLimit(): number {
+  if (hardLimit !== undefined) return hardLimit;
+  // "Max open files            1024                 524288               files"
+  const word = /^Max open files\s+\S+\s+(\S+)/m.exec(readFileSync("/proc/self/limits", "latin1"))?.[1];
+  hardLimit = word === undefined || word === "unlimited" ? Number.POSITIVE_INFINITY : Number(word);
+  return hardLimit;
 }
 
 /** All: what we have ourselves. Nobody can give more. */

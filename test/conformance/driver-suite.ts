@@ -201,6 +201,12 @@ export function driverSuite(name: string, makeDriver: () => Driver, { available,
         script: "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/ip_unprivileged_port_start",
         output: /^1\n0\n$/,
       },
+      {
+        name: "the usual number of open files",
+        spec: {},
+        script: "ulimit -Sn; [ $(ulimit -Hn) -le 524288 ] && echo bounded",
+        output: /^1024\nbounded\n$/,
+      },
       { name: "the umask", spec: {}, script: "umask", output: /^0022\n$/ },
       {
         name: "oom_score_adj",
