@@ -31,7 +31,7 @@ export const RESOLVE_BENEATH = 8;
 export const RESOLVE_IN_ROOT = 0x10;
 
 export const OPEN_TREE_CLONE = 1;
-export const OPEN_TREE_CLOEXEC: number = O_CLOEXEC;
+export const OPEN_TREE_CLOEXEC = 0o2000000;
 export const MOVE_MOUNT_F_EMPTY_PATH = 4;
 export const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
 export const FSOPEN_CLOEXEC = 1;
@@ -50,7 +50,6 @@ export const MOUNT_ATTR_NOATIME = 0x10;
 export const MOUNT_ATTR_STRICTATIME = 0x20;
 export const MOUNT_ATTR_NODIRATIME = 0x80;
 
-export const MS_RDONLY = 1;
 export const MS_REC = 0x4000;
 export const MS_UNBINDABLE: number = 1 << 17;
 export const MS_PRIVATE: number = 1 << 18;
@@ -63,7 +62,6 @@ export const CLONE_PIDFD = 0x1000;
 export const CLONE_NEWCGROUP = 0x2000000;
 export const CLONE_NEWUTS = 0x4000000;
 export const CLONE_NEWIPC = 0x8000000;
-export const CLONE_NEWUSER = 0x10000000;
 export const CLONE_NEWPID = 0x20000000;
 export const CLONE_NEWNET = 0x40000000;
 export const CLONE_INTO_CGROUP = 0x200000000;
@@ -90,13 +88,12 @@ export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
-export const SOCK_CLOEXEC: number = O_CLOEXEC;
+export const SOCK_CLOEXEC = 0o2000000;
 export const MSG_PEEK = 2;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
 export const MSG_CMSG_CLOEXEC = 0x40000000;
 
-export const SIOCGIFFLAGS = 0x8913;
 export const SIOCSIFFLAGS = 0x8914;
 export const IFF_UP_RUNNING = 0x41;
 
