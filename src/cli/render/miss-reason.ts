@@ -46,6 +46,11 @@ export function describeMiss(reason: MissReason): string {
   }
 }
 
+/** A build need not say of each step that it is new, or that it was told to run it. */
+export function tellsNothingNew(reason: MissReason): boolean {
+  return reason.code === "never-built" || reason.code === "no-cache-flag";
+}
+
 function valueText(value: string | undefined): string {
   return value === undefined ? "unset" : value === "" ? '""' : value;
 }

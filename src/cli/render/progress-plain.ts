@@ -3,7 +3,7 @@
  * its place in its stage, so that lines of steps that run side by side can be told apart and searched for.
  */
 import type { BuildEvent } from "../../executor/events.ts";
-import { describeMiss } from "./miss-reason.ts";
+import { describeMiss, tellsNothingNew } from "./miss-reason.ts";
 import type { Progress, ProgressPlace } from "./progress.ts";
 import { secondsText, summaryLines, titlesOf } from "./progress-text.ts";
 
@@ -62,8 +62,7 @@ export function plainProgress(place: ProgressPlace): Progress {
             return;
           case "stepMiss": {
             announce(state);
-            const why = describeMiss(event.reason);
-            if (event.reason.code !== "never-built") line(`${state.prefix} ${why}`);
+            if (!tellsNothingNew(event.reason)) line(`${state.prefix} ${describeMiss(event.reason)}`);
             return;
           }
           case "stepStarted":

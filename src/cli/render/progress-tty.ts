@@ -3,7 +3,7 @@
  * the last thing it said. Drawn at most twenty times a second, and only when something has changed.
  */
 import { styleText } from "node:util";
-import { describeMiss } from "./miss-reason.ts";
+import { describeMiss, tellsNothingNew } from "./miss-reason.ts";
 import { printable } from "./printable.ts";
 import { type Progress, type ProgressPlace, remember, type StepOutput } from "./progress.ts";
 import { secondsText, summaryLines, titlesOf } from "./progress-text.ts";
@@ -54,8 +54,11 @@ export function ttyProgress(place: ProgressPlace): Progress {
     }
   };
 
-  const finished = (state: StepState, right: string): string =>
-    `${clip(`${state.prefix} ${state.text}`, Math.max(20, columns() - right.length - 3))}  ${right}`;
+  const finished = (state: StepState, right: string, color?: "cyan" | "red" | "yellow"): string => {
+    const shown = clip(right, Math.max(10, columns() - 30));
+    const title = clip(`${state.prefix} ${state.text}`, Math.max(20, columns() - shown.length - 3));
+    return `${title}  ${color === undefined ? shown : styleText(color, shown, { stream: stderr })}`;
+  };
 
   return {
     onEvent(event) {
@@ -64,10 +67,10 @@ export function ttyProgress(place: ProgressPlace): Progress {
         if (state === undefined) return;
         switch (event.kind) {
           case "stepHit":
-            print(finished(state, styleText("cyan", "cached", { stream: stderr })));
+            print(finished(state, "cached", "cyan"));
             return;
           case "stepMiss":
-            state.why = event.reason.code === "never-built" ? "" : describeMiss(event.reason);
+            state.why = tellsNothingNew(event.reason) ? "" : describeMiss(event.reason);
             return;
           case "stepStarted":
             state.startedMs = event.time;
@@ -81,16 +84,16 @@ export function ttyProgress(place: ProgressPlace): Progress {
             const why = state.why === "" ? "" : `  ${state.why}`;
             running.delete(event.step);
             output.delete(event.step);
-            print(`${finished(state, secondsText(event.time - state.startedMs))}${why}`);
+            print(finished(state, `${secondsText(event.time - state.startedMs)}${why}`));
             break;
           }
           case "stepFailed":
             running.delete(event.step);
-            print(finished(state, styleText("red", "failed", { stream: stderr })));
+            print(finished(state, "failed", "red"));
             break;
           case "stepCanceled":
             running.delete(event.step);
-            print(finished(state, styleText("yellow", "canceled", { stream: stderr })));
+            print(finished(state, "canceled", "yellow"));
             break;
         }
         setRunning();
