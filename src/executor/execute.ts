@@ -267,8 +267,8 @@ class Execution {
       this.#stop.signal.throwIfAborted();
       const lock = step.noCache ? undefined : await lockStep(this.#store.root, lineage, this.#stop.signal);
       try {
-        // Another build was at the same step: what it made is in the cache now.
-        const made = lock?.waited === true ? await this.#lookup(place) : undefined;
+        // Another build may have been at the same step: what it made is in the cache now.
+        const made = lock === undefined ? undefined : await this.#lookup(place);
         if (made !== undefined) {
           lock?.[Symbol.dispose]();
           return made;
@@ -342,7 +342,8 @@ class Execution {
       import("../planner/explain-miss.ts"),
     ]);
     const started = now();
-    const [reason] = explainMiss(this.#store, { graph: this.#graph, step, definition, parent: "unknown" }).reasons;
+    const below = this.#store.cache.hasDefinition(definition.digest) ? (await parent.sealed).result : "unknown";
+    const [reason] = explainMiss(this.#store, { graph: this.#graph, step, definition, parent: below }).reasons;
     this.#emit({ kind: "stepMiss", step: step.id, reason, time: started });
     this.#emit({ kind: "stepStarted", step: step.id, time: started });
     this.#running.add(step.id);

@@ -237,7 +237,7 @@ class Preparation implements PreparedMounts {
       }
       closeSync(lock);
       if (mount.sharing === "private") instance++;
-      else await wait(25, undefined, { signal });
+      else await wait(25, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
   }
 
