@@ -122,6 +122,8 @@ export class Http implements AsyncDisposable {
         headersTimeout: timeout,
         bodyTimeout: timeout,
       });
+      // Whoever reads it sees its errors; a body that is thrown away has nobody to tell.
+      body.on("error", () => undefined);
       const lines = (name: string): readonly string[] => {
         const value = headers[name.toLowerCase()];
         return value === undefined ? [] : typeof value === "string" ? [value] : value;

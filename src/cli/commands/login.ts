@@ -1,5 +1,4 @@
 /** `tsbuild login`. */
-import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { TsbuildError } from "../../errors.ts";
 import { credentialSources } from "../../registry/client.ts";
@@ -80,7 +79,7 @@ function failed(what: string): TsbuildError {
 type PasswordCredential = Extract<Credential, { kind: "password" }>;
 
 async function askCredential(flags: Flags, context: CommandContext): Promise<PasswordCredential> {
-  const { stdin, stderr, signal } = context;
+  const { stdin } = context;
   if (flags.passwordStdin === true) {
     const chunks: Buffer[] = [];
     for await (const chunk of stdin) chunks.push(chunk as Buffer);
@@ -91,38 +90,40 @@ async function askCredential(flags: Flags, context: CommandContext): Promise<Pas
   }
   const complete = flags.username !== undefined && flags.password !== undefined;
   if (!complete && stdin.isTTY !== true) throw failed("cannot perform an interactive login from a non-TTY device");
-  let username = flags.username ?? "";
-  if (username === "") {
-    const lines = createInterface({ input: stdin, output: stderr, terminal: true });
-    username = (await lines.question("Username: ", { signal })).trim();
-    lines.close();
-  }
+  const username = flags.username ?? (await askLine("Username: ", "shown", context)).trim();
   if (username === "") throw failed("username is empty");
-  const password = flags.password ?? (await askPassword(context));
+  const password = flags.password ?? (await askLine("Password: ", "hidden", context));
   if (password === "") throw failed("password is empty");
   return { kind: "password", username, password, from: "the terminal" };
 }
 
-/** Without echo. Ctrl-C and Ctrl-D end it with nothing. */
-async function askPassword({ stdin, stderr, signal }: CommandContext): Promise<string> {
-  stderr.write("Password: ");
-  stdin.setRawMode(true);
-  try {
-    let typed = "";
-    for await (const chunk of stdin.iterator({ destroyOnReturn: false })) {
-      signal.throwIfAborted();
-      for (const key of String(chunk)) {
-        if (key === "\r" || key === "\n") return typed;
-        if (key === "\x03" || key === "\x04") throw new TsbuildError({ code: "ABORTED", what: "login was ended" });
-        if (key === "\x7f" || key === "\b") typed = [...typed].slice(0, -1).join("");
-        else if (key === "\x15") typed = "";
-        else typed += key;
-      }
+/** One line that is typed. Ctrl-C and Ctrl-D end the command; backspace and Ctrl-U correct what was typed. */
+async function askLine(prompt: string, echo: "shown" | "hidden", context: CommandContext): Promise<string> {
+  const { stdin, stderr, signal } = context;
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  let typed = "";
+  const onData = (chunk: Buffer): void => {
+    for (const key of chunk.toString("utf8")) {
+      if (key === "\r" || key === "\n") return resolve(typed);
+      if (key === "\x03" || key === "\x04")
+        return reject(new TsbuildError({ code: "ABORTED", what: "login was ended" }));
+      typed = key === "\x15" ? "" : key === "\x7f" || key === "\b" ? [...typed].slice(0, -1).join("") : typed + key;
+      if (echo === "shown") stderr.write(`\r\x1b[K${prompt}${typed}`);
     }
-    return typed;
+  };
+  const onAbort = (): void => reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  stdin.setRawMode(true);
+  stderr.write(prompt);
+  stdin.on("data", onData).once("end", () => resolve(typed));
+  stdin.resume();
+  try {
+    return await promise;
   } finally {
-    stdin.setRawMode(false);
+    signal.removeEventListener("abort", onAbort);
+    stdin.off("data", onData);
     stdin.pause();
+    stdin.setRawMode(false);
     stderr.write("\n");
   }
 }

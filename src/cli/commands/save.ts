@@ -1,5 +1,5 @@
 /** `tsbuild save`. */
-import { closeSync, createWriteStream, openSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { closeSync, createWriteStream, existsSync, openSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
@@ -72,6 +72,11 @@ function isSpecial(path: string): boolean {
 
 /** The file gets its name when it is complete. */
 async function intoFile(path: string, write: (file: string, fd: number) => Promise<void>): Promise<void> {
+  if (!existsSync(dirname(path)))
+    throw new TsbuildError({
+      code: "INVALID_ARGUMENT",
+      what: `invalid output path: directory ${JSON.stringify(dirname(path))} does not exist`,
+    });
   const staged = join(dirname(path), `.tsbuild-save-${process.pid}.tmp`);
   // Behind what is there: layers are written by others, through the file's name.
   const fd = openSync(staged, "ax", 0o600);

@@ -101,9 +101,9 @@ function liveLayers(stderr: NodeJS.WriteStream, now: () => number): Layers {
   let drawn = 0;
   let drawnAt = 0;
   const draw = (): void => {
-    const width = Math.max(20, stderr.columns ?? 80);
+    const width = Math.max(20, stderr.columns || 80);
     // More layers than lines: a cursor cannot go above the window's top.
-    const shown = [...lines].slice(-Math.max(1, (stderr.rows ?? 24) - 1));
+    const shown = [...lines].slice(-Math.max(1, (stderr.rows || 24) - 1));
     const text = shown.map(([layer, line]) => `\x1b[2K${cut(`${layer}: ${line}`, width - 1)}\n`).join("");
     stderr.write(`${drawn > 0 ? `\x1b[${drawn}A` : ""}${text}`);
     drawn = shown.length;
