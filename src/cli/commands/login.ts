@@ -104,9 +104,9 @@ async function askLine(prompt: string, echo: "shown" | "hidden", context: Comman
   let typed = "";
   const onData = (chunk: Buffer): void => {
     for (const key of chunk.toString("utf8")) {
-      if (key === "\r" || key === "\n") return resolve(typed);
-      if (key === "\x03" || key === "\x04")
-        return reject(new TsbuildError({ code: "ABORTED", what: "login was ended" }));
+      if (key === "\r" || key === "\n") resolve(typed);
+      if (key === "\x03" || key === "\x04") reject(new TsbuildError({ code: "ABORTED", what: "login was ended" }));
+      if (key < " " && key !== "\b" && key !== "\x15") return;
       typed = key === "\x15" ? "" : key === "\x7f" || key === "\b" ? [...typed].slice(0, -1).join("") : typed + key;
       if (echo === "shown") stderr.write(`\r\x1b[K${prompt}${typed}`);
     }
