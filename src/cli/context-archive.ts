@@ -1,9 +1,10 @@
 /** What comes on standard input: a Dockerfile, or a tar that is the whole context. Source: LANGUAGE §4.6. */
-import { spawnSync } from "node:child_process";
 import { chmodSync, linkSync, lstatSync, mkdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { TsbuildError } from "../errors.ts";
+import { decompressor, sniffCompression } from "../oci/decompress.ts";
 import type { TemporaryFolder } from "../store/store.ts";
 import type { CommandContext } from "./command.ts";
 
@@ -25,7 +26,7 @@ export async function readStandardInput(context: CommandContext): Promise<Buffer
  * @throws {TsbuildError} `ARCHIVE_INVALID`
  */
 export async function unpackContext(bytes: Buffer, context: CommandContext): Promise<TemporaryFolder | undefined> {
-  const tar = await decompress(bytes);
+  const tar = await plain(bytes);
   if (!isTar(tar)) return undefined;
   const folder = context.openStore().temporaryFolder("context");
   try {
@@ -49,31 +50,15 @@ function isTar(bytes: Buffer): boolean {
   return stated > 8 * 32 && header.reduce((sum, byte) => sum + byte, 0) === stated;
 }
 
-const startsWith = (bytes: Buffer, hex: string): boolean => bytes.subarray(0, hex.length / 2).toString("hex") === hex;
-
-async function decompress(bytes: Buffer): Promise<Buffer> {
-  const zlib = await import("node:zlib");
-  try {
-    if (startsWith(bytes, "1f8b")) return zlib.gunzipSync(bytes);
-    if (startsWith(bytes, "28b52ffd")) return zlib.zstdDecompressSync(bytes);
-  } catch (error) {
-    throw invalid(error instanceof Error ? error.message : "damaged", error);
-  }
-  if (startsWith(bytes, "fd377a585a00")) return decompressBy("xz", bytes);
-  if (startsWith(bytes, "425a68")) return decompressBy("bzip2", bytes);
-  return bytes;
-}
-
-function decompressBy(program: "xz" | "bzip2", bytes: Buffer): Buffer {
-  const result = spawnSync(program, ["-dc"], { input: bytes, maxBuffer: 2 ** 31 - 1 });
-  if (result.error !== undefined)
-    throw new TsbuildError({
-      code: "UNSUPPORTED",
-      what: `the archive on standard input is compressed with ${program}, and there is no program ${program}`,
-      cause: result.error,
-    });
-  if (result.status !== 0) throw invalid(result.stderr.toString("utf8").trim() || "damaged");
-  return result.stdout;
+async function plain(bytes: Buffer): Promise<Buffer> {
+  const kind = sniffCompression(bytes);
+  if (kind === "none") return bytes;
+  const unpacking = decompressor(kind);
+  const chunks: Buffer[] = [];
+  await pipeline(Readable.from([bytes]), unpacking, async (output: AsyncIterable<Buffer>) => {
+    for await (const chunk of output) chunks.push(chunk);
+  });
+  return Buffer.concat(chunks);
 }
 
 async function unpack(tar: Buffer, root: string): Promise<void> {

@@ -2,7 +2,7 @@
  * The contexts of one build, opened when something takes from them, each with its own ignore rules; and what ADD
  * fetches. Source: LANGUAGE §4.5, §3.5.12.
  */
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { errnoOf, TsbuildError, type Where } from "../errors.ts";
 import type { Store, TemporaryFolder } from "../store/store.ts";
@@ -79,7 +79,8 @@ export class BuildContexts implements Disposable {
   #made(folder: string, rules: IgnoreRules): ContextOrigin {
     const digests = new FileDigests(this.#store.memo, this.#store.root, folder);
     this.#digests.push(digests);
-    return new ContextOrigin(folder, rules, digests);
+    // The folder itself may be named by a link; what is in it is not followed.
+    return new ContextOrigin(realpathSync(folder), rules, digests);
   }
 }
 

@@ -41,11 +41,6 @@ export function expandWords(word: Word, variables: Variables, locate: Locate): r
   return words;
 }
 
-/** Whether the word could have another value elsewhere. */
-export function hasVariable(word: Word): boolean {
-  return word.parts.some((part) => part.kind === "variable");
-}
-
 function expandVariable(part: VariablePart, variables: Variables, locate: Locate): string {
   // Unset counts as empty everywhere but in the modifiers that ask for it.
   const value = variables.get(part.name);

@@ -13,11 +13,15 @@ type Memo = Map<string, string>;
 
 const memos = new LRUCache<string, Memo>({ max: 16 });
 
+const maxUnused = 10_000;
+
 export class FileDigests {
   readonly #store: MemoStore;
   readonly #name: string;
   readonly #memoryKey: string;
   readonly #memo: Memo;
+  /** Asked for in this build. */
+  readonly #used = new Set<string>();
   #changed = false;
 
   /** `storeRoot` tells the memos of several stores apart in memory. */
@@ -35,6 +39,7 @@ export class FileDigests {
     const digests = new Array<Digest>(files.length);
     const missing: number[] = [];
     for (const [index, file] of files.entries()) {
+      this.#used.add(file.path);
       const known = this.#memo.get(file.path);
       const signature = signatureOf(file.stat);
       if (known?.startsWith(signature)) digests[index] = `sha256:${known.slice(signature.length)}` as Digest;
@@ -64,6 +69,9 @@ export class FileDigests {
   /** Writes what was learned. Losing it costs reading the files again. */
   save(): void {
     if (!this.#changed) return;
+    // Files that other builds of this folder take stay, but not without end those that are long gone.
+    if (this.#memo.size > 4 * this.#used.size + maxUnused)
+      for (const path of this.#memo.keys()) if (!this.#used.has(path)) this.#memo.delete(path);
     const lines: string[] = [];
     for (const [path, line] of this.#memo) lines.push(`${path.length} ${path}${line}\n`);
     this.#store.set(this.#name, Buffer.from(lines.join(""), "latin1"));

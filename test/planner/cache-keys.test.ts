@@ -400,6 +400,13 @@ test("COPY --from counts by content: other steps that made equal files hit", asy
   expect(await build(own.store, root("WORKDIR /x"), { output: made })).toEqual([]);
 });
 
+test("a context may be named by a link", async () => {
+  using context = temporaryContext({ "real/f": "1", link: { link: "real" } });
+  using own = temporaryStore();
+  await build(own.store, "FROM b⏎COPY f /⏎RUN --mount=target=/m x", { folder: join(context.folder, "link") });
+  expect(await build(own.store, "FROM b⏎COPY f /", { folder: join(context.folder, "real") })).toEqual([]);
+});
+
 test("a context file that vanished is an error, not a stale hit", async () => {
   using context = temporaryContext({ f: "1" });
   using own = temporaryStore();
