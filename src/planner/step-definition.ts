@@ -42,7 +42,7 @@ export interface StepDefinition {
 }
 
 export interface DefinitionContext {
-  readonly graph: Pick<BuildGraph, "file" | "text">;
+  readonly graph: BuildGraph;
   readonly store: Store;
   readonly contexts: BuildContexts;
   /** The sealed layers of an image or of another step. Asked only for trees of `originsOf(step)`. */
@@ -182,12 +182,18 @@ async function openOrigin(from: TreeRef, step: Step, context: DefinitionContext)
     case "image":
     case "step": {
       const origin = layerOrigin(context.store, await context.chainOf(from));
-      const title = from.kind === "image" ? `the image ${from.image.name}` : "the stage it is copied from";
+      const title = from.kind === "image" ? `the image ${from.image.name}` : stageTitle(context.graph, from.step);
       return { origin, missing: (path) => missingInTree(origin, path, title, where) };
     }
     default:
       return assertNever(from);
   }
+}
+
+function stageTitle(graph: BuildGraph, id: StepId): string {
+  const index = graph.steps.find((step) => step.id === id)?.stage;
+  const stage = graph.stages.find((one) => one.index === index);
+  return `the stage ${stage?.name ?? index}`;
 }
 
 // RUN ------------------------------------------------------------------------------------------------------------

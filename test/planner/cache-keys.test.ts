@@ -400,6 +400,20 @@ test("COPY --from counts by content: other steps that made equal files hit", asy
   expect(await build(own.store, root("WORKDIR /x"), { output: made })).toEqual([]);
 });
 
+test.for([
+  { from: "p", title: "the stage p" },
+  { from: "0", title: "the stage p" },
+  { from: "b", title: "the image b:latest" },
+  { from: "scratch", title: "an empty tree" },
+])("what is not in --from=$from is said to be missing there", async ({ from, title }) => {
+  using own = temporaryStore();
+  await expect(build(own.store, `FROM b AS p⏎RUN x⏎FROM b⏎COPY --from=${from} /nope /`)).rejects.toMatchObject({
+    code: "SOURCE_NOT_FOUND",
+    message: `"/nope" not found in ${title}`,
+    where: { line: 4 },
+  });
+});
+
 test("a context may be named by a link", async () => {
   using context = temporaryContext({ "real/f": "1", link: { link: "real" } });
   using own = temporaryStore();
