@@ -16,6 +16,7 @@ import type {
   RunInput,
   RunMount,
   Step,
+  StepId,
   TreeRef,
   WorkdirInput,
 } from "./build-graph.ts";
