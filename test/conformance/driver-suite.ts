@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ContainerSpecOptions } from "../../src/runtime/container-spec.ts";
 import type { Driver, RunningContainer } from "../../src/runtime/driver.ts";
 import { readExitFile } from "../../src/runtime/exit-file.ts";
+import { busyboxTree } from "../support/busybox-rootfs.ts";
 import { buildLauncherOnce, canRunContainers, outputOf, runOnce, type Sandbox, sandbox } from "../support/container.ts";
 
 export interface SuiteOptions {
@@ -256,6 +257,63 @@ export function driverSuite(name: string, makeDriver: () => Driver, { available,
       const result = await runOnce(driver, request);
       expect(result.stderr).toBe("");
       expect(result.stdout).toMatch(output);
+    });
+
+    test("a folder can be the root, and is changed in place", async () => {
+      const path = join(box.folder, "plain-root");
+      busyboxTree(path);
+      const args = sh("echo x > /new; ls /proc/self/exe /dev/null; cat /etc/hostname");
+      const mounts = [
+        { destination: "/etc/hostname", type: "bind", source: join(path, "etc/group"), options: ["bind"] },
+      ];
+      const request = box.request({ args, rootfs: { kind: "directory", path }, spec: { mounts } });
+      const { stdout, stderr } = await runOnce(driver, request);
+      expect(stderr).toBe("");
+      expect(stdout).toMatch(/^\/dev\/null\n\/proc\/self\/exe\nroot:/);
+      expect(readFileSync(join(path, "new"), "utf8")).toBe("x\n");
+    });
+
+    test.for<{ name: string; spec: Partial<ContainerSpecOptions>; code: string; says: string }>([
+      {
+        name: "a sysctl of the host",
+        spec: { sysctl: { "kernel.core_pattern": "x" } },
+        code: "INVALID_ARGUMENT",
+        says: "kernel.core_pattern",
+      },
+      {
+        name: "a sysctl that climbs",
+        spec: { sysctl: { "net.../../kernel.x": "x" } },
+        code: "INVALID_ARGUMENT",
+        says: "net..",
+      },
+      {
+        name: "a network sysctl with the host's network",
+        spec: { network: "host", sysctl: { "net.ipv4.ip_forward": "1" } },
+        code: "INVALID_ARGUMENT",
+        says: "network namespace",
+      },
+    ])("$name is refused", async ({ spec, code, says }) => {
+      await expect(driver.start(box.request({ args: ["true"], spec }))).rejects.toMatchObject({
+        code,
+        message: expect.stringContaining(says),
+      });
+    });
+
+    test("what would silently not hold is refused: a label, a user namespace, the host's name", async () => {
+      const request = box.request({ args: ["true"] });
+      const { spec } = request;
+      const labelled = { ...spec, process: { ...spec.process, apparmorProfile: "strict" } };
+      const withoutUts = spec.linux.namespaces.filter((namespace) => namespace.type !== "uts");
+      const renaming = { ...spec, linux: { ...spec.linux, namespaces: withoutUts } };
+      const mapped = {
+        ...spec,
+        linux: { ...spec.linux, namespaces: [...spec.linux.namespaces, { type: "user" } as const] },
+      };
+      const before = readFileSync("/proc/sys/kernel/hostname", "utf8");
+      await expect(driver.start({ ...request, spec: labelled })).rejects.toMatchObject({ code: "UNSUPPORTED" });
+      await expect(driver.start({ ...request, spec: mapped })).rejects.toMatchObject({ code: "UNSUPPORTED" });
+      await expect(driver.start({ ...request, spec: renaming })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+      expect(readFileSync("/proc/sys/kernel/hostname", "utf8")).toBe(before);
     });
 
     test("a signal ends the command, and is told", async () => {

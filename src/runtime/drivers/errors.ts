@@ -60,3 +60,26 @@ export const initUnsupported = (name: string): TsbuildError =>
     what: `the runtime ${name} has no init process of ours`,
     hint: "leave out --init, or --runtime",
   });
+
+export const apparmorUnsupported = (profile: string): TsbuildError =>
+  new TsbuildError({
+    code: "UNSUPPORTED",
+    what: `the AppArmor profile ${profile} cannot be applied`,
+    hint: "leave it out, or say unconfined",
+  });
+
+export const hostnameNeedsNamespace = (): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_ARGUMENT",
+    what: "a hostname needs a UTS namespace: without it, it is the host's",
+  });
+
+export const sysctlNotNamespaced = (key: string, namespace: string | undefined): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_ARGUMENT",
+    what:
+      namespace === undefined
+        ? `the sysctl ${key} belongs to no namespace: it would change the host`
+        : `the sysctl ${key} needs a ${namespace} namespace of the container's own`,
+    where: { kind: "flag", flag: "--sysctl" },
+  });

@@ -7,6 +7,7 @@ import { existingCgroup, makeCgroup } from "../../cgroup/cgroup.ts";
 import type { ContainerRequest, Driver, ExecRequest, RunningContainer } from "../../driver.ts";
 import { makeStubTree } from "../../stub-tree.ts";
 import type { SyscallArch } from "../../syscall-table.ts";
+import { checkSpec } from "../check-spec.ts";
 import { architectureUnsupported } from "../errors.ts";
 import { execProgram } from "./exec-program.ts";
 import { explainFailure } from "./explain.ts";
@@ -29,6 +30,7 @@ export function architecture(): SyscallArch {
 async function start(request: ContainerRequest): Promise<RunningContainer> {
   const { rootfs, network } = request;
   const arch = architecture();
+  checkSpec(request.spec);
   const mounts = mountSteps(request.spec);
   const paths = {
     stubTree: join(request.scratchDir, "stub"),

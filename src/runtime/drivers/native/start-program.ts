@@ -8,7 +8,6 @@ import type { NetworkMode, Rootfs } from "../../driver.ts";
 import { at, builtin, label, type Op, recordTypes, space, struct, syscall, text } from "../../launcher-program.ts";
 import * as linux from "../../linux-constants.ts";
 import type { SyscallArch } from "../../syscall-table.ts";
-import { namespaceUnsupported } from "../errors.ts";
 import { deviceRuleOps } from "./device-rules.ts";
 import {
   emptyFolderOps,
@@ -68,7 +67,6 @@ const cloneFlags = {
 function namespaceFlags(plan: StartPlan): number {
   let flags = linux.CLONE_PIDFD;
   for (const { type, path } of plan.spec.linux.namespaces) {
-    if (type === "user") throw namespaceUnsupported("user");
     if (type in cloneFlags && path === undefined) flags += cloneFlags[type as keyof typeof cloneFlags];
   }
   return plan.network === "host" ? flags : flags + linux.CLONE_NEWNET;

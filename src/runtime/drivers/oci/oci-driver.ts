@@ -13,6 +13,7 @@ import type { RuntimeSpec } from "../../../oci/runtime-spec.ts";
 import { cgroupFolders, oomKillsOf, removeCgroup } from "../../cgroup/cgroup.ts";
 import type { ContainerRequest, Driver, ExitStatus, RunningContainer } from "../../driver.ts";
 import { makeStubTree } from "../../stub-tree.ts";
+import { checkSpec } from "../check-spec.ts";
 import { commandNotExecutable, commandNotFound, initUnsupported, runtimeFailed } from "../errors.ts";
 import { explainFailure } from "../native/explain.ts";
 import { openContainer } from "../native/identity.ts";
@@ -38,6 +39,7 @@ interface Bundle {
 async function start(name: string, runtime: string, request: ContainerRequest): Promise<RunningContainer> {
   const { rootfs, network } = request;
   if (request.init) throw initUnsupported(name);
+  checkSpec(request.spec);
   const spec = ociSpec(request);
   const bundle = makeBundle(request.scratchDir, spec);
   const stubTree = join(request.scratchDir, "stub");
