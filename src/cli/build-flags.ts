@@ -236,7 +236,7 @@ async function readInputFromStdin(bytes: Buffer, file: string | undefined, conte
     );
     const source: Source = {
       dockerfile: { text: textOf(readDockerfile(dockerfile), dockerfile.shown), file: dockerfile.shown },
-      context: { kind: "directory", path: unpacked.path },
+      context: { kind: "directory", path: unpacked.path, temporary: true },
       ignore: undefined,
     };
     return { source, dispose: () => unpacked[Symbol.dispose]() };

@@ -84,7 +84,7 @@ export async function buildGraph(
   evaluated.sort((a, b) => a.index - b.index);
   warnUnusedArgs(dockerfile, context);
   return {
-    site: options.context.kind === "directory" ? options.context.path : "-",
+    site: options.context.kind === "directory" && !options.context.temporary ? options.context.path : "-",
     file: dockerfile.file,
     text: dockerfile.text,
     stages: evaluated.map((state) => graphStage(state, state === result ? options.labels : new Map())),

@@ -66,19 +66,19 @@ export class BuildContexts implements Disposable {
       const { context, ignore } = this.#options;
       if (context.kind === "empty") return undefined;
       const rules = ignore === undefined ? excludeRules([]) : parseIgnoreFile(ignore.text, ignore.file);
-      return this.#made(context.path, rules);
+      return this.#made(context.path, rules, context.temporary !== true);
     }
     const named = this.#options.namedContexts.get(name);
     if (named?.kind !== "directory") throw new Error(`no directory context ${name}`);
     if (/^[a-z-]+:\/\//.test(named.path)) throw contextUnsupported(name, named.path);
     if (statSync(named.path, { throwIfNoEntry: false })?.isDirectory() !== true)
       throw namedContextNotFound(name, named.path);
-    return this.#made(named.path, ownIgnoreFile(named.path));
+    return this.#made(named.path, ownIgnoreFile(named.path), true);
   }
 
-  #made(folder: string, rules: IgnoreRules): ContextOrigin {
+  #made(folder: string, rules: IgnoreRules, comesAgain: boolean): ContextOrigin {
     const digests = new FileDigests(this.#store.memo, this.#store.root, folder);
-    this.#digests.push(digests);
+    if (comesAgain) this.#digests.push(digests);
     // The folder itself may be named by a link; what is in it is not followed.
     return new ContextOrigin(realpathSync(folder), rules, digests);
   }

@@ -31,7 +31,12 @@ export interface BuildOptions {
 }
 
 export type BuildContext =
-  | { readonly kind: "directory"; readonly path: string }
+  | {
+      readonly kind: "directory";
+      readonly path: string;
+      /** Unpacked for this build only: nothing about it is worth remembering. */
+      readonly temporary?: true;
+    }
   /** `-`: a Dockerfile on stdin, no files. */
   | { readonly kind: "empty" };
 

@@ -90,9 +90,9 @@ const second = 1_000_000_000n;
  * The kernel's clock ticks at least every 10 ms; where times are whole seconds it may be one of two.
  */
 function isOldEnough(stat: OriginStat, startedNs: bigint): boolean {
-  const newest = stat.mtimeNs > stat.ctimeNs ? stat.mtimeNs : stat.ctimeNs;
+  // Nobody can set ctime, so it alone tells when the last change was.
   const coarse = stat.ctimeNs % second === 0n;
-  return newest + (coarse ? 2n * second : 20_000_000n) < startedNs;
+  return stat.ctimeNs + (coarse ? 2n * second : 20_000_000n) < startedNs;
 }
 
 /** A memo that cannot be read is an empty one. */
