@@ -251,6 +251,11 @@ describe("what COPY gets", () => {
     expect(await copyOf(line, "ENV y=1⏎")).toMatchObject({ sources: [{ kind: "heredoc", name: "E", content }] });
   });
 
+  test("a heredoc's escape is the backslash, whatever the file's is", async () => {
+    const graph = await graphOf("# escape=`⏎FROM scratch⏎COPY <<E /f⏎\\$x`⏎E");
+    expect(graph.steps[0]?.input).toMatchObject({ sources: [{ content: "$x`\n" }] });
+  });
+
   test("two heredocs of one name are both the last", async () => {
     expect(await copyOf("COPY <<a <<a /d/⏎1⏎a⏎2⏎a")).toMatchObject({
       sources: [
