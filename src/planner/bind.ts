@@ -82,7 +82,7 @@ export async function buildGraph(
   const result = await context.state(target);
   const evaluated = await Promise.all([...states.values()]);
   evaluated.sort((a, b) => a.index - b.index);
-  warnUnusedArgs(dockerfile, context);
+  warnUnusedArgs(dockerfile, evaluated, context);
   return {
     site: options.context.kind === "directory" && !options.context.temporary ? options.context.path : "-",
     file: dockerfile.file,
@@ -238,8 +238,9 @@ function startResolving(target: number, context: BindContext): void {
 // Build arguments ------------------------------------------------------------------------------------------------
 
 /** Declared nowhere in the file, and no name that the builder knows. Source: LANGUAGE §2.7.6. */
-function warnUnusedArgs(dockerfile: Dockerfile, context: BindContext): void {
-  const declared = new Set<string>();
+function warnUnusedArgs(dockerfile: Dockerfile, evaluated: readonly StageState[], context: BindContext): void {
+  // Triggers of base images declare some too.
+  const declared = new Set<string>(evaluated.flatMap((state) => [...state.environment.declared.keys()]));
   for (const instruction of dockerfile.instructions)
     if (instruction.kind === "arg") for (const arg of instruction.args) declared.add(arg.name);
   const unused = [...context.options.buildArgs.keys()].filter(

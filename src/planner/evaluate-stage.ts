@@ -226,7 +226,7 @@ class StageEvaluation {
     state.config = { ...state.config, WorkingDir: path };
     const history = `WORKDIR ${path}`;
     if (cleanPath(path) === "/") state.history.push({ createdBy: history, step: undefined });
-    else this.#addStep(instruction, place, workdirInput(path, state, this.#context.options), history);
+    else this.#addStep(instruction, place, workdirInput(path, state, this.#context), history);
   }
 
   #workdirNow(): string {
@@ -301,8 +301,9 @@ class StageEvaluation {
   }
 }
 
-function workdirInput(path: string, state: StageState, options: BuildOptions): StepInput {
-  const epoch = options.buildArgs.get("SOURCE_DATE_EPOCH");
+function workdirInput(path: string, state: StageState, { options, global }: BindContext): StepInput {
+  const name = "SOURCE_DATE_EPOCH";
+  const epoch = options.buildArgs.get(name) ?? global.variables.get(name);
   return {
     kind: "workdir",
     path,

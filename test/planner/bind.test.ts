@@ -376,6 +376,22 @@ describe("the graph", () => {
   });
 });
 
+test("a build arg that only a trigger declares is used", async () => {
+  const images = { "x:latest": { OnBuild: ["ARG V", "ENV r=$V"] } };
+  const graph = await graphOf("FROM x", { images, args: { V: "1" } });
+  expect(graph.warnings).toEqual([]);
+  expect(targetOf(graph).image.config.Env).toContain("r=1");
+});
+
+test.for([
+  { text: "FROM b⏎WORKDIR /w", epoch: undefined },
+  { text: "ARG SOURCE_DATE_EPOCH=7⏎FROM b⏎WORKDIR /w", epoch: 7 },
+  { text: "FROM b⏎WORKDIR /w", args: { SOURCE_DATE_EPOCH: "8" }, epoch: 8 },
+])("SOURCE_DATE_EPOCH of WORKDIR: $text with $args", async ({ text, args, epoch }) => {
+  const [step] = (await graphOf(text, args === undefined ? {} : { args })).steps;
+  expect(step?.input.kind === "workdir" ? step.input.sourceDateEpoch : "none").toBe(epoch);
+});
+
 describe("named contexts", () => {
   const directory = (name: string): GraphRequest => ({
     options: { namedContexts: new Map([[name, { kind: "directory", path: "/dir" }]]) },
