@@ -3,7 +3,10 @@ import { check, cPath, errno, libc } from "./libc.ts";
 
 /** No attribute we read or write is longer. The kernel's own limit is 64 KiB. */
 const valueLimit = 65_536;
+/** Nearly all values fit, and a small buffer is passed faster. */
+const usualLimit = 256;
 
+let usualBuffer: Buffer | undefined;
 let valueBuffer: Buffer | undefined;
 
 /**
@@ -11,11 +14,18 @@ let valueBuffer: Buffer | undefined;
  * @throws {TsbuildError} `SYSCALL_FAILED`, `PERMISSION_DENIED`
  */
 export function getXattr(path: string | Buffer, name: string): Buffer | undefined {
-  valueBuffer ??= Buffer.alloc(valueLimit);
-  const length = libc("lgetxattr", cPath(path), name, valueBuffer, valueLimit);
+  usualBuffer ??= Buffer.alloc(usualLimit);
+  const cName = cPath(path);
+  let buffer = usualBuffer;
+  let length = libc("lgetxattr", cName, name, buffer, usualLimit);
+  if (length === -errno.ERANGE) {
+    valueBuffer ??= Buffer.alloc(valueLimit);
+    buffer = valueBuffer;
+    length = libc("lgetxattr", cName, name, buffer, valueLimit);
+  }
   if (length === -errno.ENODATA || length === -errno.ENOTSUP) return undefined;
   check(length, `reading the attribute ${name} of ${printable(path)}`);
-  return Buffer.from(valueBuffer.subarray(0, length));
+  return Buffer.from(buffer.subarray(0, length));
 }
 
 /**

@@ -7,8 +7,9 @@ import { dirname } from "node:path";
 import { errnoOf } from "../errors.ts";
 import { type Digest, hexOf, sha256 } from "../oci/digest.ts";
 import { storeCorrupt } from "./errors.ts";
+import { explainingRoot } from "./explain-root.ts";
 import type { BlobStore } from "./store.ts";
-import { explainingNoSpace, makeFolder, publish, removeTree, type StoreContext } from "./store-context.ts";
+import { makeFolder, publish, removeTree, type StoreContext } from "./store-context.ts";
 
 /** The lease under which fresh blobs are held. */
 export const freshBlobLease = "fresh-blobs";
@@ -48,7 +49,7 @@ export function blobStore(context: StoreContext): BlobStore {
     write(bytes) {
       const digest = sha256(bytes);
       if (hold(digest)) return digest;
-      explainingNoSpace(context.paths.root, () => {
+      explainingRoot(context.paths.root, () => {
         const staged = context.temporaryPath("blob");
         try {
           writeFileSync(staged, bytes, { flag: "wx", mode: 0o600, flush: true });
@@ -65,14 +66,16 @@ export function blobStore(context: StoreContext): BlobStore {
         unlinkSync(file);
         return;
       }
-      const fd = openSync(file, "r");
-      try {
-        fsyncSync(fd);
-      } finally {
-        closeSync(fd);
-      }
-      if (!digest.startsWith("sha256:")) makeFolder(dirname(path(digest)));
-      publish(file, path(digest));
+      explainingRoot(context.paths.root, () => {
+        const fd = openSync(file, "r");
+        try {
+          fsyncSync(fd);
+        } finally {
+          closeSync(fd);
+        }
+        if (!digest.startsWith("sha256:")) makeFolder(dirname(path(digest)));
+        publish(file, path(digest));
+      });
     },
   };
 }

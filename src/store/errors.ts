@@ -33,7 +33,7 @@ export const rootNotReachable = (root: string, cause: unknown): TsbuildError => 
   if (errno === "ENOSPC" || errno === "EDQUOT") return noSpace(root, cause);
   return new TsbuildError({
     code: "STORE_UNAVAILABLE",
-    what: `the store cannot be opened${errno === undefined ? "" : `: ${errno}`}`,
+    what: `the store cannot be used${errno === undefined ? "" : `: ${errno}`}`,
     where: at(root),
     hint,
     cause,

@@ -25,6 +25,21 @@ export function explainRoot(root: string, cause: unknown): TsbuildError {
   }
 }
 
+/** Runs file work below a root; what the system refuses becomes our error. */
+export function explainingRoot<T>(root: string, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    throw explained(root, error);
+  }
+}
+
+/** Errors that are no system's stay as they are. */
+export function explained(root: string, error: unknown): unknown {
+  const isSystems = error instanceof Error && ("syscall" in error || "errcode" in error);
+  return isSystems ? explainRoot(root, error) : error;
+}
+
 const clear: ReadonlySet<string> = new Set(["EROFS", "EACCES", "EPERM", "ENOSPC", "EDQUOT", "ENOTDIR"]);
 
 function nearestFolder(path: string): string {

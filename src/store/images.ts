@@ -11,6 +11,7 @@ import { chainOf, recordChain } from "./chains.ts";
 import { collectGarbage } from "./collect.ts";
 import type { Row } from "./database.ts";
 import { ambiguousImage, configInvalid, digestInTag, imageNotFound } from "./errors.ts";
+import { explainingRoot } from "./explain-root.ts";
 import type { BlobStore, Chain, ImageStore, NewImage, StoredImage } from "./store.ts";
 import type { StoreContext } from "./store-context.ts";
 
@@ -149,8 +150,10 @@ export function imageStore(context: StoreContext, blobs: BlobStore): ImageStore 
         .flatMap((row) => layoutDescriptors(row));
       const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests };
       const staged = context.temporaryPath("index");
-      writeFileSync(staged, JSON.stringify(index), { mode: 0o600, flush: true });
-      renameSync(staged, `${context.paths.root}/index.json`);
+      explainingRoot(context.paths.root, () => {
+        writeFileSync(staged, JSON.stringify(index), { mode: 0o600, flush: true });
+        renameSync(staged, `${context.paths.root}/index.json`);
+      });
     });
   };
 

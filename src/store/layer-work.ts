@@ -25,8 +25,16 @@ export type LayerTaskResult<Task extends LayerTask> = Task extends SealTask
 export type LayerReply =
   | { readonly kind: "done"; readonly result: unknown }
   | { readonly kind: "failed"; readonly error: ErrorFields }
+  /** What Node's functions throw when the system refuses. */
+  | { readonly kind: "refused"; readonly message: string; readonly fields: SystemErrorFields }
   /** A defect: not the user's, the disk's or the network's doing. */
   | { readonly kind: "crashed"; readonly message: string };
+
+export interface SystemErrorFields {
+  readonly code: string;
+  readonly syscall: string;
+  readonly path: string | undefined;
+}
 
 const idle: Worker[] = [];
 let running = 0;
@@ -50,7 +58,7 @@ export async function runLayerTask<Task extends LayerTask>(
     // The worker answers each task with the result of its kind.
     return result as LayerTaskResult<Task>;
   } catch (error) {
-    reusable = error instanceof TsbuildError;
+    reusable = error instanceof TsbuildError || (error instanceof Error && "syscall" in error);
     throw error;
   } finally {
     running -= 1;
@@ -88,6 +96,7 @@ function replyOf(worker: Worker, task: LayerTask, signal: AbortSignal): Promise<
       settle(() => {
         if (reply.kind === "done") resolve(reply.result);
         else if (reply.kind === "failed") reject(new TsbuildError(reply.error));
+        else if (reply.kind === "refused") reject(Object.assign(new Error(reply.message), reply.fields));
         else reject(new Error(reply.message));
       });
     const onError = (error: Error): void => settle(() => reject(error));

@@ -18,6 +18,14 @@ async function replyTo(task: LayerTask): Promise<LayerReply> {
       const { code, message: what, where, hint } = error;
       return { kind: "failed", error: { code, what, where, hint } };
     }
+    if (error instanceof Error && "code" in error && "syscall" in error) {
+      const path = "path" in error ? String(error.path) : undefined;
+      return {
+        kind: "refused",
+        message: error.message,
+        fields: { code: String(error.code), syscall: String(error.syscall), path },
+      };
+    }
     return { kind: "crashed", message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
   }
 }

@@ -22,8 +22,9 @@ import { blobPath } from "./blobs.ts";
 import { chainIdOf, chainOf, recordChain, resultIdOf } from "./chains.ts";
 import type { Row } from "./database.ts";
 import { layerGone } from "./errors.ts";
+import { explained, explainingRoot } from "./explain-root.ts";
 import type { LayerEntry } from "./layer-entry.ts";
-import { runLayerTask } from "./layer-work.ts";
+import { type LayerTaskResult, runLayerTask } from "./layer-work.ts";
 import { readIndex, type Sealed, type SealTask, sealLayer } from "./seal-layer.ts";
 import type {
   BlobStore,
@@ -35,8 +36,8 @@ import type {
   Snapshot,
   UnsealedLayer,
 } from "./store.ts";
-import { explainingNoSpace, freshName, removeTree, type StoreContext, syncFolder } from "./store-context.ts";
-import { lowersOf } from "./unpack-blob.ts";
+import { freshName, removeTree, type StoreContext, syncFolder } from "./store-context.ts";
+import { lowersOf, type UnpackTask } from "./unpack-blob.ts";
 
 /** Up to here a tree is sealed on the calling thread: starting or waking a worker costs more. */
 const inlineBudget = { entries: 100, bytes: 4 << 20 };
@@ -59,7 +60,7 @@ export class Layers implements LayerStore {
   }
 
   prepare(parents: Chain): Snapshot {
-    return explainingNoSpace(this.#context.paths.root, () => {
+    return explainingRoot(this.#context.paths.root, () => {
       const folder = this.#context.temporaryPath("snapshot");
       const upperdir = `${folder}/upper`;
       mkdirSync(upperdir, { recursive: true, mode: 0o700 });
@@ -136,9 +137,9 @@ export class Layers implements LayerStore {
       return this.#recordBlob(known, descriptor, parents);
     }
     const folder = this.#context.temporaryPath("layer");
-    mkdirSync(folder, { mode: 0o700 });
+    explainingRoot(this.#context.paths.root, () => mkdirSync(folder, { mode: 0o700 }));
     try {
-      const sealed = await runLayerTask(
+      const sealed = await this.#run<UnpackTask>(
         {
           kind: "unpack",
           file: blob.file,
@@ -147,7 +148,6 @@ export class Layers implements LayerStore {
           folder,
           lowers: lowersOf(this.trees(parents)),
           layout: this.#context.layout,
-          root: this.#context.paths.root,
           // The bytes are verified, but the tree is here already.
           verifyOnly: known !== undefined,
         },
@@ -223,6 +223,14 @@ export class Layers implements LayerStore {
     );
   }
 
+  async #run<Task extends SealTask | UnpackTask>(task: Task, signal: AbortSignal): Promise<LayerTaskResult<Task>> {
+    try {
+      return await runLayerTask(task, signal);
+    } catch (error) {
+      throw explained(this.#context.paths.root, error);
+    }
+  }
+
   // For the snapshots of this store -----------------------------------------------------------------------------------
 
   /** A tree that is complete, though not recorded, gets its place; a marker says whose it is. */
@@ -262,8 +270,8 @@ export class Layers implements LayerStore {
       lowers: lowersOf(this.trees(parents)),
       layout: this.#context.layout,
     };
-    const sealed = explainingNoSpace(this.#context.paths.root, () => sealLayer(task, { ...inlineBudget }));
-    const done = sealed ?? (await runLayerTask(task, signal));
+    const sealed = explainingRoot(this.#context.paths.root, () => sealLayer(task, { ...inlineBudget }));
+    const done = sealed ?? (await this.#run(task, signal));
     // A child may be done first: it is recorded after what it stands on.
     for (const parent of parents) await this.#sealing.get(parent);
     return this.#record(id, done, parents, undefined);
@@ -354,7 +362,7 @@ class OpenSnapshot implements Snapshot {
   }
 
   commit(): UnsealedLayer {
-    return explainingNoSpace(this.#context.paths.root, () => {
+    return explainingRoot(this.#context.paths.root, () => {
       // No tar of a layer of ours has an entry for the root, so what a step did to it must not be seen above either.
       const stat = lstatSync(this.upperdir);
       const { mode, uid, gid } = this.#root;
@@ -368,6 +376,10 @@ class OpenSnapshot implements Snapshot {
   }
 
   keepAsFailed(description: string): string {
+    return explainingRoot(this.#context.paths.root, () => this.#keepAsFailed(description));
+  }
+
+  #keepAsFailed(description: string): string {
     const { failed } = this.#context.paths;
     // Sorts by age.
     const name = `${Date.now().toString(36).padStart(9, "0")}-${freshName().slice(0, 6)}`;

@@ -11,20 +11,13 @@ import { cacheStore } from "./cache-records.ts";
 import { collectGarbage, finishRemovals, hasFreshGarbage } from "./collect.ts";
 import { Database } from "./database.ts";
 import { layerGone, notOurFolder, rootNotAFolder } from "./errors.ts";
-import { explainRoot } from "./explain-root.ts";
+import { explained, explainingRoot } from "./explain-root.ts";
 import { imageStore } from "./images.ts";
 import { Layers, pendingPrefix } from "./layers.ts";
 import { ownLayout } from "./overlay-marks.ts";
 import { deadProcesses } from "./process-presence.ts";
 import type { Chain, LayerId, Lease, MemoStore, Store, TemporaryFolder } from "./store.ts";
-import {
-  explainingNoSpace,
-  makeFolder,
-  removeTree,
-  StoreContext,
-  type StorePaths,
-  storePaths,
-} from "./store-context.ts";
+import { makeFolder, removeTree, StoreContext, type StorePaths, storePaths } from "./store-context.ts";
 
 /**
  * Makes the store if the folder is absent or empty. `root` is absolute.
@@ -55,11 +48,6 @@ export function contextOf(store: Store): StoreContext {
   throw new Error("a store of another make");
 }
 
-function explained(root: string, error: unknown): unknown {
-  // Our own errors have codes that are no errno.
-  return error instanceof Error && "syscall" in error ? explainRoot(root, error) : error;
-}
-
 function prepareRoot({ root, database }: StorePaths): void {
   const stat = statSync(root, { throwIfNoEntry: false });
   if (stat === undefined) {
@@ -75,7 +63,7 @@ function prepareRoot({ root, database }: StorePaths): void {
 
 /** The folders of a new store, and at last the file by which one knows that they are there. */
 function lay(paths: StorePaths): void {
-  explainingNoSpace(paths.root, () => {
+  explainingRoot(paths.root, () => {
     const { root, blobs, layers, tmp, containers, volumes, cacheMounts, failed } = paths;
     for (const folder of [blobs, layers, tmp, containers, volumes, cacheMounts, failed]) makeFolder(folder);
     const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [] };
@@ -181,7 +169,7 @@ class OpenStore implements Store {
 
   temporaryFolder(purpose: string): TemporaryFolder {
     const path = this.context.temporaryPath(purpose);
-    mkdirSync(path, { mode: 0o700 });
+    explainingRoot(this.root, () => mkdirSync(path, { mode: 0o700 }));
     return { path, [Symbol.dispose]: () => removeTree(path) };
   }
 

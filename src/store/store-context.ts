@@ -1,9 +1,8 @@
 /** What the parts of an open store share. Only src/store knows it. */
 import { randomBytes } from "node:crypto";
 import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync } from "node:fs";
-import { errnoOf } from "../errors.ts";
 import type { Database } from "./database.ts";
-import { noSpace } from "./errors.ts";
+import { explainingRoot } from "./explain-root.ts";
 import { announce, type Presence } from "./process-presence.ts";
 
 export type Layout = "trusted" | "user";
@@ -50,7 +49,7 @@ export class StoreContext {
 
   /** Made at first use: a command that only reads leaves nothing to sweep. */
   presence(): Presence {
-    this.#presence ??= announce(this.paths.tmp);
+    this.#presence ??= explainingRoot(this.paths.root, () => announce(this.paths.tmp));
     return this.#presence;
   }
 
@@ -120,17 +119,6 @@ export function syncFolder(path: string): void {
 export function publish(from: string, to: string): void {
   renameSync(from, to);
   syncFolder(to.slice(0, to.lastIndexOf("/")));
-}
-
-/** Runs file work; a full disk becomes our error. */
-export function explainingNoSpace<T>(root: string, action: () => T): T {
-  try {
-    return action();
-  } catch (error) {
-    const errno = errnoOf(error);
-    if (errno === "ENOSPC" || errno === "EDQUOT") throw noSpace(root, error);
-    throw error;
-  }
 }
 
 export function makeFolder(path: string): void {

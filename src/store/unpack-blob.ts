@@ -1,14 +1,14 @@
 /** A layer's blob into a folder: decompressed, verified and unpacked in one pass over its bytes. */
 import { createHash } from "node:crypto";
 import { closeSync, mkdirSync, openSync, writeFileSync } from "node:fs";
-import { errnoOf, TsbuildError } from "../errors.ts";
+import type { TsbuildError } from "../errors.ts";
 import { type BytePath, bytePath } from "../kernel/byte-path.ts";
 import { syncFileSystem } from "../kernel/files.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { DiffId, Digest } from "../oci/digest.ts";
 import { type Compression, mediaTypes } from "../oci/media-types.ts";
 import { compressionOfFile, uncompressed } from "./blob-stream.ts";
-import { archiveInvalid, noSpace } from "./errors.ts";
+import { archiveInvalid } from "./errors.ts";
 import { LayerExtractor } from "./extract-layer.ts";
 import { contentDigest, encodeIndex } from "./layer-index.ts";
 import { indexFile, type Sealed } from "./seal-layer.ts";
@@ -27,8 +27,6 @@ export interface UnpackTask {
   /** Topmost first. */
   readonly lowers: readonly BytePath[];
   readonly layout: Layout;
-  /** For messages. */
-  readonly root: string;
   /** Read and compare the digests, write nothing. */
   readonly verifyOnly: boolean;
 }
@@ -54,8 +52,6 @@ export async function unpackBlob(task: UnpackTask): Promise<UnpackedBlob> {
     writeFileSync(indexFile(task.folder), encodeIndex({ entries, omitted: [] }), { mode: 0o600 });
     syncFileSystem(task.folder);
     return { ...read, contentDigest: contentDigest(entries) };
-  } catch (error) {
-    throw explained(error, task);
   } finally {
     closeSync(fd);
   }
@@ -116,13 +112,6 @@ function verifyBlob(expected: Weighed, read: Weighed): void {
     );
   if (read.digest !== expected.digest)
     throw archiveInvalid(`the layer has the digest ${read.digest}, and its descriptor says ${expected.digest}`);
-}
-
-function explained(error: unknown, task: UnpackTask): unknown {
-  if (error instanceof TsbuildError) return error;
-  const code = errnoOf(error);
-  if (code === "ENOSPC" || code === "EDQUOT") return noSpace(task.root, error);
-  return error;
 }
 
 /** For tasks that take text. */

@@ -10,6 +10,10 @@ test("a value of any bytes comes back, is listed, and goes", () => {
   const file = Buffer.from(`${folder.path}/caf\xe9`, "latin1");
   writeFileSync(file, "");
   const value = Buffer.from([0, 255, 10, 0]);
+  const long = Buffer.alloc(3000, "long");
+  expect(setXattr(file, "user.long", long)).toBe(true);
+  expect(getXattr(file, "user.long")).toEqual(long);
+  expect(removeXattr(file, "user.long")).toBe(true);
   expect(getXattr(file, "user.x")).toBeUndefined();
   expect(setXattr(file, "user.x", value)).toBe(true);
   expect(setXattr(file, "user.empty", Buffer.alloc(0))).toBe(true);

@@ -77,7 +77,7 @@ test("equal files made at different times are different layers with an equal res
   ];
   expect(store.layers.chainId(a)).not.toBe(store.layers.chainId(b));
   expect(store.layers.resultId(a)).toBe(store.layers.resultId(b));
-  expect(store.layers.findByResult(store.layers.resultId(a) ?? (undefined as never))).toEqual(b);
+  expect(store.layers.findByResult(store.layers.resultId(a) ?? (undefined as never))).toEqual(a);
   expect(store.layers.findByChainId(store.layers.chainId(a) ?? (undefined as never))).toEqual(a);
 });
 
