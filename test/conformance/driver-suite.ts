@@ -316,6 +316,15 @@ export function driverSuite(name: string, makeDriver: () => Driver, { available,
       expect(readFileSync("/proc/sys/kernel/hostname", "utf8")).toBe(before);
     });
 
+    test("no signal is blocked or ignored, whatever the caller ignores", async () => {
+      // Not through a shell, which ignores some itself.
+      const { stdout } = await runOnce(
+        driver,
+        box.request({ args: ["grep", "-E", "SigBlk|SigIgn", "/proc/self/status"] }),
+      );
+      expect(stdout).toBe("SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+    });
+
     test("a signal ends the command, and is told", async () => {
       const container = await driver.start(box.request({ args: ["sleep", "60"] }));
       expect(container.kill(9)).toBe(true);

@@ -1,17 +1,20 @@
 import {
   chmodSync,
   existsSync,
+  ftruncateSync,
   mkdirSync,
   readdirSync,
   statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cPath, libc } from "../../src/kernel/libc.ts";
 import { createDriver } from "../../src/runtime/drivers/create-driver.ts";
+import { launcherExecutable } from "../../src/runtime/drivers/native/launcher-file.ts";
 import { driverSuite } from "../conformance/driver-suite.ts";
 import { canRunContainers, runOnce, type Sandbox, sandbox } from "../support/container.ts";
 
@@ -84,6 +87,14 @@ describe.skipIf(!canRunContainers)("the native driver", () => {
       code: "COMMAND_NOT_EXECUTABLE",
       message: expect.stringMatching(/working directory \/no\/such: no such file/),
     });
+  });
+
+  test("the launcher is executed from memory that nobody can write to", () => {
+    const fd = Number(launcherExecutable().split("/").at(-1));
+    const GET_SEALS = 1034;
+    expect(libc("fcntlNumber", fd, GET_SEALS, 0)).toBe(15); // seal, shrink, grow, write
+    expect(() => writeSync(fd, "x")).toThrow(expect.objectContaining({ code: "EPERM" }));
+    expect(() => ftruncateSync(fd, 0)).toThrow(expect.objectContaining({ code: "EPERM" }));
   });
 
   test("a limit below the number of our own descriptors holds for the command alone", async () => {

@@ -4,7 +4,7 @@
  */
 
 import type { Rootfs } from "../../driver.ts";
-import { label, type Op, syscall, text } from "../../launcher-program.ts";
+import { builtin, label, type Op, syscall, text } from "../../launcher-program.ts";
 import * as linux from "../../linux-constants.ts";
 import type { SyscallArch } from "../../syscall-table.ts";
 import { FIRST_LAYER_FD, registers } from "./registers.ts";
@@ -88,11 +88,7 @@ function overlayOps(rootfs: OverlayRootfs, paths: RootPaths, arch: SyscallArch):
     syscall("close", [registers.mount], { jump: { when: "always", to: "overlayMounted" }, doing }),
     // Kernels before 6.7 do not know `lowerdir+`, and some of them say so only at the end (EINVAL).
     label("classicMount"),
-    syscall(
-      "mount",
-      [text("overlay"), text(paths.mountDir), text("overlay"), 0, text(classicOptions(names, rootfs.volatile))],
-      { doing },
-    ),
+    classicMount(paths.mountDir, classicOptions(names, rootfs.volatile), doing),
     syscall(
       "openat",
       [linux.AT_FDCWD, text(paths.mountDir), linux.O_PATH | linux.O_CLOEXEC | linux.directoryFlag(arch)],
@@ -103,6 +99,16 @@ function overlayOps(rootfs: OverlayRootfs, paths: RootPaths, arch: SyscallArch):
   if (!short) ops.push(syscall("close_range", [FIRST_LAYER_FD, FIRST_LAYER_FD + wanted.length, 0], { doing }));
   return ops;
 }
+
+/** Longer options would be cut, and the mount fail as if a folder were missing. */
+function classicMount(mountDir: string, data: string, doing: string): Op {
+  if (Buffer.byteLength(data) > MOUNT_DATA_MAX_BYTES) {
+    return builtin("exit", [EINVAL], { doing: `${doing}, which are too many for a kernel before 6.7` });
+  }
+  return syscall("mount", [text("overlay"), text(mountDir), text("overlay"), 0, text(data)], { doing });
+}
+
+const EINVAL = 22;
 
 interface OverlayNames {
   readonly lowers: readonly string[];

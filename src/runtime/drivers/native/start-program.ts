@@ -74,15 +74,18 @@ function namespaceFlags(plan: StartPlan): number {
 
 /**
  * What every launcher begins with. The child inherits the mask and clears it just before execve; the launcher itself
- * lives without signals. Node ignores SIGPIPE, which would be inherited up to the command.
+ * lives without signals. What is ignored would be inherited up to the command: SIGPIPE and SIGXFSZ by Node, SIGHUP
+ * under nohup, SIGINT and SIGQUIT in a shell's background, and by posix_spawn the two that glibc keeps for itself.
  */
 export function beginLauncher(): Op[] {
   const doing = "setting up the launcher";
-  const SIGPIPE = 13;
+  const ignoredSomewhere = [1, 2, 3, 13, 15, 20, 21, 22, 25, 32, 33];
   const allSignals = struct(Buffer.alloc(8, 0xff), "all signals");
   return [
     syscall("rt_sigprocmask", [linux.SIG_SETMASK, allSignals, 0, 8], { doing }),
-    syscall("rt_sigaction", [SIGPIPE, struct(Buffer.alloc(32), "SIG_DFL"), 0, 8], { doing }),
+    ...ignoredSomewhere.map((signal) =>
+      syscall("rt_sigaction", [signal, struct(Buffer.alloc(32), "SIG_DFL"), 0, 8], { doing }),
+    ),
     // Else a launcher that lives long keeps the folder it was started from busy.
     syscall("chdir", [text("/")], { doing }),
   ];
