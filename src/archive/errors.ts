@@ -29,3 +29,6 @@ export const notALayout = (path: string): TsbuildError =>
     where: { kind: "path", path },
     hint: "name a new folder",
   });
+
+export const noSpaceFor = (path: string, cause: unknown): TsbuildError =>
+  new TsbuildError({ code: "NO_SPACE", what: "no space left for the archive", where: { kind: "path", path }, cause });

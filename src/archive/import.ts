@@ -10,6 +10,7 @@ import type { ContainerConfig, Timestamp } from "../oci/image-config.ts";
 import { imageConfigJson } from "../oci/image-config-json.ts";
 import { hostPlatform, type Platform } from "../oci/platform.ts";
 import type { Reference } from "../oci/reference.ts";
+import { spaceExplained } from "../store/errors.ts";
 import type { Store, StoredImage } from "../store/store.ts";
 import { openStream, sniffFile, writeFully } from "./archive-files.ts";
 import { nothingRead } from "./errors.ts";
@@ -37,7 +38,11 @@ export async function importImage(options: ImportOptions): Promise<StoredImage> 
   using folder = store.temporaryFolder("import");
   using lease = store.lease("import");
   const file = join(folder.path, "layer");
-  await receive(source, file, signal);
+  try {
+    await receive(source, file, signal);
+  } catch (error) {
+    throw spaceExplained(store.root, error);
+  }
   if (statSync(file).size === 0) throw nothingRead(`nothing to import from ${source.name}: it is empty`);
   const layer = await store.layers.addBlob({ file, descriptor: undefined, diffId: undefined }, [], signal);
   lease.addLayers([layer]);

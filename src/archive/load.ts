@@ -19,6 +19,7 @@ import { parseImageConfig } from "../oci/parse-image-config.ts";
 import { parseImageIndex, parseManifestDocument } from "../oci/parse-manifest.ts";
 import { formatPlatform, hostPlatform, type Platform } from "../oci/platform.ts";
 import { parseReference, type Reference } from "../oci/reference.ts";
+import { spaceExplained } from "../store/errors.ts";
 import type { LayerId, Lease, Store, StoredImage, TemporaryFolder } from "../store/store.ts";
 import { type ArchiveFiles, openFolder, openStream, openTarFile, sniffFile, unpackTar } from "./archive-files.ts";
 import { parseDockerManifest, parseRepositories } from "./docker-archive.ts";
@@ -58,12 +59,20 @@ export async function loadImages(options: LoadOptions): Promise<readonly LoadedI
   const { store, source, platform, signal } = options;
   using folder = store.temporaryFolder("load");
   using lease = store.lease("load");
-  using files = await openArchive(source, folder, signal);
-  const loading: Loading = { store, files, folder, lease, platform, signal };
+  try {
+    using files = await openArchive(source, folder, signal);
+    return await loadFrom({ store, files, folder, lease, platform, signal });
+  } catch (error) {
+    throw spaceExplained(store.root, error);
+  }
+}
+
+function loadFrom(loading: Loading): Promise<readonly LoadedImage[]> {
+  const { files } = loading;
   // A folder or archive that is both is read as OCI: its manifests keep their digests.
-  if (files.has("oci-layout") && files.has("index.json")) return await loadLayout(loading);
-  if (files.has("manifest.json")) return await loadDockerArchive(loading);
-  if (files.has("repositories")) return await loadLegacyArchive(loading);
+  if (files.has("oci-layout") && files.has("index.json")) return loadLayout(loading);
+  if (files.has("manifest.json")) return loadDockerArchive(loading);
+  if (files.has("repositories")) return loadLegacyArchive(loading);
   throw noImageArchive();
 }
 

@@ -1,4 +1,5 @@
 /** The flags of all commands that talk to a registry, and what they and the environment make. */
+import { resolve } from "node:path";
 import type { Command } from "commander";
 import { type Platform, parsePlatform } from "../oci/platform.ts";
 import type { RegistryAccess } from "../registry/client.ts";
@@ -9,13 +10,15 @@ export interface RegistryFlags {
   readonly insecure?: boolean;
   readonly tlsVerify?: string;
   readonly authfile?: string;
+  readonly certDir?: string;
 }
 
 export function addRegistryFlags(command: Command): void {
   command
     .option("--insecure", "take any certificate, and plain HTTP")
     .option("--tls-verify [bool]", "the opposite of --insecure", "true")
-    .option("--authfile <FILE>", "read credentials from this file only");
+    .option("--authfile <FILE>", "read credentials from this file only")
+    .option("--cert-dir <DIR>", "the registry's certificates: *.crt, and *.cert with *.key");
 }
 
 export function registryAccess(flags: RegistryFlags, context: CommandContext): RegistryAccess {
@@ -23,6 +26,7 @@ export function registryAccess(flags: RegistryFlags, context: CommandContext): R
     environment: context.environment,
     configDir: context.configDir,
     authFile: flags.authfile,
+    certificateFolder: flags.certDir === undefined ? undefined : resolve(context.cwd, flags.certDir),
     insecure: flags.insecure === true || flags.tlsVerify === "false",
     warn: (text) => void context.stderr.write(`warning: ${text}\n`),
   };

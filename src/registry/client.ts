@@ -11,9 +11,10 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
 import { Authorizer, type Scope } from "./authorizer.ts";
+import { certificateRoots, findCertificates } from "./certificates.ts";
 import { parseChallenges } from "./challenge.ts";
 import { type Credential, type CredentialSources, configuredHeaders, findCredential } from "./credentials.ts";
-import { endpointsOf, isLoopback } from "./endpoint.ts";
+import { endpointsOf } from "./endpoint.ts";
 import { answerUnreadable, connectionLost, contentMismatch, type RegistryAnswer } from "./errors.ts";
 import {
   Http,
@@ -35,6 +36,8 @@ export interface RegistryAccess {
   /** Folder of `config.json`. */
   readonly configDir: string;
   readonly authFile?: string | undefined;
+  /** `--cert-dir`: this registry's folder of certificates. */
+  readonly certificateFolder?: string | undefined;
   /** `--insecure`: https unverified, or http. */
   readonly insecure?: boolean;
   readonly warn: (text: string) => void;
@@ -100,7 +103,12 @@ export class RegistryClient implements AsyncDisposable {
     const insecure = access.insecure ?? false;
     const options: HttpOptions = {
       environment: access.environment,
-      insecure: insecure || isLoopback(domain),
+      insecure,
+      certificates: findCertificates(
+        new URL(endpointsOf(domain, insecure)[0] ?? "").host,
+        access.certificateFolder,
+        certificateRoots(access.environment),
+      ),
       headers,
       ...(access.retryDelayMs !== undefined && { retryDelayMs: access.retryDelayMs }),
       ...(access.timeoutMs !== undefined && { timeoutMs: access.timeoutMs }),

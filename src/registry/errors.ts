@@ -115,6 +115,14 @@ export const credentialsUnreadable = (file: string, detail: string, cause?: unkn
     cause,
   });
 
+export const certificatesUnreadable = (path: string, detail: string, cause?: unknown): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_CONFIG",
+    what: `certificates cannot be read: ${detail}`,
+    where: { kind: "path", path },
+    cause,
+  });
+
 export const helperFailed = (program: string, action: string, output: string): TsbuildError =>
   new TsbuildError({
     code: "REGISTRY_DENIED",

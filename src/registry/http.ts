@@ -6,6 +6,7 @@ import type { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Dispatcher } from "undici";
 import { errnoOf, TsbuildError } from "../errors.ts";
+import type { RegistryCertificates } from "./certificates.ts";
 import { isLoopback } from "./endpoint.ts";
 import { connectionLost, registryUnreachable } from "./errors.ts";
 
@@ -14,6 +15,7 @@ export interface HttpOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** No certificate is checked. */
   readonly insecure: boolean;
+  readonly certificates?: RegistryCertificates | undefined;
   /** Sent with each request (`HttpHeaders` of the client configuration). */
   readonly headers?: Readonly<Record<string, string>>;
   /** Before the first retry; doubles with each. */
@@ -142,12 +144,15 @@ export class Http implements AsyncDisposable {
   }
 
   #dispatcherFor(url: URL): Promise<Dispatcher> {
-    const direct = isLoopback(url.host) || !hasProxy(this.#options.environment);
-    const key = `${direct ? "direct" : "proxy"} ${url.protocol}`;
+    const { environment, insecure, certificates } = this.#options;
+    const direct = isLoopback(url.host) || !hasProxy(environment);
+    const own = certificates?.host === url.host ? certificates : undefined;
+    const key = `${direct ? "direct" : "proxy"} ${url.protocol} ${own?.host ?? ""}`;
     let dispatcher = this.#dispatchers.get(key);
     if (dispatcher === undefined) {
-      const unverified = this.#options.insecure || isLoopback(url.host);
-      dispatcher = makeDispatcher({ url, direct, unverified, environment: this.#options.environment });
+      // Who has put an authority there wants it to count.
+      const unverified = insecure || (isLoopback(url.host) && !own?.authorities.length);
+      dispatcher = makeDispatcher({ url, direct, unverified, environment, certificates: own });
       this.#dispatchers.set(key, dispatcher);
     }
     return dispatcher;
@@ -255,11 +260,18 @@ interface DispatcherOptions {
   readonly direct: boolean;
   readonly unverified: boolean;
   readonly environment: HttpOptions["environment"];
+  readonly certificates: RegistryCertificates | undefined;
 }
 
-async function makeDispatcher({ url, direct, unverified, environment }: DispatcherOptions): Promise<Dispatcher> {
+async function makeDispatcher(options: DispatcherOptions): Promise<Dispatcher> {
+  const { url, direct, unverified, environment, certificates } = options;
   const { Agent, EnvHttpProxyAgent } = await import("undici");
-  const tls = url.protocol !== "https:" ? {} : unverified ? { rejectUnauthorized: false } : { ca: await authorities() };
+  const isTls = url.protocol === "https:";
+  const verification =
+    !isTls || unverified
+      ? { rejectUnauthorized: false }
+      : { ca: [...(await authorities()), ...(certificates?.authorities ?? [])] };
+  const tls = isTls ? { ...verification, ...certificates?.client } : {};
   const connect = { timeout: 15_000, ...tls };
   if (direct) return new Agent({ connect, allowH2: false });
   const variable = (name: string): string => environment[name.toLowerCase()] || environment[name] || "";

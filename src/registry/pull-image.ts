@@ -13,6 +13,7 @@ import { parseImageConfig } from "../oci/parse-image-config.ts";
 import { parseManifest, parseManifestDocument } from "../oci/parse-manifest.ts";
 import { formatPlatform, hostPlatform, type Platform, samePlatform } from "../oci/platform.ts";
 import { canonicalReference, familiarReference, type Reference } from "../oci/reference.ts";
+import { spaceExplained } from "../store/errors.ts";
 import type { Chain, LayerId, Lease, Store, StoredImage, TemporaryFolder } from "../store/store.ts";
 import { openRegistry, type RegistryAccess, type RegistryClient, type RemoteManifest } from "./client.ts";
 import {
@@ -205,7 +206,7 @@ async function fetchLayers(
   } catch (error) {
     failed.abort(error);
     // The first failure is the reason; the others only follow from it.
-    throw options.signal.aborted ? options.signal.reason : failed.signal.reason;
+    throw options.signal.aborted ? options.signal.reason : spaceExplained(store.root, failed.signal.reason);
   } finally {
     await Promise.allSettled(downloads.values());
   }

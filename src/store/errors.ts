@@ -49,6 +49,12 @@ export const noSpace = (root: string, cause?: unknown): TsbuildError =>
     cause,
   });
 
+/** `error`, or `noSpace` when it says so. */
+export function spaceExplained(root: string, error: unknown): unknown {
+  const errno = errnoOf(error);
+  return errno === "ENOSPC" || errno === "EDQUOT" ? noSpace(root, error) : error;
+}
+
 export const newerFormat = (root: string, found: number, known: number): TsbuildError =>
   new TsbuildError({
     code: "STORE_UNAVAILABLE",

@@ -4,7 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import type { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import type { Command } from "commander";
-import { notALayout } from "../../archive/errors.ts";
+import { noSpaceFor, notALayout } from "../../archive/errors.ts";
 import type { ArchiveFormat, SavedImage } from "../../archive/save.ts";
 import { errnoOf, TsbuildError } from "../../errors.ts";
 import { formatPlatform, type Platform, samePlatform } from "../../oci/platform.ts";
@@ -85,10 +85,16 @@ async function intoFile(path: string, write: (file: string, fd: number) => Promi
     renameSync(staged, path);
   } catch (error) {
     rmSync(staged, { force: true });
-    throw error;
+    throw isAboutSpace(error, staged) ? noSpaceFor(path, error) : error;
   } finally {
     closeSync(fd);
   }
+}
+
+/** A layer's writer says so of the file it was given. */
+function isAboutSpace(error: unknown, staged: string): boolean {
+  if (!(error instanceof TsbuildError)) return errnoOf(error) === "ENOSPC" || errnoOf(error) === "EDQUOT";
+  return error.code === "NO_SPACE" && error.where?.kind === "path" && error.where.path === staged;
 }
 
 /** New, empty, or a layout that is replaced entry by entry. */
