@@ -1,7 +1,7 @@
 /** `tsbuild parse`: what a Dockerfile says, as a tree or as JSON, and everything that is wrong with it. */
 import { resolve } from "node:path";
 import type { Command } from "commander";
-import { findDockerfile, readDockerfile, textOf } from "../build-flags.ts";
+import { findDockerfile, readDockerfile, textOf } from "../build-input.ts";
 import type { CommandContext } from "../command.ts";
 import { readStandardInput } from "../context-archive.ts";
 import { diagnosticLines } from "../render/diagnostic.ts";
