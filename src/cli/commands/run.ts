@@ -6,15 +6,11 @@
 import type { Command } from "commander";
 import { notOnATerminal } from "../../runtime/container-errors.ts";
 import type { LiveContainer } from "../../runtime/containers/container-folder.ts";
-import { removeContainer } from "../../runtime/containers/remove-container.ts";
 import { defaultDetachKeys } from "../../runtime/terminal.ts";
 import type { CommandContext } from "../command.ts";
 import { terminalSize } from "../containers/attach-streams.ts";
 import { type CreateFlags, conflicting, defineCreateFlags } from "../containers/create-flags.ts";
-import { explainStart } from "../containers/explain-start.ts";
 import { newContainer, warnOfPlatform } from "../containers/new-container.ts";
-import { runHere } from "../containers/run-here.ts";
-import { runUnderMonitor } from "../containers/run-under-monitor.ts";
 import { invalidFlagValue } from "../usage-errors.ts";
 
 interface Flags extends CreateFlags {
@@ -43,6 +39,10 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   try {
     return await start(container, flags, streams, context);
   } catch (error) {
+    const [{ explainStart }, { removeContainer }] = await Promise.all([
+      import("../containers/explain-start.ts"),
+      import("../../runtime/containers/remove-container.ts"),
+    ]);
     const store = context.openStore();
     const explained = explainStart(store, container, error);
     if (flags.rm === true) removeContainer(store, container.folder.id, { volumes: true });
@@ -59,7 +59,11 @@ async function start(
   const detach = flags.detach === true;
   const sigProxy = flags.sigProxy !== false;
   const alone = detach || flags.tty === true || !sigProxy || container.record.host.restart.kind !== "no";
-  if (!alone) return await runHere(container, { ...streams, debug: context.debug }, context);
+  if (!alone) {
+    const { runHere } = await import("../containers/run-here.ts");
+    return await runHere(container, { ...streams, debug: context.debug }, context);
+  }
+  const { runUnderMonitor } = await import("../containers/run-under-monitor.ts");
   const end = await runUnderMonitor(
     container,
     {

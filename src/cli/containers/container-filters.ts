@@ -3,6 +3,7 @@
 import { TsbuildError } from "../../errors.ts";
 import { type Container, findContainer } from "../../runtime/containers/container-folder.ts";
 import type { ContainerState, ContainerStatus } from "../../runtime/containers/container-state.ts";
+import { fixedTimestamp } from "../../runtime/logs.ts";
 import type { Store } from "../../store/store.ts";
 import { type Filters, labelsFit, someFits } from "../filters.ts";
 
@@ -42,12 +43,12 @@ export function containerFilter(
   }
   for (const code of filters.get("exited") ?? [])
     if (!/^-?\d+$/.test(code)) throw invalid(`exited=${code}`, "an exit code");
-  const createdOf = (name: string): string => findContainer(store, name).record?.created ?? "";
+  const createdOf = (name: string): string => fixedTimestamp(findContainer(store, name).record?.created ?? "");
   const before = (filters.get("before") ?? []).map(createdOf);
   const since = (filters.get("since") ?? []).map(createdOf);
   const ancestors = filters.get("ancestor")?.map((name) => store.images.find(name));
   return ({ folder, record }, state) => {
-    const created = record?.created ?? "";
+    const created = fixedTimestamp(record?.created ?? "");
     const mounts = record?.mounts ?? [];
     return (
       before.every((time) => created < time) &&

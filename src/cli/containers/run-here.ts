@@ -1,6 +1,6 @@
 /** A container in the foreground, without a terminal: this process supervises it. */
 
-import { serveAttachments } from "../../runtime/containers/attachments.ts";
+import { attachmentsLater } from "../../runtime/containers/attachments-later.ts";
 import { containerDriver } from "../../runtime/containers/container-driver.ts";
 import type { LiveContainer } from "../../runtime/containers/container-folder.ts";
 import { connectNetwork } from "../../runtime/containers/container-network.ts";
@@ -60,7 +60,7 @@ export async function runHere(
       stdin.on("end", () => hub.inputEnd()).on("error", () => hub.inputEnd());
       hub.onInputRoom(() => stdin.resume());
     }
-    await using server = await serveAttachments(folder, hub);
+    await using later = attachmentsLater(folder, hub);
     status = await supervise({
       folder,
       launch,
@@ -73,11 +73,12 @@ export async function runHere(
       signal: context.signal,
       onStarted: (started) => {
         running = started;
+        later.start();
         for (const signal of early) started.kill(signalNumber(signal));
       },
     });
     stdin.pause();
-    await server.exited(status.code);
+    await later.exited(status.code);
   }
   if (launch.autoRemove) removeContainer(store, folder.id, { volumes: true });
   return status.code;

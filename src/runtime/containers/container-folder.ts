@@ -1,6 +1,6 @@
 /**
  * Where a container lies: `containers/<id>/`, and its name as a link `containers/.names/<name>` → id. The folder is
- * made complete under `tmp/` and renamed into place; the name is taken by symlink(2), which only one of two racers can.
+ * made complete beside them and renamed into place; the name is taken by symlink(2), which only one of two racers can.
  */
 import {
   mkdirSync,
@@ -8,6 +8,7 @@ import {
   readFileSync,
   readlinkSync,
   renameSync,
+  rmSync,
   symlinkSync,
   unlinkSync,
   writeFileSync,
@@ -16,9 +17,11 @@ import { dirname, join } from "node:path";
 import { errnoOf } from "../../errors.ts";
 import type { Store } from "../../store/store.ts";
 import { containerNameTaken, containerNotFound, containerPrefixAmbiguous } from "../container-errors.ts";
+import { fixedTimestamp } from "../logs.ts";
 import { type ContainerId, isContainerId, newContainerId, randomContainerName } from "./container-id.ts";
 import { type ContainerRecord, recordFormat } from "./container-record.ts";
 import { initialState } from "./container-state.ts";
+import { identityOf, ownIdentity } from "./process-identity.ts";
 
 export interface ContainerFolder {
   readonly id: ContainerId;
@@ -103,17 +106,16 @@ export function publishContainer(
     const record = recordOf(id, name);
     // Before the folder: a container that is there has its layers.
     store.pin(id, record.image.id, record.image.layers);
-    writeFolder(store, folder, record);
+    writeFolder(folder, record);
     if (takeName(store, names, name, id)) return { folder, record };
-    discardFolder(store, folder);
+    discardFolder(folder);
     store.unpin(id);
     if (wantedName !== undefined) throw containerNameTaken(name, nameHolder(store, names, name) ?? "");
   }
 }
 
-function writeFolder(store: Store, folder: ContainerFolder, record: ContainerRecord): void {
-  using temporary = store.temporaryFolder("container");
-  const staged = `${temporary.path}/container`;
+function writeFolder(folder: ContainerFolder, record: ContainerRecord): void {
+  const staged = transientPath(folder);
   for (const name of ["", "/upper", "/work", "/scratch"])
     mkdirSync(staged + name, { mode: name === "/upper" ? 0o755 : 0o700 });
   writeFileSync(`${staged}/config.json`, JSON.stringify(record));
@@ -121,19 +123,35 @@ function writeFolder(store: Store, folder: ContainerFolder, record: ContainerRec
   renameSync(staged, folder.path);
 }
 
-/** Removes the folder with one rename; what is in it goes afterwards, by us or by whoever sweeps `tmp/`. */
-export function discardFolder(store: Store, folder: ContainerFolder): void {
-  using temporary = store.temporaryFolder("container");
+/** Removes the folder with one rename; what is in it goes afterwards, by us or by whoever lists containers next. */
+export function discardFolder(folder: ContainerFolder): void {
+  const staged = transientPath(folder);
   try {
-    renameSync(folder.path, `${temporary.path}/container`);
+    renameSync(folder.path, staged);
   } catch (error) {
-    if (errnoOf(error) !== "ENOENT") throw error;
+    if (errnoOf(error) === "ENOENT") return;
+    throw error;
+  }
+  rmSync(staged, { recursive: true, force: true });
+}
+
+/** What a folder is called while it is made or removed: with it goes who does so, for if that process is killed. */
+function transientPath(folder: ContainerFolder): string {
+  const { pid, startTime } = ownIdentity();
+  return join(dirname(folder.path), `.transient-${pid}-${startTime}-${folder.id}`);
+}
+
+function sweepTransients(parent: string, names: readonly string[]): void {
+  for (const name of names) {
+    const match = /^\.transient-(\d+)-(\d+)-/.exec(name);
+    if (match === null || identityOf(Number(match[1]))?.startTime === match[2]) continue;
+    rmSync(join(parent, name), { recursive: true, force: true });
   }
 }
 
 /** The folder before its name: a name whose container is gone is free. */
 export function unpublishContainer(store: Store, container: Container): void {
-  discardFolder(store, container.folder);
+  discardFolder(container.folder);
   const names = namesFolder(container.folder);
   const name = container.record?.name;
   if (name !== undefined && linkTarget(join(names, name)) === container.folder.id) unlinkSync(join(names, name));
@@ -164,8 +182,9 @@ export function listContainers(store: Store): readonly Container[] {
     if (errnoOf(error) === "ENOENT") return [];
     throw error;
   }
+  sweepTransients(parent, entries);
   const containers = entries.filter(isContainerId).flatMap((id) => openContainer(store, id) ?? []);
-  const created = (container: Container): string => container.record?.created ?? "";
+  const created = (container: Container): string => fixedTimestamp(container.record?.created ?? "");
   return containers.sort((a, b) => (created(a) < created(b) ? 1 : created(a) > created(b) ? -1 : 0));
 }
 

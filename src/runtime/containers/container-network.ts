@@ -2,16 +2,16 @@
 import { existsSync } from "node:fs";
 import { TsbuildError } from "../../errors.ts";
 import { writeInPlace } from "../hosts-files.ts";
-import { openBridge } from "../network/bridge.ts";
 import type { ContainerFolder } from "./container-folder.ts";
 import type { Launch } from "./launch.ts";
 import type { NetworkConnection } from "./supervise.ts";
 
 /** @throws {TsbuildError} `RUNTIME_FAILED` when the machine can have no bridge: it says why. */
-export function connectNetwork(folder: ContainerFolder, launch: Launch): NetworkConnection {
+export async function connectNetwork(folder: ContainerFolder, launch: Launch): Promise<NetworkConnection> {
   if (launch.network !== "bridge") {
     return { mode: { kind: launch.network }, address: undefined, [Symbol.dispose]: () => undefined };
   }
+  const { openBridge } = await import("../network/bridge.ts");
   const bridge = openBridge();
   if ("reason" in bridge) {
     throw new TsbuildError({

@@ -2,8 +2,9 @@
 import { spawn } from "node:child_process";
 import { closeSync, constants, openSync } from "node:fs";
 import { getCompileCacheDir } from "node:module";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { errnoOf } from "../../errors.ts";
 import { defaultPath } from "../../oci/image-config.ts";
 import { monitorGone } from "../container-errors.ts";
@@ -17,6 +18,7 @@ import {
   type TerminalSize,
 } from "./connection.ts";
 import type { ContainerFolder } from "./container-folder.ts";
+import { observe } from "./container-state.ts";
 
 export interface AttachedClient extends Disposable {
   /** Resolves when the command has been executed; rejects with the driver's error. */
@@ -60,14 +62,29 @@ function monitorProgram(): string {
 export async function attachTo(folder: ContainerFolder, options: AttachOptions): Promise<AttachedClient> {
   const folderFd = openSync(folder.path, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
-    const socket = connect(`/proc/self/fd/${folderFd}/${socketName}`);
-    await new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject));
-    return client(folder, socket, { ...options, start: false });
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ECONNREFUSED") throw monitorGone(folder.id);
-    throw error;
+    const deadline = performance.now() + connectMs;
+    for (;;) {
+      const socket = await connected(`/proc/self/fd/${folderFd}/${socketName}`);
+      if (socket !== undefined) return client(folder, socket, { ...options, start: false });
+      // A container that has just started has none yet; one without a supervisor will never have one.
+      if (performance.now() > deadline || observe(folder).orphaned) throw monitorGone(folder.id);
+      await sleep(20);
+    }
   } finally {
     closeSync(folderFd);
+  }
+}
+
+const connectMs = 2000;
+
+async function connected(path: string): Promise<Socket | undefined> {
+  const socket = connect(path);
+  try {
+    await new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject));
+    return socket;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ECONNREFUSED") return undefined;
+    throw error;
   }
 }
 

@@ -27,7 +27,7 @@ export interface Supervision {
   readonly folder: ContainerFolder;
   readonly launch: Launch;
   readonly driver: Driver;
-  readonly connectNetwork: (launch: Launch) => NetworkConnection;
+  readonly connectNetwork: (launch: Launch) => Promise<NetworkConnection>;
   readonly hub: StdioHub;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -89,7 +89,7 @@ async function live(supervision: Supervision, restarts: number): Promise<ExitSta
   mkdirSync(folder.scratch, { mode: 0o700 });
   const supervisor = ownIdentity();
   try {
-    using network = supervision.connectNetwork(launch);
+    using network = await supervision.connectNetwork(launch);
     const running = await driver.start({
       id: folder.id,
       spec: launch.spec,
