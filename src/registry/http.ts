@@ -4,6 +4,7 @@
  */
 import type { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
+import type { SecureContext } from "node:tls";
 import type { Dispatcher } from "undici";
 import { errnoOf, TsbuildError } from "../errors.ts";
 import type { RegistryCertificates } from "./certificates.ts";
@@ -70,6 +71,8 @@ export function isTransientStatus(status: number): boolean {
 export class Http implements AsyncDisposable {
   readonly #options: HttpOptions;
   readonly #dispatchers = new Map<string, Promise<Dispatcher>>();
+  /** Hosts whose certificate Node's own authorities do not vouch for: the system's are asked too. */
+  readonly #needSystemAuthorities = new Set<string>();
 
   constructor(options: HttpOptions) {
     this.#options = options;
@@ -139,7 +142,12 @@ export class Http implements AsyncDisposable {
         discard: () => body.dump({ limit: 1 << 16 }),
       };
     } catch (error) {
-      throw networkError(error, doing, url, signal);
+      const { host } = new URL(url);
+      const canRepeat = typeof request.body !== "object" || request.body instanceof Uint8Array;
+      if (!isUnknownAuthority(error) || this.#needSystemAuthorities.has(host) || !canRepeat)
+        throw networkError(error, doing, url, signal);
+      this.#needSystemAuthorities.add(host);
+      return await this.#once(request);
     }
   }
 
@@ -147,12 +155,13 @@ export class Http implements AsyncDisposable {
     const { environment, insecure, certificates } = this.#options;
     const direct = isLoopback(url.host) || !hasProxy(environment);
     const own = certificates?.host === url.host ? certificates : undefined;
-    const key = `${direct ? "direct" : "proxy"} ${url.protocol} ${own?.host ?? ""}`;
+    const trust = this.#needSystemAuthorities.has(url.host) ? "system" : "node";
+    const key = `${direct ? "direct" : "proxy"} ${url.protocol} ${own?.host ?? ""} ${trust}`;
     let dispatcher = this.#dispatchers.get(key);
     if (dispatcher === undefined) {
       // Who has put an authority there wants it to count.
       const unverified = insecure || (isLoopback(url.host) && !own?.authorities.length);
-      dispatcher = makeDispatcher({ url, direct, unverified, environment, certificates: own });
+      dispatcher = makeDispatcher({ url, direct, unverified, environment, certificates: own, trust });
       this.#dispatchers.set(key, dispatcher);
     }
     return dispatcher;
@@ -246,7 +255,8 @@ export function isTlsError(code: string, cause: unknown): boolean {
 function tlsReason(cause: unknown): string {
   const text = cause instanceof Error ? cause.message : String(cause);
   if (/wrong version number|packet length too long/.test(text)) return "it does not speak https";
-  return text.replaceAll(/\s+/g, " ").trim();
+  // Behind a semicolon Node explains its own flags.
+  return (text.split(";")[0] ?? "").replaceAll(/\s+/g, " ").trim();
 }
 
 function hasProxy(environment: HttpOptions["environment"]): boolean {
@@ -261,17 +271,13 @@ interface DispatcherOptions {
   readonly unverified: boolean;
   readonly environment: HttpOptions["environment"];
   readonly certificates: RegistryCertificates | undefined;
+  readonly trust: "node" | "system";
 }
 
 async function makeDispatcher(options: DispatcherOptions): Promise<Dispatcher> {
-  const { url, direct, unverified, environment, certificates } = options;
+  const { url, direct, environment } = options;
   const { Agent, EnvHttpProxyAgent } = await import("undici");
-  const isTls = url.protocol === "https:";
-  const verification =
-    !isTls || unverified
-      ? { rejectUnauthorized: false }
-      : { ca: [...(await authorities()), ...(certificates?.authorities ?? [])] };
-  const tls = isTls ? { ...verification, ...certificates?.client } : {};
+  const tls = url.protocol === "https:" ? await tlsOptions(options) : {};
   const connect = { timeout: 15_000, ...tls };
   if (direct) return new Agent({ connect, allowH2: false });
   const variable = (name: string): string => environment[name.toLowerCase()] || environment[name] || "";
@@ -286,8 +292,35 @@ async function makeDispatcher(options: DispatcherOptions): Promise<Dispatcher> {
   });
 }
 
-/** Node's own authorities with NODE_EXTRA_CA_CERTS, and the system's, which minds SSL_CERT_FILE and SSL_CERT_DIR. */
-async function authorities(): Promise<string[]> {
-  const { getCACertificates } = await import("node:tls");
-  return [...new Set([...getCACertificates("default"), ...getCACertificates("system")])];
+interface TlsOptions {
+  readonly rejectUnauthorized: boolean;
+  readonly secureContext?: SecureContext;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+/**
+ * Node's own authorities (and NODE_EXTRA_CA_CERTS) cost nothing. The system's, which mind SSL_CERT_FILE and SSL_CERT_DIR,
+ * take 0.2 s to read, so they come in only where they are needed, and once for all connections.
+ */
+async function tlsOptions({ unverified, certificates, trust }: DispatcherOptions): Promise<TlsOptions> {
+  const rejectUnauthorized = !unverified;
+  const authorities = certificates?.authorities ?? [];
+  if (trust === "node" && authorities.length === 0) return { rejectUnauthorized, ...certificates?.client };
+  const { createSecureContext, getCACertificates } = await import("node:tls");
+  const system = trust === "system" ? getCACertificates("system") : [];
+  const ca = [...new Set([...getCACertificates("default"), ...system, ...authorities])];
+  return { rejectUnauthorized, secureContext: createSecureContext({ ca, ...certificates?.client }) };
+}
+
+const unknownAuthorityCodes = new Set([
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+]);
+
+function isUnknownAuthority(error: unknown): boolean {
+  return unknownAuthorityCodes.has(errnoOf(error) ?? "");
 }

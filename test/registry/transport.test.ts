@@ -1,8 +1,10 @@
-import { execFileSync } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer as createHttpServer, type Server } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
+import { connect } from "node:net";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { certificateRoots, findCertificates } from "../../src/registry/certificates.ts";
 import { type RegistryAccess, RegistryClient } from "../../src/registry/client.ts";
@@ -138,6 +140,64 @@ describe.skipIf(lacks("openssl"))("https", () => {
     });
   });
 });
+
+test.skipIf(lacks("openssl"))(
+  "https elsewhere: the system's authorities count where Node's own do not suffice",
+  async () => {
+    using folder = temporaryTestFolder("system");
+    const openssl = (...args: string[]): void =>
+      void execFileSync("openssl", args, { cwd: folder.path, stdio: "ignore" });
+    openssl(
+      "req",
+      "-x509",
+      "-newkey",
+      "rsa:2048",
+      "-nodes",
+      "-keyout",
+      "key",
+      "-out",
+      "pem",
+      "-days",
+      "2",
+      "-subj",
+      "/CN=x",
+      "-addext",
+      "subjectAltName=DNS:reg.example",
+    );
+    const read = (name: string): string => readFileSync(join(folder.path, name), "utf8");
+    // Through a proxy, so that the name need not exist.
+    await using server = await listening(
+      createHttpsServer({ key: read("key"), cert: read("pem") }, (_, response) =>
+        response.end("{}"),
+      ) as unknown as Server,
+    );
+    await using proxy = await listening(
+      createHttpServer().on("connect", (_, socket) => {
+        const upstream = connect(server.port, "127.0.0.1", () => {
+          socket.write("HTTP/1.1 200 OK\r\n\r\n");
+          socket.pipe(upstream).pipe(socket);
+        });
+        for (const end of [socket, upstream])
+          end.on("error", () => [socket, upstream].forEach((each) => void each.destroy()));
+      }),
+    );
+    const script = `
+    import { RegistryClient } from ${JSON.stringify(new URL("../../src/registry/client.ts", import.meta.url).href)};
+    const access = { environment: { HTTPS_PROXY: "http://${proxy.host}" }, configDir: "/nowhere", warn() {}, retryDelayMs: 1 };
+    await using client = new RegistryClient("reg.example", undefined, access);
+    await client.ping(new AbortController().signal).then(() => console.log("taken"), (error) => console.log(error.message));`;
+    const ping = async (file: string): Promise<string> => {
+      const env = { PATH: process.env["PATH"], SSL_CERT_FILE: join(folder.path, file) };
+      const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", script], { env });
+      return stdout.trim();
+    };
+    writeFileSync(join(folder.path, "none"), "");
+    expect(await ping("pem")).toBe("taken");
+    expect(await ping("none")).toMatch(
+      /^the registry at https:\/\/reg\.example cannot be reached: self-signed certificate$/,
+    );
+  },
+);
 
 test("certificates are found by the registry's name, the user's own folder first", () => {
   using folder = temporaryTestFolder("certs");
