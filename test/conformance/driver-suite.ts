@@ -1,6 +1,6 @@
 /** What every driver must do. Both drivers pass it, on the real kernel. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -527,6 +527,15 @@ export function driverSuite(name: string, makeDriver: () => Driver, { available,
         .toMatchObject({ code: 137, exitedAtMs: expect.any(Number) });
       await expect.poll(() => findCgroups(ownedCgroup), { timeout: 5000 }).toEqual([]);
       expect(existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`, "utf8") !== "").toBe(false);
+    });
+
+    test("the status of a command that ends at once arrives, with a state folder too", async () => {
+      for (let round = 0; round < 15; round += 1) {
+        const stateDir = mkdtempSync(join(box.folder, "state-"));
+        const container = await driver.start(box.request({ args: sh("exit 3"), stateDir }));
+        expect(await container.exited).toMatchObject({ code: 3, signal: undefined });
+        expect(readExitFile(stateDir)).toMatchObject({ code: 3 });
+      }
     });
 
     test("a container without one ends with its owner", async () => {

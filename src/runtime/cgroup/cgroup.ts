@@ -279,6 +279,14 @@ export function existingCgroup(cgroupsPath: string | undefined): Pick<Cgroup, "p
   return { procsFiles: folders.map((folder) => join(folder, "cgroup.procs")), bornIn: undefined };
 }
 
+/**
+ * Makes a group in every hierarchy for a runtime that will fill it: runtimes do not expect their parent to be taken away
+ * under their hands, as it is with the last of its children.
+ */
+export function reserveCgroup(cgroupsPath: string): void {
+  for (const folder of new Set(cgroupFolders(cgroupsPath).values())) tryMakeFolder(folder, false);
+}
+
 /** Removes what a container whose launcher and monitor died left behind. Nothing happens while processes are in it. */
 export function removeCgroup(cgroupsPath: string): void {
   removeFolders([...new Set(cgroupFolders(cgroupsPath).values())]);

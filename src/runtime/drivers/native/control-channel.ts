@@ -1,6 +1,9 @@
 /** Records between us and the launcher, as native/ops.h has them: 16 bytes each, both ways, on its descriptor 3. */
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { libc } from "../../../kernel/libc.ts";
 import { recordTypes } from "../../launcher-program.ts";
+import { MSG_DONTWAIT, MSG_NOSIGNAL } from "../../linux-constants.ts";
 
 const RECORD_BYTES = 16;
 
@@ -64,9 +67,30 @@ export function listen(channel: Duplex, onRecord: (record: LauncherRecord) => vo
   });
 }
 
-export function send(channel: Duplex, type: "go" | "signal" | "detach", a = 0): void {
+export interface ControlChannel {
+  readonly socket: Socket;
+  /** The socket's descriptor; −1 once it is closed. */
+  fd: number;
+}
+
+export function controlChannel(fd: number): ControlChannel {
+  const channel: ControlChannel = { socket: new Socket({ fd, readable: true, writable: true }), fd };
+  channel.socket.on("close", () => {
+    channel.fd = -1;
+  });
+  return channel;
+}
+
+/**
+ * Past the stream: a launcher that is ending does not take our word any more, and a stream that fails to write throws
+ * away what it had still to read, the launcher's last words.
+ */
+export function send(channel: ControlChannel, type: "go" | "signal" | "detach", a = 0): void {
   const bytes = Buffer.alloc(RECORD_BYTES);
   bytes.writeUInt32LE(recordTypes[type], 0);
   bytes.writeInt32LE(a, 4);
-  if (channel.writable) channel.write(bytes);
+  if (channel.fd < 0) return;
+  // Not before the program, as long as that is on its way.
+  if (channel.socket.writableLength > 0) channel.socket.write(bytes);
+  else libc("send", channel.fd, bytes, bytes.length, MSG_NOSIGNAL | MSG_DONTWAIT);
 }

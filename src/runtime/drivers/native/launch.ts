@@ -3,15 +3,13 @@
  * Both `start` and `exec` go this way.
  */
 import { closeSync } from "node:fs";
-import { Socket } from "node:net";
-import type { Duplex } from "node:stream";
 import type { TsbuildError } from "../../../errors.ts";
 import { posixSpawn, reap, socketPair } from "../../../kernel/spawn.ts";
 import type { ContainerPty, ExitStatus, RunningContainer } from "../../driver.ts";
 import { type EncodedProgram, encodeProgram, type Op, printProgram } from "../../launcher-program.ts";
 import type { SyscallArch } from "../../syscall-table.ts";
 import { runtimeFailed } from "../errors.ts";
-import { type LauncherRecord, listen, send } from "./control-channel.ts";
+import { type ControlChannel, controlChannel, type LauncherRecord, listen, send } from "./control-channel.ts";
 import { startTimeOf } from "./identity.ts";
 import { launcherExecutable } from "./launcher-file.ts";
 import { openPty } from "./pty.ts";
@@ -69,7 +67,7 @@ export async function launch(request: Launch): Promise<RunningContainer> {
 
 interface Launcher {
   readonly pid: number;
-  readonly channel: Duplex;
+  readonly channel: ControlChannel;
   readonly ops: EncodedProgram["ops"];
 }
 
@@ -82,8 +80,8 @@ function startLauncher(program: EncodedProgram, descriptors: readonly number[]):
       argv: ["tsbuild-launcher"],
       descriptors: [...descriptors.slice(0, 3), theirs, ...descriptors.slice(3)],
     });
-    const channel = new Socket({ fd: ours, readable: true, writable: true });
-    channel.write(program.blob);
+    const channel = controlChannel(ours);
+    channel.socket.write(program.blob);
     return { pid, channel, ops: program.ops };
   } catch (error) {
     closeSync(ours);
@@ -120,7 +118,7 @@ function supervise({ pid: launcherPid, channel, ops }: Launcher, request: Launch
       state = "ended";
       request.signal.removeEventListener("abort", onAbort);
       // The end of the channel ends the child, if there is one.
-      channel.destroy();
+      channel.socket.destroy();
       request.afterExit(created);
       request.stdio.destroy();
       reject(request.signal.aborted ? request.signal.reason : error);
@@ -136,7 +134,7 @@ function supervise({ pid: launcherPid, channel, ops }: Launcher, request: Launch
       }
     };
 
-    listen(channel, (record) => {
+    listen(channel.socket, (record) => {
       switch (record.kind) {
         case "pid":
           pid = record.pid;
@@ -180,8 +178,8 @@ function supervise({ pid: launcherPid, channel, ops }: Launcher, request: Launch
           break;
       }
     });
-    channel.on("error", () => channel.destroy());
-    channel.on("close", () => {
+    channel.socket.on("error", () => channel.socket.destroy());
+    channel.socket.on("close", () => {
       reap(launcherPid);
       end(undefined);
     });

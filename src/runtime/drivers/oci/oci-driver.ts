@@ -10,7 +10,7 @@ import type { Readable } from "node:stream";
 import type { TsbuildError } from "../../../errors.ts";
 import { libc } from "../../../kernel/libc.ts";
 import type { RuntimeSpec } from "../../../oci/runtime-spec.ts";
-import { cgroupFolders, oomKillsOf, removeCgroup } from "../../cgroup/cgroup.ts";
+import { cgroupFolders, oomKillsOf, removeCgroup, reserveCgroup } from "../../cgroup/cgroup.ts";
 import type { ContainerRequest, Driver, ExitStatus, RunningContainer } from "../../driver.ts";
 import { makeStubTree } from "../../stub-tree.ts";
 import { checkSpec } from "../check-spec.ts";
@@ -46,6 +46,7 @@ async function start(name: string, runtime: string, request: ContainerRequest): 
   if (rootfs.kind === "overlay") makeStubTree(stubTree, stubMountPoints(mountSteps(request.spec)));
   const terminal = spec.process.terminal === true;
   const cgroupsPath = spec.linux.cgroupsPath ?? "";
+  reserveCgroup(cgroupsPath);
   const stdio = makeStdio(request.stdio, terminal);
   const outer = await launch({
     program: ociProgram({
