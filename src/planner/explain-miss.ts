@@ -33,25 +33,41 @@ export function explainMiss(store: Pick<Store, "cache">, miss: Miss): ExplainedM
   const candidates = store.cache.nearest(site, step.input.kind);
   const same = candidates.find((record) => record.definition === definition.digest);
   if (same !== undefined) return { reasons: [parentReason(graph, step, same, parent)], nearest: same };
-  let best: (ExplainedMiss & { readonly distance: number }) | undefined;
-  for (const record of candidates) {
-    const reasons = reasonsAgainst(record, miss, store);
-    const [first, ...rest] = reasons;
-    if (first === undefined) continue;
-    const here = record.site === site;
-    const distance = reasons.reduce((sum, reason) => sum + weight(reason), 0) + (here ? 0 : foreign);
-    if (!here && distance >= foreign + tooDifferent) continue;
-    if (best === undefined || distance < best.distance) best = { reasons: [first, ...rest], nearest: record, distance };
+  const now = JSON.parse(definition.input) as Record<string, unknown>;
+  const compared = (record: CacheRecord): Compared => {
+    const reasons = reasonsAgainst(record, now, miss, store);
+    return { record, reasons, distance: reasons.reduce((sum, reason) => sum + weight(reason), 0) };
+  };
+  // Inputs can be large, so no more of them are read than are needed to be sure.
+  let best: Compared | undefined;
+  for (const record of candidates.filter((one) => one.site === site).slice(0, maxCompared)) {
+    const one = compared(record);
+    if (best === undefined || one.distance < best.distance) best = one;
+    if (best.distance < tooDifferent) break;
   }
-  return best === undefined
+  if (best === undefined || best.distance >= tooDifferent) {
+    // The line may have moved, or stand in another Dockerfile.
+    const elsewhere = candidates.filter((one) => one.site !== site && one.instruction === step.text);
+    for (const record of elsewhere.slice(0, maxCompared)) {
+      const one = compared(record);
+      if (one.distance < tooDifferent && (best === undefined || one.distance < best.distance)) best = one;
+    }
+  }
+  const [first, ...rest] = best?.reasons ?? [];
+  return first === undefined
     ? { reasons: [{ code: "never-built" }], nearest: undefined }
-    : { reasons: best.reasons, nearest: best.nearest };
+    : { reasons: [first, ...rest], nearest: best?.record };
 }
 
+interface Compared {
+  readonly record: CacheRecord;
+  readonly reasons: readonly MissReason[];
+  readonly distance: number;
+}
+
+const maxCompared = 3;
 /** With another command it is another step, not a changed one: then only the same place makes it comparable. */
 const tooDifferent = 20;
-/** A line that moved is still nearer to itself than to what stood in its place. */
-const foreign = 10;
 
 function weight(reason: MissReason): number {
   switch (reason.code) {
@@ -68,7 +84,8 @@ function weight(reason: MissReason): number {
 
 function reasonsAgainst(
   record: CacheRecord,
-  { step, definition }: Miss,
+  now: Readonly<Record<string, unknown>>,
+  { step }: Miss,
   store: Pick<Store, "cache">,
 ): readonly MissReason[] {
   let before: unknown;
@@ -81,7 +98,7 @@ function reasonsAgainst(
   const differences = definitionDifferences(
     // Both are what `defineStep` wrote, in this or another format.
     { value: before as Record<string, unknown>, instruction: record.instruction },
-    { value: JSON.parse(definition.input) as Record<string, unknown>, instruction: step.text },
+    { value: now, instruction: step.text },
     new Set(step.args),
   );
   return differences.flatMap((reason) => urlReasons(reason, step) ?? reason);
