@@ -2,7 +2,7 @@
  * From a stage's template and its finished layers to an image in the store: history times, config bytes, names.
  * Source: LANGUAGE §5.1–5.2; BuildKit's exporter/containerimage `patchImageConfig` and `normalizeLayersAndHistory`.
  */
-import type { DiffId } from "../oci/digest.ts";
+import { type DiffId, imageIdOf, sha256 } from "../oci/digest.ts";
 import type { HistoryEntry, ImageConfig, Timestamp } from "../oci/image-config.ts";
 import { imageConfigJson } from "../oci/image-config-json.ts";
 import type { Reference } from "../oci/reference.ts";
@@ -23,8 +23,10 @@ export interface FinishedStage {
 /** Writes the image and points `tags` at it. Idempotent: the same layers and times give the same ID. */
 export function commitImage(store: Store, stage: FinishedStage, tags: readonly Reference[]): StoredImage {
   const diffIds = stage.chain.map((layer) => store.layers.get(layer).diffId);
-  const image = store.images.add({ config: imageConfigJson(imageConfig(stage, diffIds)), chain: stage.chain });
-  for (const tag of tags) store.images.tag(tag, image.id);
+  const config = imageConfigJson(imageConfig(stage, diffIds));
+  // A build that is all cached makes the image that is there: looking costs less than writing to the disk again.
+  const image = store.images.get(imageIdOf(sha256(config))) ?? store.images.add({ config, chain: stage.chain });
+  for (const tag of tags) if (store.images.resolve(tag)?.id !== image.id) store.images.tag(tag, image.id);
   return image;
 }
 
