@@ -130,4 +130,11 @@ export const whiteoutNameUsed = (path: string): TsbuildError =>
     hint: "the prefix marks deleted files in image layers; use another name",
   });
 
+export const pathTooLong = (cause: unknown): TsbuildError =>
+  new TsbuildError({
+    code: "UNSUPPORTED",
+    what: "a step has made a path that is longer than the 4,096 bytes which a path may have",
+    cause,
+  });
+
 export const archiveInvalid = (what: string): TsbuildError => new TsbuildError({ code: "ARCHIVE_INVALID", what });

@@ -126,8 +126,9 @@ export class LayerExtractor implements TarHandler, Disposable {
     this.#rootTimeNs = below?.mtimeNs ?? 0n;
   }
 
-  begin(header: TarHeader): void {
+  begin(read: TarHeader): void {
     this.#closeStale();
+    const header = { ...read, mtimeNs: storableTime(read.mtimeNs) };
     const path = cleanName(header.name);
     if (path === "") {
       this.#rootEntry(header);
@@ -545,6 +546,15 @@ export class LayerExtractor implements TarHandler, Disposable {
   }
 }
 
+/** What ext4 and xfs can store: beyond, they would keep another time than the index says. Source: ext4's inode times. */
+function storableTime(ns: bigint): bigint {
+  if (ns < earliestNs) return earliestNs;
+  return ns > latestNs ? latestNs : ns;
+}
+
+const earliestNs = -0x8000_0000n * 1_000_000_000n;
+const latestNs = 0x3_7fff_ffffn * 1_000_000_000n;
+
 const capabilityXattr = "security.capability";
 const zeros = Buffer.alloc(1 << 16);
 const emptyDigest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" as string as Digest;
@@ -597,7 +607,8 @@ function realHost(host: string | Buffer): string | Buffer {
 }
 
 function setFileTime(fd: number, mtimeNs: bigint, path: BytePath, root: string): void {
-  if (mtimeNs % 1_000_000_000n === 0n) {
+  // Node takes a time before 1970 for "now".
+  if (mtimeNs >= 0n && mtimeNs % 1_000_000_000n === 0n) {
     const seconds = Number(mtimeNs / 1_000_000_000n);
     futimesSync(fd, seconds, seconds);
   } else setMtime(joinedHost(root, path), mtimeNs);

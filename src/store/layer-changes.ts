@@ -4,11 +4,12 @@
  * is none either, a folder that was replaced lists a whiteout for each name that is gone.
  */
 import { type BigIntStats, closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync } from "node:fs";
+import { errnoOf } from "../errors.ts";
 import { type BytePath, bytePathOfLatin1, fsPath, joinBytePath, textOfBytePath } from "../kernel/byte-path.ts";
 import { deviceNumber } from "../kernel/files.ts";
 import { getXattr } from "../kernel/xattr.ts";
 import { whiteoutPrefix } from "../oci/whiteout.ts";
-import { whiteoutNameUsed } from "./errors.ts";
+import { pathTooLong, whiteoutNameUsed } from "./errors.ts";
 import { type Merged, mergedName, mergedNames } from "./merged-folders.ts";
 import { isOpaque, isWhiteout } from "./overlay-marks.ts";
 import type { UnhashedEntry } from "./pack-layer.ts";
@@ -36,7 +37,7 @@ export interface WalkBudget {
 
 /**
  * Undefined when the budget does not suffice.
- * @throws {TsbuildError} `UNSUPPORTED` for a name that begins with `.wh.`
+ * @throws {TsbuildError} `UNSUPPORTED` for a name that begins with `.wh.`, and for a path that is too long
  */
 export function layerChanges(upper: Upper, budget?: WalkBudget): LayerChanges | undefined {
   const walk = new Walk(upper, budget);
@@ -44,6 +45,7 @@ export function layerChanges(upper: Upper, budget?: WalkBudget): LayerChanges | 
     walk.folder(bytePathOfLatin1(""), [...upper.lowers], false);
   } catch (error) {
     if (error === overBudget) return undefined;
+    if (errnoOf(error) === "ENAMETOOLONG") throw pathTooLong(error);
     throw error;
   }
   return { entries: walk.entries, omitted: walk.omitted };

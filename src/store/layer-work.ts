@@ -47,7 +47,11 @@ export async function runLayerTask<Task extends LayerTask>(
 ): Promise<LayerTaskResult<Task>> {
   signal.throwIfAborted();
   while (running >= Math.max(2, availableParallelism())) await new Promise<void>((resolve) => waiting.push(resolve));
-  signal.throwIfAborted();
+  if (signal.aborted) {
+    // Woken for nothing: the place is the next one's.
+    waiting.shift()?.();
+    throw signal.reason;
+  }
   running += 1;
   const worker = idle.pop() ?? startWorker();
   worker.ref();

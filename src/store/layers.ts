@@ -42,6 +42,7 @@ import { lowersOf, type UnpackTask } from "./unpack-blob.ts";
 /** Up to here a tree is sealed on the calling thread: starting or waking a worker costs more. */
 const inlineBudget = { entries: 100, bytes: 4 << 20 };
 const keptFailures = 5;
+const keptIndexes = 8;
 /** The lease under which layers of this process are held until something refers to them. */
 const freshLayerLease = "fresh-layers";
 export const pendingPrefix = "pending-";
@@ -51,6 +52,7 @@ export class Layers implements LayerStore {
   readonly #blobs: BlobStore;
   /** Layers whose `seal` is under way, by id: what stands on them is recorded after them. */
   readonly #sealing = new Map<LayerId, Promise<LayerRecord>>();
+  readonly #indexes = new Map<LayerId, readonly LayerEntry[]>();
   /** Recorded by this process. */
   readonly fresh: Set<LayerId> = new Set();
 
@@ -98,8 +100,15 @@ export class Layers implements LayerStore {
     return chain.map((id) => this.tree(id));
   }
 
+  /** Indexes do not change; a build asks for the same few again and again. */
   index(id: LayerId): readonly LayerEntry[] {
-    return readIndex(this.folder(id)).entries;
+    const known = this.#indexes.get(id);
+    if (known !== undefined) return known;
+    const { entries } = readIndex(this.folder(id));
+    const [oldest] = this.#indexes.keys();
+    if (this.#indexes.size >= keptIndexes && oldest !== undefined) this.#indexes.delete(oldest);
+    this.#indexes.set(id, entries);
+    return entries;
   }
 
   findByDiffId(diffId: DiffId): LayerId | undefined {

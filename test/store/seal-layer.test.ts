@@ -146,6 +146,16 @@ test("an aborted seal rejects with the signal's reason and leaves nothing", asyn
   expect(readdirSync(`${temporary.root}/layers`)).toEqual([]);
 });
 
+test("a path that no tar of ours can hold is an error, and the tree can be removed all the same", async () => {
+  using temporary = temporaryStore();
+  const made = makeLayer(temporary.store, [], (upper) => {
+    const script = "for i in $(seq 700); do mkdir dddddd && cd dddddd || exit 1; done";
+    execFileSync("bash", ["-c", script], { cwd: upper });
+  });
+  await expect(made).rejects.toMatchObject({ code: "UNSUPPORTED", message: expect.stringContaining("4,096") });
+  expect(readdirSync(`${temporary.root}/layers`)).toEqual([]);
+});
+
 test("a failed step's tree is kept apart, the newest five", async () => {
   using temporary = temporaryStore();
   for (let i = 0; i < 7; i++) {

@@ -259,7 +259,7 @@ test.skipIf(!root)("of the attributes only capabilities and harmless ones are ke
   });
 });
 
-test("names that are not UTF-8 come through", async () => {
+test("names that are not UTF-8 come through, and go again", async () => {
   using temporary = temporaryStore();
   const name = "caf\xe9\xff/\x80";
   const chain = await unpack(temporary, [{ name, type: "0", content: "x" }]);
@@ -268,6 +268,8 @@ test("names that are not UTF-8 come through", async () => {
   const out = `${temporary.folder}/again.tar`;
   await store.layers.writeTar(chain[0] as never, out, never);
   expect(readFileSync(out)).toEqual(rawTar([{ name, type: "0", content: "x" }]));
+  temporary.reopen();
+  expect(readdirSync(`${temporary.root}/layers`)).toEqual([]);
 });
 
 test("the root's own entry gives the root its mode and owner", async () => {
@@ -444,6 +446,33 @@ test("a full disk is one clear error and leaves the store whole", async () => {
   } finally {
     execFileSync("umount", [small]);
   }
+});
+
+test("an aborted unpacking rejects with the signal's reason and leaves nothing", async () => {
+  using temporary = temporaryStore();
+  const many = Array.from({ length: 4000 }, (_, i) => file(`f${i}`, "x".repeat(1000)));
+  const blob = writeBytes(`${temporary.folder}/blob`, gzipSync(rawTar(many)));
+  const controller = new AbortController();
+  const adding = temporary.store.layers.addBlob(
+    { file: blob, descriptor: descriptorOf(blob), diffId: undefined },
+    [],
+    controller.signal,
+  );
+  controller.abort(new Error("enough"));
+  await expect(adding).rejects.toThrow("enough");
+  temporary.reopen();
+  for (const folder of ["layers", "blobs/sha256", "tmp"])
+    expect(readdirSync(`${temporary.root}/${folder}`)).toEqual([]);
+});
+
+test("a time that no file system stores is the nearest that one does", async () => {
+  using temporary = temporaryStore();
+  const far = file("far", "x", { pax: { mtime: "999999999999" } });
+  const chain = await unpack(temporary, [far, file("early", "x", { pax: { mtime: "-9999999999.5" } })]);
+  expect(temporary.store.layers.index(chain[0] as never).map((entry) => entry.mtime)).toEqual([
+    -2147483648, 15032385535,
+  ]);
+  expect((await checkStore(temporary.store, { signal: never })).faults).toEqual([]);
 });
 
 test("a symlink keeps its target's bytes", async () => {
