@@ -77,7 +77,10 @@ enum record_type {
 	RECORD_FAILED = 4,  /* a: errno, b: index of the operation, -1: the program was refused */
 	RECORD_USAGE = 5,   /* a: maximum resident set in KiB, b: user ms << 32 | system ms */
 	RECORD_EXITED = 6,  /* a: wait status */
-	/* These two are written by programs; a bytes of text follow them. */
+	/*
+	 * Written by programs, by one write(2) each, because the other process writes here too: a bytes of text follow,
+	 * padded to a fixed length.
+	 */
 	RECORD_CREATED = 7, /* a mount point was made, in the folder that follows; b: which, in the compiler's numbering */
 	RECORD_HEAD = 8,    /* the beginning of a file that could not be executed */
 	RECORD_GO = 16,

@@ -105,6 +105,11 @@ export const recordTypes = {
   detach: 18,
 } as const;
 
+export const RECORD_BYTES = 16;
+
+/** What follows these records, whatever of it is used. Records are written whole: launcher and child share the channel. */
+export const recordPayloads = { created: 4096, head: 1024 } as const;
+
 const MAGIC = 0x4c425354;
 const VERSION = 1;
 const HEADER_BYTES = 48;
@@ -127,6 +132,14 @@ export function struct(bytes: Buffer, shown: string, pointers: Struct["pointers"
 /** Zeroed space that the kernel or an operation writes to. */
 export function space(size: number, shown: string): Struct {
   return struct(Buffer.alloc(size), shown);
+}
+
+/** A record with its payload behind it: store its length at 4, and its text at RECORD_BYTES. */
+export function recordSpace(kind: keyof typeof recordPayloads, b: number): Struct {
+  const bytes = Buffer.alloc(RECORD_BYTES + recordPayloads[kind]);
+  bytes.writeUInt32LE(recordTypes[kind], 0);
+  bytes.writeInt32LE(b, 8);
+  return struct(bytes, `${kind} record`);
 }
 
 export function at(data: Struct, offset: number): DataAt {

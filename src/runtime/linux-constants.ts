@@ -4,6 +4,9 @@
  */
 import type { SyscallArch } from "./syscall-table.ts";
 
+/** Of the launcher: native/ops.h. */
+export const CONTROL_FD = 3;
+
 export const AT_FDCWD = -100;
 export const AT_EMPTY_PATH = 0x1000;
 export const AT_REMOVEDIR = 0x200;

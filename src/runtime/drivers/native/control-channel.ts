@@ -2,10 +2,8 @@
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { libc } from "../../../kernel/libc.ts";
-import { recordTypes } from "../../launcher-program.ts";
+import { RECORD_BYTES, recordPayloads, recordTypes } from "../../launcher-program.ts";
 import { MSG_DONTWAIT, MSG_NOSIGNAL } from "../../linux-constants.ts";
-
-const RECORD_BYTES = 16;
 
 export type LauncherRecord =
   | { readonly kind: "pid"; readonly pid: number }
@@ -28,9 +26,15 @@ function parseRecord(
   const type = bytes.readUInt32LE(0);
   const a = bytes.readInt32LE(4);
   const b = bytes.readBigInt64LE(8);
-  const size = RECORD_BYTES + (type === recordTypes.created || type === recordTypes.head ? a : 0);
+  const size = RECORD_BYTES + payloadOf(type);
   if (bytes.length < size) return undefined;
-  return { record: recordOf(type, a, b, bytes.subarray(RECORD_BYTES, size)), size };
+  const text = bytes.subarray(RECORD_BYTES, Math.min(size, RECORD_BYTES + a));
+  return { record: recordOf(type, a, b, text), size };
+}
+
+function payloadOf(type: number): number {
+  if (type === recordTypes.created) return recordPayloads.created;
+  return type === recordTypes.head ? recordPayloads.head : 0;
 }
 
 function recordOf(type: number, a: number, b: bigint, following: Buffer): LauncherRecord | undefined {

@@ -12,7 +12,9 @@ import {
   builtin,
   label,
   type Op,
-  recordTypes,
+  RECORD_BYTES,
+  recordPayloads,
+  recordSpace,
   type Struct,
   space,
   struct,
@@ -281,11 +283,14 @@ const STATX_CTIME_OFFSET = 96;
 const STATX_BYTES = 256;
 const STATX_BASIC_STATS = 0x7ff;
 
+/** One for all mount points of a program: they are made one after the other. */
+const times = space(STATX_BYTES, "times");
+const createdRecord = recordSpace("created", 0);
+
 function makeMountPoint(point: MountPoint, index: number, arch: SyscallArch, doing: string): Op[] {
   const there = `there${index}`;
   const name = text(basename(point.path));
   const flags = linux.O_CREAT | linux.O_EXCL | linux.O_CLOEXEC | linux.O_WRONLY;
-  const times = space(STATX_BYTES, "times");
   const exists = { tolerate: ["EEXIST"], jump: { when: "negative", to: there } } as const;
   return [
     syscall(
@@ -313,18 +318,18 @@ function makeMountPoint(point: MountPoint, index: number, arch: SyscallArch, doi
   ];
 }
 
-const PATH_BYTES = 4096;
-
 /** With the folder's real path: symlinks of the image may lie between it and the destination's name. */
 function reportCreated(index: number, doing: string): Op[] {
   const link = struct(Buffer.alloc(40), "/proc/self/fd/…");
   link.bytes.write("/proc/self/fd/", "latin1");
-  const path = space(PATH_BYTES, "path");
+  const record = createdRecord;
+  const path = at(record, RECORD_BYTES);
   return [
     builtin("itoa", [at(link, 14), registers.parent]),
-    syscall("readlinkat", [linux.AT_FDCWD, link, path, PATH_BYTES], { into: registers.scratch, doing }),
-    builtin("report", [recordTypes.created, registers.scratch, index]),
-    syscall("write", [3, path, registers.scratch], { doing }),
+    syscall("readlinkat", [linux.AT_FDCWD, link, path, recordPayloads.created], { into: registers.scratch, doing }),
+    builtin("store32", [at(record, 4), registers.scratch]),
+    builtin("store32", [at(record, 8), index]),
+    syscall("write", [linux.CONTROL_FD, record, record.bytes.length], { doing }),
   ];
 }
 

@@ -4,12 +4,14 @@
  */
 import type { ProcessSpec, SeccompSpec } from "../../../oci/runtime-spec.ts";
 import {
+  at,
   builtin,
   label,
   type Op,
-  recordTypes,
+  RECORD_BYTES,
+  recordPayloads,
+  recordSpace,
   type Struct,
-  space,
   stringTable,
   struct,
   syscall,
@@ -286,19 +288,17 @@ function execOps(process: ProcessSpec): Op[] {
   ];
 }
 
-const HEAD_BYTES = 1024;
-
 function reportHead(doing: string): Op[] {
-  const head = space(HEAD_BYTES, "head");
+  const record = recordSpace("head", 0);
   return [
-    syscall("read", [registers.scratch, head, HEAD_BYTES], {
+    syscall("read", [registers.scratch, at(record, RECORD_BYTES), recordPayloads.head], {
       into: registers.target,
       tolerate: "all",
       jump: { when: "negative", to: "notFound" },
       doing,
     }),
-    builtin("report", [recordTypes.head, registers.target, 0]),
-    syscall("write", [3, head, registers.target], { tolerate: "all", doing }),
+    builtin("store32", [at(record, 4), registers.target]),
+    syscall("write", [linux.CONTROL_FD, record, record.bytes.length], { tolerate: "all", doing }),
   ];
 }
 
