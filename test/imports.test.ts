@@ -26,7 +26,7 @@ const owners: Readonly<Record<string, readonly string[]>> = {
   chevrotain: ["parser"],
   commander: ["cli"],
   koffi: ["kernel"],
-  undici: ["registry"],
+  undici: ["planner", "registry"],
 };
 
 interface ImportLine {
