@@ -34,8 +34,8 @@ export class Authorizer {
   readonly #insecure: boolean;
   #challenge: Challenge | undefined;
   readonly #tokens = new Map<string, Promise<Token>>();
-  /** A login that the token service handed out, in place of the password. */
-  refreshToken: string | undefined;
+  /** A newer identity token than the stored one, where the token service renews them with each use. */
+  #refreshToken: string | undefined;
 
   constructor(http: Http, credential: Credential | undefined, insecure: boolean) {
     this.#http = http;
@@ -103,7 +103,7 @@ export class Authorizer {
     const credential = this.#credential;
     // A password over plain HTTP is everybody's; on loopback, or where it was asked for, that is the user's business.
     const mayTell = url.protocol === "https:" || isLoopback(url.host) || this.#insecure;
-    const refreshToken = this.refreshToken ?? (credential?.kind === "identityToken" ? credential.token : undefined);
+    const refreshToken = this.#refreshToken ?? (credential?.kind === "identityToken" ? credential.token : undefined);
     const answer =
       refreshToken !== undefined && mayTell
         ? await this.#exchange(url, refreshToken, service, scopes, signal)
@@ -183,7 +183,7 @@ export class Authorizer {
     if (typeof value !== "string" || !/^[\x21-\x7e]+$/.test(value))
       throw answerUnreadable("getting a token", url, "no token in it");
     if (typeof refresh_token === "string" && refresh_token !== "" && this.#credential?.kind === "identityToken")
-      this.refreshToken = refresh_token;
+      this.#refreshToken = refresh_token;
     const life = typeof expires_in === "number" && expires_in > 0 ? expires_in : defaultLifeSeconds;
     return { value, goodUntil: performance.now() + life * 1000 - Math.min(10_000, life * 200) };
   }

@@ -123,11 +123,6 @@ export class RegistryClient implements AsyncDisposable {
     return this.#http[Symbol.asyncDispose]();
   }
 
-  /** What a token service handed out in place of the password, if it did. */
-  get refreshToken(): string | undefined {
-    return this.#authorizer.refreshToken;
-  }
-
   /** Asks whether the registry is one and takes our credentials. @throws {RefusedRequest} */
   async ping(signal: AbortSignal): Promise<void> {
     await this.#bytes({

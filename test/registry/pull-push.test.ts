@@ -119,6 +119,21 @@ describe.skipIf(lacks("root", "docker-registry"))("an image pushed to docker-reg
     expect(second.states()).toEqual(["layerAlreadyExists", "layerAlreadyExists", "layerAlreadyExists"]);
   });
 
+  test("whose remembered blob cannot be made again is pushed as it comes out now", async () => {
+    using temporary = temporaryStore();
+    const { store } = temporary;
+    await using registry = await startDockerRegistry();
+    const name = `${registry.host}/app:1`;
+    const image = await buildImage(store, { layers: files, tags: [name] });
+    // As if another version of the compressor had made it.
+    const { diffId } = store.layers.get(image.chain[0] as never);
+    store.memo.set(`compressed gzip ${diffId}`, Buffer.from(`${sha256("of another zlib")} 123`));
+    const { image: pushed } = await transfer().push(store, name);
+    expect(pushed.manifest?.value.layers[0]?.digest).not.toBe(sha256("of another zlib"));
+    using elsewhere = temporaryStore();
+    expect((await transfer().pull(elsewhere.store, name)).id).toBe(image.id);
+  });
+
   test("goes into another repository by mounting", async () => {
     using temporary = temporaryStore();
     const { store } = temporary;
