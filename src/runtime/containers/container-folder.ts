@@ -3,6 +3,9 @@
  * made complete beside them and renamed into place; the name is taken by symlink(2), which only one of two racers can.
  */
 import {
+  chmodSync,
+  chownSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -104,27 +107,34 @@ export function publishContainer(
     const name = wantedName ?? randomContainerName(attempt);
     if (wantedName === undefined && nameHolder(store, names, name) !== undefined) continue;
     const record = recordOf(id, name);
-    // Before the folder: a container that is there has its layers.
-    store.pin(id, record.image.id, record.image.layers);
-    writeFolder(folder, record);
+    writeFolder(store, folder, record);
     if (takeName(store, names, name, id)) return { folder, record };
-    discardFolder(folder);
-    store.unpin(id);
+    discardFolder(store, folder);
     if (wantedName !== undefined) throw containerNameTaken(name, nameHolder(store, names, name) ?? "");
   }
 }
 
-function writeFolder(folder: ContainerFolder, record: ContainerRecord): void {
+function writeFolder(store: Store, folder: ContainerFolder, record: ContainerRecord): void {
   const staged = transientPath(folder);
-  for (const name of ["", "/upper", "/work", "/scratch"])
-    mkdirSync(staged + name, { mode: name === "/upper" ? 0o755 : 0o700 });
+  for (const name of ["", "/upper", "/work", "/scratch"]) mkdirSync(staged + name, { mode: 0o700 });
+  copyRootAttributes(store, record, `${staged}/upper`);
   writeFileSync(`${staged}/config.json`, JSON.stringify(record));
   writeFileSync(`${staged}/state.json`, JSON.stringify(initialState));
+  // Before the folder has its name: a container that is there has its layers.
+  store.pin(folder.id, record.image.id, record.image.layers);
   renameSync(staged, folder.path);
 }
 
+/** In an overlay the upper root's mode and owner are the root's. */
+function copyRootAttributes(store: Store, record: ContainerRecord, upperdir: string): void {
+  const top = store.layers.trees(record.image.layers).at(-1);
+  const stat = top === undefined ? undefined : lstatSync(top);
+  chownSync(upperdir, stat?.uid ?? 0, stat?.gid ?? 0);
+  chmodSync(upperdir, (stat?.mode ?? 0o755) & 0o7777);
+}
+
 /** Removes the folder with one rename; what is in it goes afterwards, by us or by whoever lists containers next. */
-export function discardFolder(folder: ContainerFolder): void {
+function discardFolder(store: Store, folder: ContainerFolder): void {
   const staged = transientPath(folder);
   try {
     renameSync(folder.path, staged);
@@ -132,30 +142,37 @@ export function discardFolder(folder: ContainerFolder): void {
     if (errnoOf(error) === "ENOENT") return;
     throw error;
   }
+  store.unpin(folder.id);
   rmSync(staged, { recursive: true, force: true });
 }
 
 /** What a folder is called while it is made or removed: with it goes who does so, for if that process is killed. */
 function transientPath(folder: ContainerFolder): string {
-  const { pid, startTime } = ownIdentity();
-  return join(dirname(folder.path), `.transient-${pid}-${startTime}-${folder.id}`);
+  const { pid, startTime, pidNamespace } = ownIdentity();
+  return join(dirname(folder.path), `.transient-${pid}-${startTime}-${digitsOf(pidNamespace)}-${folder.id}`);
 }
 
-function sweepTransients(parent: string, names: readonly string[]): void {
+function digitsOf(pidNamespace: string): string {
+  return pidNamespace.replace(/\D/g, "");
+}
+
+function sweepTransients(store: Store, parent: string, names: readonly string[]): void {
   for (const name of names) {
-    const match = /^\.transient-(\d+)-(\d+)-/.exec(name);
-    if (match === null || identityOf(Number(match[1]))?.startTime === match[2]) continue;
+    const [, pid, startTime, namespace, id = ""] = /^\.transient-(\d+)-(\d+)-(\d+)-([0-9a-f]+)$/.exec(name) ?? [];
+    // Of processes in another namespace we cannot tell.
+    if (pid === undefined || namespace !== digitsOf(ownIdentity().pidNamespace)) continue;
+    if (identityOf(Number(pid))?.startTime === startTime) continue;
+    store.unpin(id);
     rmSync(join(parent, name), { recursive: true, force: true });
   }
 }
 
 /** The folder before its name: a name whose container is gone is free. */
 export function unpublishContainer(store: Store, container: Container): void {
-  discardFolder(container.folder);
+  discardFolder(store, container.folder);
   const names = namesFolder(container.folder);
   const name = container.record?.name;
   if (name !== undefined && linkTarget(join(names, name)) === container.folder.id) unlinkSync(join(names, name));
-  store.unpin(container.folder.id);
 }
 
 /** @throws {TsbuildError} `CONFLICT` */
@@ -182,7 +199,7 @@ export function listContainers(store: Store): readonly Container[] {
     if (errnoOf(error) === "ENOENT") return [];
     throw error;
   }
-  sweepTransients(parent, entries);
+  sweepTransients(store, parent, entries);
   const containers = entries.filter(isContainerId).flatMap((id) => openContainer(store, id) ?? []);
   const created = (container: Container): string => fixedTimestamp(container.record?.created ?? "");
   return containers.sort((a, b) => (created(a) < created(b) ? 1 : created(a) > created(b) ? -1 : 0));

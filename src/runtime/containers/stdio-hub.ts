@@ -3,7 +3,6 @@
  * any of them. It outlives restarts: a new life of the container is bound to the same viewers.
  */
 
-import { constants } from "node:os";
 import type { Readable } from "node:stream";
 import type { RunningContainer } from "../driver.ts";
 import type { LogStream, LogWriter } from "../logs.ts";
@@ -156,6 +155,3 @@ export function stdioHub({ log, tty, stdinOnce }: StdioHubOptions): StdioHub {
 function ignore(): void {
   // see where it is used
 }
-
-/** For a signal's exit code. */
-export const signalNumbers: Readonly<Record<string, number>> = constants.signals;
