@@ -44,16 +44,23 @@ const interceptSignals: World["interceptSignals"] = (handler) => {
   };
 };
 
-function onBrokenPipe(error: NodeJS.ErrnoException): void {
-  if (error.code !== "EPIPE") throw error;
+/** Why results could not be written; a reader that went away is no failure worth a word. */
+let outputFailure: string | undefined;
+
+function onOutputError(error: NodeJS.ErrnoException): void {
+  if (error.code !== "EPIPE") outputFailure ??= error.message;
   if (!ending.signal.aborted) ending.abort("SIGPIPE");
   setTimeout(() => process.exit(signalExitCode("SIGPIPE")), unwindMs).unref();
 }
 
+function onProgressError(): void {
+  // Nobody reads the way there: that is no reason to stop.
+}
+
 const written = new Set<NodeJS.WriteStream>();
 
-function watched(stream: NodeJS.WriteStream): NodeJS.WriteStream {
-  if (!written.has(stream)) stream.on("error", onBrokenPipe);
+function watched(stream: NodeJS.WriteStream, onError: (error: NodeJS.ErrnoException) => void): NodeJS.WriteStream {
+  if (!written.has(stream)) stream.on("error", onError);
   written.add(stream);
   return stream;
 }
@@ -75,8 +82,8 @@ if (process.env["TSBUILD_DEBUG"] === undefined) process.removeAllListeners("warn
 
 const code = await runCommandLine(process.argv.slice(2), {
   stdin: () => process.stdin,
-  stdout: () => watched(process.stdout),
-  stderr: () => watched(process.stderr),
+  stdout: () => watched(process.stdout, onOutputError),
+  stderr: () => watched(process.stderr, onProgressError),
   environment: process.env,
   cwd: process.cwd(),
   uid: process.getuid?.() ?? 0,
@@ -85,4 +92,8 @@ const code = await runCommandLine(process.argv.slice(2), {
   setColor,
 });
 await flush();
+if (outputFailure !== undefined) {
+  process.stderr.write(`error: standard output: ${outputFailure}\n`);
+  process.exit(1);
+}
 process.exit(ending.signal.aborted ? signalExitCode(String(ending.signal.reason)) : code);

@@ -4,6 +4,8 @@
  */
 import { randomBytes } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { errnoOf } from "../errors.ts";
 import type { ImageId } from "../oci/digest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
 import { blobStore } from "./blobs.ts";
@@ -48,10 +50,21 @@ export function contextOf(store: Store): StoreContext {
   throw new Error("a store of another make");
 }
 
+/** Two processes may make it at once. */
+function makeRoot(root: string): void {
+  try {
+    mkdirSync(root, { mode: 0o700 });
+  } catch (error) {
+    if (errnoOf(error) !== "EEXIST") throw error;
+  }
+}
+
 function prepareRoot({ root, database }: StorePaths): void {
   const stat = statSync(root, { throwIfNoEntry: false });
   if (stat === undefined) {
-    mkdirSync(root, { recursive: true, mode: 0o700 });
+    mkdirSync(dirname(root), { recursive: true });
+    // Not recursive: Node tries for ever where a file system answers ENOENT for a new name, as /proc does.
+    makeRoot(root);
     return;
   }
   if (!stat.isDirectory()) throw rootNotAFolder(root);

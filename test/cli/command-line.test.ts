@@ -1,6 +1,7 @@
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
-import { sourceProgram, startTsbuild, tsbuild } from "../support/tsbuild.ts";
+import { program, sourceProgram, startTsbuild, tsbuild } from "../support/tsbuild.ts";
 
 const cwd = mkdtempSync("/tmp/tsbuild-test-command-line-");
 afterAll(() => rmSync(cwd, { recursive: true }));
@@ -104,6 +105,22 @@ test("a reader that goes away ends it with 141 and without a word", async () => 
   });
   const code = await new Promise((resolve) => child.on("close", resolve));
   expect({ code, stderr }).toEqual({ code: 141, stderr: "" });
+});
+
+test("a disk that is full under the results is one line and exits 1", () => {
+  const { status, stderr } = spawnSync("sh", ["-c", `"${process.execPath}" "${program}" --help > /dev/full`]);
+  expect(status).toBe(1);
+  expect(stderr.toString()).toMatch(/^error: standard output: ENOSPC: .*\n$/);
+});
+
+test.for([
+  ["/proc/tsbuild", "/proc/tsbuild: error: "],
+  ["/dev/null", "/dev/null: error: "],
+  ["/etc", "/etc: error: "],
+] as const)("a store at %s is refused in one line", async ([root, beginning]) => {
+  const { code, stdout, stderr } = await tsbuild(["--root", root, "images"], { cwd, timeoutMs: 10_000 });
+  expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+  expect(stderr.startsWith(beginning)).toBe(true);
 });
 
 test("the sources run as they are", async () => {
