@@ -15,7 +15,7 @@ import { certificateRoots, findCertificates } from "./certificates.ts";
 import { parseChallenges } from "./challenge.ts";
 import { type Credential, type CredentialSources, configuredHeaders, findCredential } from "./credentials.ts";
 import { endpointsOf } from "./endpoint.ts";
-import { answerUnreadable, connectionLost, contentMismatch, type RegistryAnswer } from "./errors.ts";
+import { answerUnreadable, connectionLost, contentMismatch, type RegistryAnswer, registryBlocked } from "./errors.ts";
 import {
   Http,
   type HttpAnswer,
@@ -28,6 +28,7 @@ import {
   retryAfterMs,
   Transient,
 } from "./http.ts";
+import { type ConfigFiles, configFiles, type RegistrySettings, registrySettings } from "./registry-config.ts";
 import { RefusedRequest, saidIn } from "./said.ts";
 
 /** What a command knows about how to reach registries. */
@@ -43,6 +44,8 @@ export interface RegistryAccess {
   readonly warn: (text: string) => void;
   readonly retryDelayMs?: number;
   readonly timeoutMs?: number;
+  /** Instead of the machine's own. */
+  readonly configFiles?: ConfigFiles;
 }
 
 export interface RemoteManifest {
@@ -74,7 +77,26 @@ interface Verified {
 export async function openRegistry(domain: string, path: string, access: RegistryAccess): Promise<RegistryClient> {
   const sources = credentialSources(access);
   const credential = await findCredential(domain, path, sources);
-  return new RegistryClient(domain, credential, access, configuredHeaders(sources));
+  return new RegistryClient(domain, credential, access, { headers: configuredHeaders(sources) });
+}
+
+/** The mirrors of a registry, for pulling. Credentials are the mirror's own, never those of the registry behind it. */
+export async function* openMirrors(
+  domain: string,
+  path: string,
+  access: RegistryAccess,
+): AsyncGenerator<RegistryClient> {
+  const { mirrors } = settingsFor(domain, access);
+  const sources = credentialSources(access);
+  for (const endpoint of mirrors) {
+    const { host } = new URL(endpoint);
+    const credential = await findCredential(host, path, sources);
+    yield new RegistryClient(host, credential, access, { headers: configuredHeaders(sources), endpoint });
+  }
+}
+
+function settingsFor(domain: string, access: RegistryAccess): RegistrySettings {
+  return registrySettings(domain, access.configFiles ?? configFiles(access.environment));
 }
 
 export function credentialSources(access: RegistryAccess): CredentialSources {
@@ -98,14 +120,20 @@ export class RegistryClient implements AsyncDisposable {
     domain: string,
     credential: Credential | undefined,
     access: RegistryAccess,
-    headers: Readonly<Record<string, string>> = {},
+    {
+      headers = {},
+      endpoint,
+    }: { readonly headers?: Readonly<Record<string, string>>; readonly endpoint?: string | undefined } = {},
   ) {
-    const insecure = access.insecure ?? false;
+    const settings = settingsFor(domain, access);
+    if (settings.blockedBy !== undefined) throw registryBlocked(domain, settings.blockedBy);
+    const insecure = access.insecure === true || settings.insecure;
+    this.#endpoints = endpoint === undefined ? endpointsOf(domain, insecure) : [endpoint];
     const options: HttpOptions = {
       environment: access.environment,
       insecure,
       certificates: findCertificates(
-        new URL(endpointsOf(domain, insecure)[0] ?? "").host,
+        new URL(this.#endpoints[0] ?? "").host,
         access.certificateFolder,
         certificateRoots(access.environment),
       ),
@@ -116,7 +144,6 @@ export class RegistryClient implements AsyncDisposable {
     this.domain = domain;
     this.#http = new Http(options);
     this.#authorizer = new Authorizer(this.#http, credential, insecure);
-    this.#endpoints = endpointsOf(domain, insecure);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -115,6 +115,21 @@ export const credentialsUnreadable = (file: string, detail: string, cause?: unkn
     cause,
   });
 
+export const configUnreadable = (path: string, detail: string, cause?: unknown): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_CONFIG",
+    what: `the configuration of registries cannot be read: ${detail}`,
+    where: { kind: "path", path },
+    cause,
+  });
+
+export const registryBlocked = (domain: string, file: string): TsbuildError =>
+  new TsbuildError({
+    code: "REGISTRY_DENIED",
+    what: `the registry ${domain} is blocked`,
+    where: { kind: "path", path: file },
+  });
+
 export const certificatesUnreadable = (path: string, detail: string, cause?: unknown): TsbuildError =>
   new TsbuildError({
     code: "INVALID_CONFIG",

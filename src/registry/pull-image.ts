@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import PQueue from "p-queue";
+import { TsbuildError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { blobDigestOf, type DiffId, type Digest, hexOf, imageIdOf } from "../oci/digest.ts";
 import { availablePlatforms, selectPlatform } from "../oci/image-index.ts";
@@ -15,7 +16,7 @@ import { formatPlatform, hostPlatform, type Platform, samePlatform } from "../oc
 import { canonicalReference, familiarReference, type Reference } from "../oci/reference.ts";
 import { spaceExplained } from "../store/errors.ts";
 import type { Chain, LayerId, Lease, Store, StoredImage, TemporaryFolder } from "../store/store.ts";
-import { openRegistry, type RegistryAccess, type RegistryClient, type RemoteManifest } from "./client.ts";
+import { openMirrors, openRegistry, type RegistryAccess, type RegistryClient, type RemoteManifest } from "./client.ts";
 import {
   layerUnsupported,
   manifestNotFound,
@@ -48,18 +49,42 @@ const defaultJobs = 4;
  * `INVALID_CONFIG`, `ARCHIVE_INVALID`, `UNSUPPORTED`, `NO_SPACE`
  */
 export async function pullImage(options: PullOptions): Promise<StoredImage> {
-  const { store, reference, access, signal, onEvent = () => undefined } = options;
-  await using client = await openRegistry(reference.domain, reference.path, access);
-  const found = await findManifest(client, options);
-  onEvent({ kind: "pullStarted", reference });
-  const image = await fetchImage(client, found, { ...options, onEvent });
+  const { store, reference, signal, onEvent = () => undefined } = options;
+  const { found, stored, fresh } = await fromMirrorsOrOrigin({ ...options, onEvent });
   signal.throwIfAborted();
   const before = reference.tag === undefined ? undefined : store.images.resolve(tagOnly(reference));
-  const newer = image.fresh || (reference.digest === undefined && before?.id !== image.stored.id);
-  if (reference.tag !== undefined && reference.digest === undefined && before?.id !== image.stored.id)
-    store.images.tag(reference, image.stored.id);
-  onEvent({ kind: "pulled", reference, digest: found.digest, newer });
-  return store.images.get(image.stored.id) ?? image.stored;
+  const moves = reference.tag !== undefined && reference.digest === undefined && before?.id !== stored.id;
+  if (moves) store.images.tag(reference, stored.id);
+  onEvent({ kind: "pulled", reference, digest: found.digest, newer: fresh || moves });
+  return store.images.get(stored.id) ?? stored;
+}
+
+interface Fetched {
+  readonly found: FoundManifest;
+  readonly stored: StoredImage;
+  readonly fresh: boolean;
+}
+
+async function fromMirrorsOrOrigin(options: FetchOptions): Promise<Fetched> {
+  const { reference, access, signal } = options;
+  for await (const mirror of openMirrors(reference.domain, reference.path, access)) {
+    await using client = mirror;
+    try {
+      return await fetchFrom(client, options);
+    } catch (error) {
+      signal.throwIfAborted();
+      // A mirror need not have everything, nor be there: the registry itself is asked last.
+      if (!(error instanceof TsbuildError && error.code.startsWith("REGISTRY_"))) throw error;
+    }
+  }
+  await using client = await openRegistry(reference.domain, reference.path, access);
+  return await fetchFrom(client, options);
+}
+
+async function fetchFrom(client: RegistryClient, options: FetchOptions): Promise<Fetched> {
+  const found = await findManifest(client, options);
+  options.onEvent({ kind: "pullStarted", reference: options.reference });
+  return { found, ...(await fetchImage(client, found, options)) };
 }
 
 /** Every tag of a repository, one after the other. */

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
@@ -18,7 +18,7 @@ import { buildImage } from "../support/images.ts";
 import { lacks } from "../support/needs.ts";
 import { temporaryTestFolder } from "../support/temporary-folder.ts";
 import { temporaryStore } from "../support/temporary-store.ts";
-import { refuse, startServer } from "./http-server.ts";
+import { type Answer, refuse, startServer } from "./http-server.ts";
 
 const signal = new AbortController().signal;
 const access: RegistryAccess = {
@@ -453,6 +453,66 @@ describe.skipIf(lacks("root"))("a pull from a registry", () => {
       response.end(url.pathname.endsWith(layer.digest) ? packed : image.configBytes);
     });
     expect((await transfer().pull(store, `${server.host}/x`)).id).toBe(image.id);
+  });
+
+  test("comes from a mirror that has it, without the registry's credentials, else from the registry", async () => {
+    const content = await contentOf();
+    const serve =
+      (isThere: boolean): Answer =>
+      (_, response, url) => {
+        const found = content.answer(url.pathname);
+        if (url.pathname === "/v2/") return void response.end();
+        if (!isThere || found === undefined) return void response.writeHead(404).end();
+        response.writeHead(200, found.type === undefined ? {} : { "content-type": found.type }).end(found.bytes);
+      };
+    await using empty = await startServer(serve(false));
+    await using full = await startServer(serve(true));
+    await using origin = await startServer(serve(true));
+    using folder = temporaryTestFolder("mirrors");
+    const file = join(folder.path, "config.json");
+    const pullBy = async (...mirrors: string[]): Promise<void> => {
+      using temporary = temporaryStore();
+      writeFileSync(file, JSON.stringify({ registries: { [origin.host]: { mirrors } } }));
+      const image = await transfer().pull(temporary.store, `${origin.host}/x`, {
+        access: { ...access, configFiles: { own: [file], docker: [] } },
+      });
+      expect(image.id).toBe(content.image.id);
+      expect(image.references.map(canonicalReference)).toEqual([`${origin.host}/x:latest`]);
+    };
+    await pullBy("http://127.0.0.1:1", `http://${empty.host}`, `http://${full.host}`);
+    expect(empty.requests.length).toBe(1);
+    expect(full.requests.length).toBeGreaterThan(3);
+    expect(origin.requests).toEqual([]);
+    await pullBy(`http://${empty.host}`);
+    expect(origin.requests.length).toBeGreaterThan(3);
+  });
+
+  test("that stalls in the middle of a blob goes on, or is an error", async () => {
+    using temporary = temporaryStore();
+    const content = await contentOf();
+    let stalls = 1;
+    await using server = await startServer((request, response, url) => {
+      const found = content.answer(url.pathname);
+      if (found === undefined) return void response.end();
+      const from = Number(/\d+/.exec(request.headers.range ?? "0")?.[0]);
+      const headers =
+        from === 0
+          ? { "content-length": found.bytes.length }
+          : { "content-range": `bytes ${from}-${found.bytes.length - 1}/${found.bytes.length}` };
+      response.writeHead(from === 0 ? 200 : 206, {
+        ...headers,
+        ...(found.type !== undefined && { "content-type": found.type }),
+      });
+      if (found.bytes.length < 250_000 || stalls-- <= 0) return void response.end(found.bytes.subarray(from));
+      response.write(found.bytes.subarray(from, from + 1000));
+    });
+    const short = { ...access, timeoutMs: 100 };
+    expect((await transfer().pull(temporary.store, `${server.host}/x`, { access: short })).id).toBe(content.image.id);
+    using another = temporaryStore();
+    stalls = 100;
+    await expect(transfer().pull(another.store, `${server.host}/x`, { access: short })).rejects.toThrow(
+      "nothing came for too long",
+    );
   });
 
   test("that is ended by Ctrl-C leaves nothing", async () => {

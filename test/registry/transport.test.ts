@@ -11,6 +11,7 @@ import { type RegistryAccess, RegistryClient } from "../../src/registry/client.t
 import { endpointsOf, isLoopback } from "../../src/registry/endpoint.ts";
 import { redactedUrl } from "../../src/registry/errors.ts";
 import { resolveUrl, retryAfterMs } from "../../src/registry/http.ts";
+import { registrySettings } from "../../src/registry/registry-config.ts";
 import { lacks } from "../support/needs.ts";
 import { temporaryTestFolder } from "../support/temporary-folder.ts";
 
@@ -219,6 +220,118 @@ test("certificates are found by the registry's name, the user's own folder first
   expect(() => findCertificates("reg.example", join(folder.path, "gone"), roots)).toThrow(
     expect.objectContaining({ code: "INVALID_CONFIG" }),
   );
+});
+
+describe("the machine's configuration", () => {
+  const settings = (domain: string, own: unknown, docker: unknown): ReturnType<typeof registrySettings> => {
+    using folder = temporaryTestFolder("config");
+    const write = (name: string, content: unknown): string => {
+      const file = join(folder.path, name);
+      if (content !== undefined) writeFileSync(file, typeof content === "string" ? content : JSON.stringify(content));
+      return file;
+    };
+    const found = registrySettings(domain, { own: [write("own.json", own)], docker: [write("daemon.json", docker)] });
+    return { ...found, blockedBy: found.blockedBy?.replace(`${folder.path}/`, "") };
+  };
+  const nothing = { insecure: false, blockedBy: undefined, mirrors: [] };
+
+  test.for([
+    { name: "no files", domain: "a.example", own: undefined, docker: undefined, is: nothing },
+    {
+      name: "a registry that nobody names",
+      domain: "a.example",
+      own: { registries: { b: { insecure: true } } },
+      docker: {},
+      is: nothing,
+    },
+    {
+      name: "insecure in ours",
+      domain: "a:5",
+      own: { registries: { "a:5": { insecure: true } } },
+      docker: undefined,
+      is: { ...nothing, insecure: true },
+    },
+    {
+      name: "blocked in ours",
+      domain: "a.b",
+      own: { registries: { "a.b": { blocked: true } } },
+      docker: undefined,
+      is: { ...nothing, blockedBy: "own.json" },
+    },
+    {
+      name: "ours decides where both name it",
+      domain: "a.b",
+      own: { registries: { "a.b": {} } },
+      docker: { "insecure-registries": ["a.b"] },
+      is: nothing,
+    },
+    {
+      name: "a host of docker's, with its port",
+      domain: "a.b:5",
+      own: undefined,
+      docker: { "insecure-registries": ["a.b:5"] },
+      is: { ...nothing, insecure: true },
+    },
+    {
+      name: "a host of docker's, for each port",
+      domain: "a.b:5",
+      own: undefined,
+      docker: { "insecure-registries": ["a.b"] },
+      is: { ...nothing, insecure: true },
+    },
+    {
+      name: "a network of docker's",
+      domain: "10.1.2.3:5",
+      own: undefined,
+      docker: { "insecure-registries": ["10.0.0.0/8"] },
+      is: { ...nothing, insecure: true },
+    },
+    {
+      name: "another network",
+      domain: "11.1.2.3:5",
+      own: undefined,
+      docker: { "insecure-registries": ["10.0.0.0/8"] },
+      is: nothing,
+    },
+    {
+      name: "docker's mirrors, of docker.io",
+      domain: "docker.io",
+      own: undefined,
+      docker: { "registry-mirrors": ["https://m.example/"] },
+      is: { ...nothing, mirrors: ["https://m.example"] },
+    },
+    {
+      name: "docker's mirrors are of nobody else",
+      domain: "a.b",
+      own: undefined,
+      docker: { "registry-mirrors": ["https://m.example"] },
+      is: nothing,
+    },
+  ])("$name", ({ domain, own, docker, is }) => {
+    expect(settings(domain, own, docker)).toEqual(is);
+  });
+
+  test.for([
+    { name: "no JSON", own: "{", says: "not JSON" },
+    { name: "a mirror that is no address", own: { registries: { "a.b": { mirrors: ["m"] } } }, says: "is no address" },
+  ])("with $name is an error", ({ own, says }) => {
+    expect(() => settings("a.b", own, undefined)).toThrow(
+      expect.objectContaining({ code: "INVALID_CONFIG", message: expect.stringContaining(says) }),
+    );
+  });
+
+  test("a blocked registry is not spoken to", () => {
+    using folder = temporaryTestFolder("blocked");
+    const file = join(folder.path, "own.json");
+    writeFileSync(file, JSON.stringify({ registries: { "a.b": { blocked: true } } }));
+    expect(() => new RegistryClient("a.b", undefined, { ...access, configFiles: { own: [file], docker: [] } })).toThrow(
+      expect.objectContaining({
+        code: "REGISTRY_DENIED",
+        message: "the registry a.b is blocked",
+        where: { kind: "path", path: file },
+      }),
+    );
+  });
 });
 
 describe("a proxy", () => {
