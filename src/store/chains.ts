@@ -6,17 +6,6 @@ import type { Chain, LayerId } from "./store.ts";
 
 export const emptyNode = 0;
 
-/** The node of a chain, if it has been recorded. */
-export function nodeOf(db: Database, chain: Chain): number | undefined {
-  let node = emptyNode;
-  for (const layer of chain) {
-    const row = db.get("SELECT id FROM nodes WHERE parent = ? AND layer = ?", node, layer);
-    if (row === undefined) return undefined;
-    node = Number(row["id"]);
-  }
-  return node;
-}
-
 /**
  * The node of a chain, recorded if it was not. Call it within a transaction.
  * @throws {TsbuildError} `STORE_CORRUPT` when a layer is not there

@@ -73,8 +73,6 @@ const migrations: readonly string[] = [
   `,
 ];
 
-export const storeFormat: number = migrations.length;
-
 export class Database implements Disposable {
   readonly #root: string;
   readonly #file: string;

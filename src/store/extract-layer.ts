@@ -3,6 +3,8 @@
  * fd of the tree's root (openat2, RESOLVE_IN_ROOT), the last component is never followed, of the attributes only a list
  * of harmless ones is kept. Nothing outside the tree is ever touched. Source: image-spec, layer.md, "Applying
  * Changesets", with whiteouts turned into what overlayfs reads.
+ *
+ * One long class: each kind of entry reads and writes what the others have left in the tree and in its inodes.
  */
 import { createHash, type Hash, hash as hashOnce } from "node:crypto";
 import {
@@ -19,35 +21,29 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   readlinkSync,
-  realpathSync,
   rmSync,
   symlinkSync,
   unlinkSync,
   writeSync,
 } from "node:fs";
-import {
-  type BytePath,
-  bytePath,
-  bytePathOfLatin1,
-  fsPath,
-  joinBytePath,
-  textOfBytePath,
-} from "../kernel/byte-path.ts";
-import { copyFileData, makeNode, setMtime } from "../kernel/files.ts";
+import { type BytePath, bytePathOfLatin1, fsPath, joinBytePath } from "../kernel/byte-path.ts";
+import { makeNode, setMtime } from "../kernel/files.ts";
 import { errno, errnoName } from "../kernel/libc.ts";
-import { closeInRoot, O_PATH, openFolderInRoot, pathBelowFd } from "../kernel/resolve-in-root.ts";
-import { getXattr, setXattr } from "../kernel/xattr.ts";
+import { setXattr } from "../kernel/xattr.ts";
 import type { Digest } from "../oci/digest.ts";
 import { opaqueMarker, whiteoutPrefix } from "../oci/whiteout.ts";
+import { cleanName, maxPathBytes, printable } from "./archive-names.ts";
+import { copyUp } from "./copy-up.ts";
 import { archiveInvalid } from "./errors.ts";
+import { type Attributes, attributesOfStat, type Inode, sortedEntries } from "./extracted-inodes.ts";
 import { wholeSeconds } from "./layer-changes.ts";
 import type { LayerEntry } from "./layer-entry.ts";
 import { type Merged, mergedName, mergedNames } from "./merged-folders.ts";
 import { markOpaque } from "./overlay-marks.ts";
 import type { Layout } from "./store-context.ts";
 import type { TarHandler, TarHeader } from "./tar-reader.ts";
+import { type Folder, hostIn, TreeFolders } from "./tree-folders.ts";
 
 export interface Extraction {
   /** An empty folder, as text. */
@@ -56,33 +52,6 @@ export interface Extraction {
   readonly lowers: readonly BytePath[];
   readonly layout: Layout;
 }
-
-const maxPathBytes = 4096;
-const maxNameBytes = 255;
-/** Of folders whose fd is kept. */
-const keptFolders = 32;
-
-interface Folder {
-  readonly fd: number;
-  /** Where it really is below the root. */
-  readonly path: BytePath;
-}
-
-interface Attributes {
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly mtime: number;
-}
-
-/** An inode of the tree; a file may have several names. */
-type Inode =
-  | { kind: "file"; attributes: Attributes; size: number; digest: Digest; capability: string | undefined }
-  | { kind: "dir"; attributes: Attributes; opaque: boolean }
-  | { kind: "symlink"; attributes: Attributes; target: BytePath }
-  | { kind: "char" | "block"; attributes: Attributes; major: number; minor: number }
-  | { kind: "fifo"; attributes: Attributes }
-  | { kind: "whiteout" };
 
 interface OpenFile {
   readonly header: TarHeader;
@@ -95,12 +64,9 @@ interface OpenFile {
 }
 
 export class LayerExtractor implements TarHandler, Disposable {
-  readonly #root: Folder;
-  readonly #rootHost: string;
+  readonly #folders: TreeFolders;
   readonly #lowers: readonly BytePath[];
   readonly #layout: Layout;
-  readonly #folders = new Map<string, Folder>();
-  readonly #staleFds: number[] = [];
   readonly #inodes = new Map<BytePath, Inode>();
   /** Set last: making a name in a folder changes its time. */
   readonly #folderTimes = new Map<BytePath, bigint>();
@@ -111,11 +77,7 @@ export class LayerExtractor implements TarHandler, Disposable {
   readonly #ownGid = process.getegid?.() ?? 0;
 
   constructor({ tree, lowers, layout }: Extraction) {
-    this.#root = {
-      fd: openSync(tree, O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW),
-      path: bytePathOfLatin1(""),
-    };
-    this.#rootHost = realpathSync(tree);
+    this.#folders = new TreeFolders(tree);
     this.#lowers = lowers;
     this.#layout = layout;
     // Until an entry says otherwise, the root is that of the layers below.
@@ -127,16 +89,15 @@ export class LayerExtractor implements TarHandler, Disposable {
   }
 
   begin(read: TarHeader): void {
-    this.#closeStale();
+    this.#folders.nextEntry();
     const header = { ...read, mtimeNs: storableTime(read.mtimeNs) };
     const path = cleanName(header.name);
     if (path === "") {
       this.#rootEntry(header);
       return;
     }
-    const slash = path.lastIndexOf("/");
-    const name = path.slice(slash + 1);
-    const parent = this.#folder(bytePathOfLatin1(path.slice(0, Math.max(slash, 0))));
+    const { parent: parentPath, name } = parted(path);
+    const parent = this.#folder(parentPath);
     if (name.startsWith(whiteoutPrefix)) {
       this.#whiteout(parent, name);
       return;
@@ -214,64 +175,36 @@ export class LayerExtractor implements TarHandler, Disposable {
   /** All entries are in. Returns the layer's index, sorted as layers of our own are. */
   finish(): readonly LayerEntry[] {
     if (this.#rootOpaque) this.#hideAllBelow();
-    for (const [path, mtimeNs] of this.#folderTimes)
-      setMtime(fsPath(joinBytePath(bytePath(this.#rootHost), path)), mtimeNs);
-    if (this.#rootTimeNs !== undefined) setMtime(this.#rootHost, this.#rootTimeNs);
+    for (const [path, mtimeNs] of this.#folderTimes) setMtime(this.#host(path), mtimeNs);
+    if (this.#rootTimeNs !== undefined) setMtime(fsPath(this.#folders.host), this.#rootTimeNs);
     return sortedEntries(this.#inodes);
   }
 
   [Symbol.dispose](): void {
     if (this.#file !== undefined) closeSync(this.#file.fd);
     this.#file = undefined;
-    this.#forgetFolders();
-    this.#closeStale();
-    closeSync(this.#root.fd);
+    this.#folders[Symbol.dispose]();
   }
 
   // Names -----------------------------------------------------------------------------------------------------------
 
   /** The folder that an entry's parent path leads to, made where it is missing. */
   #folder(path: BytePath): Folder {
-    if (path === "") return this.#root;
-    const kept = this.#folders.get(path);
-    if (kept !== undefined) return kept;
-    const fd = openFolderInRoot(this.#root.fd, fsPath(path));
-    if (fd >= 0) return this.#keep(path, fd);
-    if (fd !== -errno.ENOENT) throw badParent(path, fd);
-    const slash = path.lastIndexOf("/");
-    const parent = this.#folder(bytePathOfLatin1(path.slice(0, Math.max(slash, 0))));
-    const name = path.slice(slash + 1);
-    const at = joinBytePath(parent.path, bytePathOfLatin1(name));
-    const host = hostIn(parent, name);
-    const present = this.#inodes.get(at);
-    if (present?.kind === "whiteout") this.#clear(at, host);
-    // A symlink that leads nowhere, for one.
-    else if (present !== undefined) throw badParent(path, -errno.ENOTDIR);
-    this.#makeImpliedFolder(at, host, present?.kind === "whiteout");
-    const made = openFolderInRoot(this.#root.fd, fsPath(path));
-    if (made < 0) throw badParent(path, made);
-    return this.#keep(path, made);
-  }
-
-  #keep(path: BytePath, fd: number): Folder {
-    if (this.#folders.size >= keptFolders) this.#forgetFolders();
-    const host = readlinkSync(`/proc/self/fd/${fd}`, { encoding: "latin1" });
-    const prefix = bytePath(this.#rootHost);
-    if (host !== prefix && !host.startsWith(`${prefix}/`)) throw badParent(path, -errno.EXDEV);
-    const folder = { fd, path: bytePathOfLatin1(host.slice(prefix.length + 1)) };
-    this.#folders.set(path, folder);
-    return folder;
-  }
-
-  /** They stay open until the next entry: this one may still use them. */
-  #forgetFolders(): void {
-    for (const { fd } of this.#folders.values()) this.#staleFds.push(fd);
-    this.#folders.clear();
-  }
-
-  #closeStale(): void {
-    for (const fd of this.#staleFds) closeInRoot(fd);
-    this.#staleFds.length = 0;
+    const found = this.#folders.open(path);
+    if (typeof found !== "number") return found;
+    if (found !== -errno.ENOENT && found !== -errno.ENOTDIR) throw badParent(path, found);
+    const { parent, name } = parted(path);
+    const folder = this.#folder(parent);
+    const at = joinBytePath(folder.path, bytePathOfLatin1(name));
+    const host = hostIn(folder, name);
+    const present = this.#inodes.get(at)?.kind;
+    // A file, or a symlink that leads nowhere.
+    if (present !== undefined && present !== "whiteout") throw badParent(path, found);
+    this.#clear(at, host);
+    this.#makeImpliedFolder(at, host, present === "whiteout");
+    const made = this.#folders.open(path);
+    if (typeof made === "number") throw badParent(path, made);
+    return made;
   }
 
   /** A parent that the archive has no entry for looks as it does below. */
@@ -280,14 +213,7 @@ export class LayerExtractor implements TarHandler, Disposable {
     const stat = below?.stat.isDirectory() ? below.stat : undefined;
     mkdirSync(host, { mode: 0o700 });
     const attributes: Attributes =
-      stat === undefined
-        ? { mode: 0o755, uid: 0, gid: 0, mtime: 0 }
-        : {
-            mode: Number(stat.mode & 0o7777n),
-            uid: Number(stat.uid),
-            gid: Number(stat.gid),
-            mtime: wholeSeconds(stat.mtimeNs),
-          };
+      stat === undefined ? { mode: 0o755, uid: 0, gid: 0, mtime: 0 } : attributesOfStat(stat);
     this.#applyOwnerAndMode(host, attributes);
     if (opaque) markOpaque(host, this.#layout);
     this.#inodes.set(at, { kind: "dir", attributes, opaque });
@@ -311,7 +237,7 @@ export class LayerExtractor implements TarHandler, Disposable {
 
   #rootEntry(header: TarHeader): void {
     if (header.type !== "dir") throw archiveInvalid("the archive makes its root something else than a directory");
-    this.#applyOwnerAndMode(this.#rootHost, header);
+    this.#applyOwnerAndMode(fsPath(this.#folders.host), header);
     this.#rootTimeNs = header.mtimeNs;
   }
 
@@ -327,7 +253,7 @@ export class LayerExtractor implements TarHandler, Disposable {
     if (header.uid !== this.#ownUid || header.gid !== this.#ownGid) fchownSync(fd, header.uid, header.gid);
     fchmodSync(fd, header.mode);
     const capability = this.#applyXattrs(header, `/proc/self/fd/${fd}`, path);
-    setFileTime(fd, header.mtimeNs, path, this.#rootHost);
+    setFileTime(fd, header.mtimeNs, this.#host(path));
     const digest =
       file.digest ??
       (file.hash === undefined ? emptyDigest : (`sha256:${file.hash.digest("hex")}` as string as Digest));
@@ -382,9 +308,9 @@ export class LayerExtractor implements TarHandler, Disposable {
   #link(header: TarHeader, at: BytePath, host: string | Buffer): void {
     const written = cleanName(header.linkName);
     if (written === at) return;
-    const slash = written.lastIndexOf("/");
-    const name = written.slice(slash + 1);
-    const source = this.#existingFolder(bytePathOfLatin1(written.slice(0, Math.max(slash, 0))));
+    const { parent, name } = parted(written);
+    const opened = this.#folders.open(parent);
+    const source = typeof opened === "number" ? undefined : opened;
     const target = source === undefined ? undefined : joinBytePath(source.path, bytePathOfLatin1(name));
     const inode = target === undefined ? undefined : this.#inodes.get(target);
     if (source !== undefined && inode !== undefined && inode.kind !== "whiteout") {
@@ -400,66 +326,16 @@ export class LayerExtractor implements TarHandler, Disposable {
     if (below === undefined || below.stat.isDirectory())
       throw archiveInvalid(`the hard link ${printable(at)} leads to ${printable(written)}, which is nowhere`);
     this.#clear(at, host);
-    this.#copyUp(below, at, host);
-  }
-
-  /** As `#folder`, without making anything. */
-  #existingFolder(path: BytePath): Folder | undefined {
-    if (path === "") return this.#root;
-    const kept = this.#folders.get(path);
-    if (kept !== undefined) return kept;
-    const fd = openFolderInRoot(this.#root.fd, fsPath(path));
-    return fd < 0 ? undefined : this.#keep(path, fd);
-  }
-
-  /** A link to a file of a layer below: a full copy, as a layer cannot say it otherwise. */
-  #copyUp(below: Merged, at: BytePath, host: string | Buffer): void {
-    const { stat } = below;
-    const attributes: Attributes = {
-      mode: Number(stat.mode & 0o7777n),
-      uid: Number(stat.uid),
-      gid: Number(stat.gid),
-      mtime: wholeSeconds(stat.mtimeNs),
-    };
-    if (stat.isSymbolicLink()) {
-      const target = bytePathOfLatin1(readlinkSync(fsPath(below.host), { encoding: "latin1" }));
-      symlinkSync(fsPath(target), host);
-      lchownSync(host, attributes.uid, attributes.gid);
-      setMtime(host, stat.mtimeNs);
-      this.#inodes.set(at, { kind: "symlink", attributes, target });
-      return;
-    }
-    if (!stat.isFile()) throw archiveInvalid(`the hard link ${printable(at)} leads to a device of a layer below`);
-    const from = openSync(fsPath(below.host), constants.O_RDONLY | constants.O_NOFOLLOW);
-    try {
-      const to = openSync(host, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
-      try {
-        copyFileData(from, to);
-      } finally {
-        closeSync(to);
-      }
-      this.#applyOwnerAndMode(host, attributes);
-      const capability = getXattr(fsPath(below.host), capabilityXattr);
-      if (capability !== undefined) setXattr(host, capabilityXattr, capability);
-      setMtime(host, stat.mtimeNs);
-      const digest = digestOfFile(host);
-      this.#inodes.set(at, {
-        kind: "file",
-        attributes,
-        size: Number(stat.size),
-        digest,
-        capability: capability?.toString("base64"),
-      });
-    } finally {
-      closeSync(from);
-    }
+    if (!below.stat.isFile() && !below.stat.isSymbolicLink())
+      throw archiveInvalid(`the hard link ${printable(at)} leads to a device of a layer below`);
+    this.#inodes.set(at, copyUp(below, host));
   }
 
   // Whiteouts -------------------------------------------------------------------------------------------------------
 
   #whiteout(parent: Folder, marker: string): void {
     if (marker === opaqueMarker) {
-      if (parent === this.#root) this.#rootOpaque = true;
+      if (parent === this.#folders.root) this.#rootOpaque = true;
       else this.#makeOpaque(parent.path);
       return;
     }
@@ -482,7 +358,7 @@ export class LayerExtractor implements TarHandler, Disposable {
   #makeOpaque(path: BytePath): void {
     const inode = this.#inodes.get(path);
     if (inode?.kind !== "dir" || inode.opaque) return;
-    markOpaque(fsPath(joinBytePath(bytePath(this.#rootHost), path)), this.#layout);
+    markOpaque(this.#host(path), this.#layout);
     inode.opaque = true;
   }
 
@@ -493,7 +369,7 @@ export class LayerExtractor implements TarHandler, Disposable {
       const present = this.#inodes.get(at);
       if (present?.kind === "dir") this.#makeOpaque(at);
       if (present !== undefined) continue;
-      makeNode(hostIn(this.#root, name), { type: "char", device: { major: 0, minor: 0 } }, 0);
+      makeNode(hostIn(this.#folders.root, name), { type: "char", device: { major: 0, minor: 0 } }, 0);
       this.#inodes.set(at, { kind: "whiteout" });
     }
   }
@@ -510,19 +386,23 @@ export class LayerExtractor implements TarHandler, Disposable {
       return;
     }
     // What was known about folders may be about this one.
-    this.#forgetFolders();
+    this.#folders.forget();
     this.#forgetBelow(at);
     this.#folderTimes.delete(at);
-    rmSync(joinedHost(this.#rootHost, at), { recursive: true });
+    rmSync(this.#host(at), { recursive: true });
   }
 
   #forgetBelow(folder: BytePath): void {
-    for (const name of readdirSync(joinedHost(this.#rootHost, folder), { encoding: "latin1" })) {
+    for (const name of readdirSync(this.#host(folder), { encoding: "latin1" })) {
       const path = joinBytePath(folder, bytePathOfLatin1(name));
       if (this.#inodes.get(path)?.kind === "dir") this.#forgetBelow(path);
       this.#inodes.delete(path);
       this.#folderTimes.delete(path);
     }
+  }
+
+  #host(path: BytePath): string | Buffer {
+    return fsPath(joinBytePath(this.#folders.host, path));
   }
 
   #applyOwnerAndMode(host: string | Buffer, { uid, gid, mode }: Pick<Attributes, "uid" | "gid" | "mode">): void {
@@ -559,38 +439,15 @@ const capabilityXattr = "security.capability";
 const zeros = Buffer.alloc(1 << 16);
 const emptyDigest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" as string as Digest;
 
-/** Without `.`, empty components and a leading slash. @throws {TsbuildError} `ARCHIVE_INVALID` */
-function cleanName(name: BytePath): BytePath {
-  if (name.length > maxPathBytes)
-    throw archiveInvalid(`a name of ${name.length} bytes is too long: ${printable(name).slice(0, 60)}…`);
-  if (name.includes("\0")) throw archiveInvalid("a name holds a NUL");
-  const parts: string[] = [];
-  for (const part of name.split("/")) {
-    if (part === "" || part === ".") continue;
-    if (part === "..") throw archiveInvalid(`the archive holds a name with ..: ${printable(name)}`);
-    if (part.length > maxNameBytes)
-      throw archiveInvalid(`a component of a name is too long: ${printable(name).slice(0, 60)}…`);
-    parts.push(part);
-  }
-  return bytePathOfLatin1(parts.join("/"));
-}
-
-function printable(path: BytePath): string {
-  return textOfBytePath(path).replace(/[\x00-\x1f\x7f]/g, "?");
-}
-
 function badParent(path: BytePath, result: number): Error {
   return archiveInvalid(
     `the archive puts something below ${printable(path)}, which is no directory of it (${errnoName(result)})`,
   );
 }
 
-function hostIn(folder: Folder, name: string): string | Buffer {
-  return pathBelowFd(folder.fd, fsPath(bytePathOfLatin1(name)));
-}
-
-function joinedHost(root: string, path: BytePath): string | Buffer {
-  return fsPath(joinBytePath(bytePath(root), path));
+function parted(path: BytePath): { readonly parent: BytePath; readonly name: string } {
+  const slash = path.lastIndexOf("/");
+  return { parent: bytePathOfLatin1(path.slice(0, Math.max(slash, 0))), name: path.slice(slash + 1) };
 }
 
 function attributesOf(header: TarHeader): Attributes {
@@ -606,59 +463,10 @@ function realHost(host: string | Buffer): string | Buffer {
     : host;
 }
 
-function setFileTime(fd: number, mtimeNs: bigint, path: BytePath, root: string): void {
+function setFileTime(fd: number, mtimeNs: bigint, host: string | Buffer): void {
   // Node takes a time before 1970 for "now".
   if (mtimeNs >= 0n && mtimeNs % 1_000_000_000n === 0n) {
     const seconds = Number(mtimeNs / 1_000_000_000n);
     futimesSync(fd, seconds, seconds);
-  } else setMtime(joinedHost(root, path), mtimeNs);
-}
-
-function digestOfFile(host: string | Buffer): Digest {
-  const hash = createHash("sha256");
-  hash.update(readFileSync(host));
-  return `sha256:${hash.digest("hex")}` as string as Digest;
-}
-
-/** Depth first, names by bytes: a slash sorts before all else. */
-function sortKey(path: string): string {
-  return path.replaceAll("/", "\0");
-}
-
-function sortedEntries(inodes: ReadonlyMap<BytePath, Inode>): readonly LayerEntry[] {
-  const paths = [...inodes.keys()].map((path) => ({ path, key: sortKey(path) }));
-  paths.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
-  const first = new Map<Inode, BytePath>();
-  const entries: LayerEntry[] = [];
-  for (const { path } of paths) {
-    const inode = inodes.get(path);
-    if (inode !== undefined) entries.push(...entriesOf(path, inode, first));
-  }
-  return entries;
-}
-
-function entriesOf(path: BytePath, inode: Inode, first: Map<Inode, BytePath>): readonly LayerEntry[] {
-  switch (inode.kind) {
-    case "whiteout":
-      return [{ type: "whiteout", path, mode: 0, uid: 0, gid: 0, mtime: 0 }];
-    case "file": {
-      const target = first.get(inode);
-      if (target !== undefined) return [{ type: "hardlink", path, ...inode.attributes, target }];
-      first.set(inode, path);
-      const { size, digest, capability } = inode;
-      return [
-        { type: "file", path, ...inode.attributes, size, digest, ...(capability !== undefined && { capability }) },
-      ];
-    }
-    case "dir": {
-      const entry: LayerEntry = { type: "dir", path, ...inode.attributes };
-      return inode.opaque ? [entry, { type: "opaque", path, mode: 0, uid: 0, gid: 0, mtime: 0 }] : [entry];
-    }
-    case "symlink":
-      return [{ type: "symlink", path, ...inode.attributes, target: inode.target }];
-    case "fifo":
-      return [{ type: "fifo", path, ...inode.attributes }];
-    default:
-      return [{ type: inode.kind, path, ...inode.attributes, major: inode.major, minor: inode.minor }];
-  }
+  } else setMtime(host, mtimeNs);
 }

@@ -3,17 +3,7 @@
  * its row does, and the row comes last. Until then a marker in the process's folder below `tmp/` names it, so that the
  * next process removes what a dead one left.
  */
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  renameSync,
-  utimesSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, lstatSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { bytePath } from "../kernel/byte-path.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { DiffId, Digest } from "../oci/digest.ts";
@@ -26,22 +16,13 @@ import { explained, explainingRoot } from "./explain-root.ts";
 import type { LayerEntry } from "./layer-entry.ts";
 import { type LayerTaskResult, runLayerTask } from "./layer-work.ts";
 import { readIndex, type Sealed, type SealTask, sealLayer } from "./seal-layer.ts";
-import type {
-  BlobStore,
-  Chain,
-  LayerBlob,
-  LayerId,
-  LayerRecord,
-  LayerStore,
-  Snapshot,
-  UnsealedLayer,
-} from "./store.ts";
+import { applyRoot, OpenSnapshot, type RootAttributes } from "./snapshots.ts";
+import type { BlobStore, Chain, LayerBlob, LayerId, LayerRecord, LayerStore, Snapshot } from "./store.ts";
 import { freshName, removeTree, type StoreContext, syncFolder } from "./store-context.ts";
 import { lowersOf, type UnpackTask } from "./unpack-blob.ts";
 
 /** Up to here a tree is sealed on the calling thread: starting or waking a worker costs more. */
 const inlineBudget = { entries: 100, bytes: 4 << 20 };
-const keptFailures = 5;
 const keptIndexes = 8;
 /** The lease under which layers of this process are held until something refers to them. */
 const freshLayerLease = "fresh-layers";
@@ -318,124 +299,6 @@ export class Layers implements LayerStore {
 
   #marker(id: LayerId): string {
     return `${this.#context.presence().folder}/${pendingPrefix}${id}`;
-  }
-}
-
-interface RootAttributes {
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly mtimeMs: number;
-}
-
-function applyRoot(folder: string, { mode, uid, gid, mtimeMs }: RootAttributes): void {
-  chownSync(folder, uid, gid);
-  chmodSync(folder, mode);
-  utimesSync(folder, mtimeMs / 1000, mtimeMs / 1000);
-}
-
-interface SnapshotParts {
-  readonly parents: Chain;
-  readonly folder: string;
-  readonly upperdir: string;
-  readonly root: RootAttributes;
-}
-
-class OpenSnapshot implements Snapshot {
-  readonly parents: Chain;
-  readonly upperdir: string;
-  readonly scratchDir: string;
-  readonly #context: StoreContext;
-  readonly #layers: Layers;
-  readonly #folder: string;
-  readonly #root: RootAttributes;
-  #workdirs = 0;
-  #isOurs = true;
-
-  constructor(context: StoreContext, layers: Layers, { parents, folder, upperdir, root }: SnapshotParts) {
-    this.#context = context;
-    this.#layers = layers;
-    this.parents = parents;
-    this.upperdir = upperdir;
-    this.scratchDir = `${folder}/scratch`;
-    this.#folder = folder;
-    this.#root = root;
-  }
-
-  /** A mount with `volatile` refuses a workdir that was used before. */
-  newWorkdir(): string {
-    this.#workdirs += 1;
-    const workdir = `${this.#folder}/work${this.#workdirs}`;
-    mkdirSync(workdir, { mode: 0o700 });
-    return workdir;
-  }
-
-  commit(): UnsealedLayer {
-    return explainingRoot(this.#context.paths.root, () => {
-      // No tar of a layer of ours has an entry for the root, so what a step did to it must not be seen above either.
-      const stat = lstatSync(this.upperdir);
-      const { mode, uid, gid } = this.#root;
-      if ((stat.mode & 0o7777) !== mode || stat.uid !== uid || stat.gid !== gid)
-        applyRoot(this.upperdir, { ...this.#root, mtimeMs: stat.mtimeMs });
-      const id = this.#layers.adoptUpper(this.upperdir);
-      this.#isOurs = false;
-      removeTree(this.#folder);
-      return new CommittedLayer(this.#layers, id, this.parents);
-    });
-  }
-
-  keepAsFailed(description: string): string {
-    return explainingRoot(this.#context.paths.root, () => this.#keepAsFailed(description));
-  }
-
-  #keepAsFailed(description: string): string {
-    const { failed } = this.#context.paths;
-    // Sorts by age.
-    const name = `${Date.now().toString(36).padStart(9, "0")}-${freshName().slice(0, 6)}`;
-    const folder = `${failed}/${name}`;
-    mkdirSync(folder, { mode: 0o700 });
-    writeFileSync(`${folder}/description`, `${description}\n`, { mode: 0o600 });
-    writeFileSync(`${folder}/parents`, JSON.stringify(this.parents), { mode: 0o600 });
-    renameSync(this.upperdir, `${folder}/tree`);
-    this.#isOurs = false;
-    removeTree(this.#folder);
-    for (const old of readdirSync(failed).sort().slice(0, -keptFailures)) removeTree(`${failed}/${old}`);
-    return `${folder}/tree`;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#isOurs) return;
-    this.#isOurs = false;
-    removeTree(this.#folder);
-  }
-}
-
-class CommittedLayer implements UnsealedLayer {
-  readonly id: LayerId;
-  readonly parents: Chain;
-  readonly #layers: Layers;
-  #sealed: Promise<LayerRecord> | undefined;
-  #isRecorded = false;
-
-  constructor(layers: Layers, id: LayerId, parents: Chain) {
-    this.#layers = layers;
-    this.id = id;
-    this.parents = parents;
-  }
-
-  seal(signal: AbortSignal): Promise<LayerRecord> {
-    this.#sealed ??= this.#layers.seal(this.id, this.parents, signal).then((record) => {
-      this.#isRecorded = true;
-      return record;
-    });
-    return this.#sealed;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    // A seal that is under way reads the tree.
-    await this.#sealed?.catch(() => undefined);
-    if (!this.#isRecorded) this.#layers.dropUnrecorded(this.id);
-    this.#isRecorded = true;
   }
 }
 

@@ -8,6 +8,9 @@
  */
 import { type BytePath, bytePathOfLatin1 } from "../kernel/byte-path.ts";
 import { archiveInvalid } from "./errors.ts";
+import { addRecord, decimal, paxRecords, type Records, timeOf, xattrsOf } from "./pax-records.ts";
+import { checkParts, parseCommaMap, parseSparseMap, readOldSparse, type SparsePart } from "./sparse-maps.ts";
+import { checksumFits, idOf, isZero, nameOf, numberAt, signedNumberAt, text, untilNul } from "./tar-fields.ts";
 import { blockBytes, paddingOf } from "./tar-headers.ts";
 
 export type TarType = "file" | "dir" | "symlink" | "hardlink" | "char" | "block" | "fifo";
@@ -44,15 +47,6 @@ export interface TarHandler {
 /** Of one PAX header or long name. */
 const maxMetaBytes = 1 << 20;
 const maxEntries = 10_000_000;
-const maxId = 0xffff_fffe;
-
-type Records = Map<string, string>;
-
-interface SparsePart {
-  readonly offset: number;
-  readonly length: number;
-}
-
 type State =
   | { readonly kind: "header" }
   | { readonly kind: "meta"; readonly typeFlag: string; readonly bytes: Buffer; filled: number }
@@ -281,15 +275,7 @@ export class TarReader {
   }
 
   #beginEntry(raw: RawHeader, parts: readonly SparsePart[], stored: number): void {
-    let end = 0;
-    let sum = 0;
-    for (const { offset, length } of parts) {
-      if (offset < end) throw archiveInvalid("the parts of a sparse file overlap");
-      end = offset + length;
-      sum += length;
-    }
-    if (raw.header.type === "file" && (end > raw.header.size || sum !== stored))
-      throw archiveInvalid("the parts of a sparse file do not fit its size");
+    if (raw.header.type === "file") checkParts(parts, raw.header.size, stored);
     this.#handler.begin(raw.header);
     this.#parts = parts.filter((part) => part.length > 0).toReversed();
     this.#left = stored;
@@ -353,167 +339,4 @@ function typeOf(typeFlag: string, name: string): TarType | undefined {
     default:
       return undefined;
   }
-}
-
-function isZero(block: Buffer): boolean {
-  for (let i = 0; i < block.length; i += 8) if (block.readBigUInt64LE(i) !== 0n) return false;
-  return true;
-}
-
-/** Old writers summed signed bytes. */
-function checksumFits(block: Buffer): boolean {
-  let unsigned = 0;
-  let signed = 0;
-  for (let i = 0; i < blockBytes; i++) {
-    const byte = i >= 148 && i < 156 ? 0x20 : (block[i] ?? 0);
-    unsigned += byte;
-    signed += byte < 128 ? byte : byte - 256;
-  }
-  const stored = Number.parseInt(untilNul(text(block, 148, 8)).trim(), 8);
-  return stored === unsigned || stored === signed;
-}
-
-function text(block: Buffer, at: number, size: number): string {
-  return block.toString("latin1", at, at + size);
-}
-
-function untilNul(value: string): string {
-  const nul = value.indexOf("\0");
-  return nul < 0 ? value : value.slice(0, nul);
-}
-
-/** Only POSIX headers have a prefix; GNU's hold times in its place, star's a shorter one. */
-function nameOf(block: Buffer): string {
-  const name = untilNul(text(block, 0, 100));
-  if (text(block, 257, 6) !== "ustar\0") return name;
-  const prefix = untilNul(text(block, 345, text(block, 508, 4) === "tar\0" ? 131 : 155));
-  return prefix === "" ? name : `${prefix}/${name}`;
-}
-
-function numberAt(block: Buffer, at: number, size: number): number {
-  const value = signedNumberAt(block, at, size);
-  if (value < 0) throw archiveInvalid("a header holds a negative number");
-  return value;
-}
-
-/** Octal text, or GNU's base 256 when the top bit is set. */
-function signedNumberAt(block: Buffer, at: number, size: number): number {
-  const first = block[at] ?? 0;
-  if ((first & 0x80) !== 0) {
-    let value = BigInt.asIntN(7, BigInt(first & 0x7f));
-    for (let i = 1; i < size; i++) value = (value << 8n) | BigInt(block[at + i] ?? 0);
-    if (value > BigInt(Number.MAX_SAFE_INTEGER) || value < BigInt(Number.MIN_SAFE_INTEGER))
-      throw archiveInvalid("a header holds a number that is too large");
-    return Number(value);
-  }
-  const digits = untilNul(text(block, at, size)).trim();
-  if (digits === "") return 0;
-  if (!/^[0-7]+$/.test(digits)) throw archiveInvalid(`a header holds no number where one must be`);
-  return Number.parseInt(digits, 8);
-}
-
-function idOf(value: number): number {
-  if (value > maxId) throw archiveInvalid(`an owner of ${value} is out of range`);
-  return value;
-}
-
-function decimal(records: Records, key: string): number {
-  const value = records.get(key) ?? "";
-  const number = Number(value);
-  if (!/^[0-9]+$/.test(value) || !Number.isSafeInteger(number))
-    throw archiveInvalid(`the PAX record ${key} is no number`);
-  return number;
-}
-
-/** Seconds with an optional fraction. */
-function timeOf(value: string | undefined): bigint | undefined {
-  if (value === undefined) return undefined;
-  const match = /^(-?)([0-9]{1,15})(?:\.([0-9]*))?$/.exec(value);
-  if (match === null) throw archiveInvalid("the PAX record mtime is no time");
-  const [, sign, seconds = "0", fraction = ""] = match;
-  const ns = BigInt(seconds) * 1_000_000_000n + BigInt(fraction.slice(0, 9).padEnd(9, "0"));
-  return sign === "-" ? -ns : ns;
-}
-
-function xattrsOf(records: Records): ReadonlyMap<string, Buffer> {
-  const xattrs = new Map<string, Buffer>();
-  for (const [key, value] of records) {
-    if (key.startsWith("SCHILY.xattr.")) xattrs.set(key.slice(13), Buffer.from(value, "latin1"));
-    // URL-encoded name, base64 value: what libarchive writes when the other form would not do.
-    else if (key.startsWith("LIBARCHIVE.xattr.")) {
-      const name = key
-        .slice(17)
-        .replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
-      if (!xattrs.has(name)) xattrs.set(name, Buffer.from(value, "base64"));
-    }
-  }
-  return xattrs;
-}
-
-function addRecord(records: Records, key: string, value: string): void {
-  // Format 0.0 spells the map as repeated pairs of records; 0.1 joins them as one.
-  if (key === "GNU.sparse.offset" || key === "GNU.sparse.numbytes") {
-    const map = records.get("GNU.sparse.map");
-    records.set("GNU.sparse.map", map === undefined ? value : `${map},${value}`);
-  } else if (value === "" && !key.startsWith("SCHILY.xattr.")) records.delete(key);
-  else records.set(key, value);
-}
-
-function* paxRecords(bytes: Buffer): Generator<readonly [string, string]> {
-  for (let at = 0; at < bytes.length; ) {
-    const space = bytes.indexOf(0x20, at);
-    const digits = space < 0 ? "" : bytes.toString("latin1", at, space);
-    const length = Number(digits);
-    const end = at + length;
-    if (!/^[0-9]{1,8}$/.test(digits) || end > bytes.length || end <= space + 1 || bytes[end - 1] !== 0x0a)
-      throw archiveInvalid("a PAX header is damaged");
-    const equals = bytes.indexOf(0x3d, space);
-    if (equals < 0 || equals >= end - 1) throw archiveInvalid("a PAX header is damaged");
-    const key = bytes.toString("latin1", space + 1, equals);
-    const value = bytes.toString("latin1", equals + 1, end - 1);
-    if ((key === "path" || key === "linkpath" || key === "GNU.sparse.name") && value.includes("\0"))
-      throw archiveInvalid("a name holds a NUL");
-    yield [key, value];
-    at = end;
-  }
-}
-
-function readOldSparse(block: Buffer, at: number, count: number, parts: SparsePart[]): void {
-  for (let i = 0; i < count; i++) {
-    const entry = at + i * 24;
-    if (block[entry] === 0) return;
-    parts.push({ offset: numberAt(block, entry, 12), length: numberAt(block, entry + 12, 12) });
-    if (parts.length > maxSparseParts) throw archiveInvalid("a sparse file has too many parts");
-  }
-}
-
-const maxSparseParts = 1 << 16;
-
-/** Undefined when the map is not complete yet. */
-function parseSparseMap(lines: string): readonly SparsePart[] | undefined {
-  const [count, ...rest] = lines.split("\n");
-  // The last piece is not ended by a line break: padding, or a number that is cut.
-  const numbers = rest.slice(0, -1);
-  if (rest.length === 0) return undefined;
-  const wanted = Number(count);
-  if (!/^[0-9]{1,6}$/.test(count ?? "") || wanted > maxSparseParts)
-    throw archiveInvalid("the map of a sparse file is damaged");
-  if (numbers.length < wanted * 2) return undefined;
-  return pairs(numbers.slice(0, wanted * 2));
-}
-
-function parseCommaMap(map: string): readonly SparsePart[] {
-  return pairs(map === "" ? [] : map.split(","));
-}
-
-function pairs(numbers: readonly string[]): readonly SparsePart[] {
-  const parts: SparsePart[] = [];
-  for (let i = 0; i + 1 < numbers.length; i += 2) {
-    const [offset, length] = [Number(numbers[i]), Number(numbers[i + 1])];
-    if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0)
-      throw archiveInvalid("the map of a sparse file is damaged");
-    parts.push({ offset, length });
-  }
-  if (numbers.length % 2 !== 0) throw archiveInvalid("the map of a sparse file is damaged");
-  return parts;
 }

@@ -150,6 +150,11 @@ test.skipIf(!root).for([
     expected: ["dir d 755 0:0", "opaque d"],
   },
   {
+    name: "a whiteout before what lies in the folder that has no entry",
+    entries: [file(".wh.d", ""), file("d/x")],
+    expected: ["dir d 755 0:0", "opaque d", "file d/x 644 0:0 1"],
+  },
+  {
     name: "a whiteout behind a folder",
     entries: [dir("d"), file("d/x"), file(".wh.d", "")],
     expected: ["dir d 755 0:0", "opaque d", "file d/x 644 0:0 1"],
