@@ -1,6 +1,6 @@
 /** What Node's `fs` cannot do to files: nodes, times in nanoseconds, exclusive renames, cheap copies, syncfs. */
 import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
-import { check, cPath, errno, libc } from "./libc.ts";
+import { check, cPath, errno, libc, libcInBackground } from "./libc.ts";
 
 /** Source: fcntl.h. */
 export const AT_FDCWD = -100;
@@ -83,6 +83,15 @@ export function syncFileSystem(path: string): void {
   } finally {
     closeSync(fd);
   }
+}
+
+/**
+ * Begins to write out all of the file system that holds `path`, and returns. Whoever needs to know that it is done calls
+ * `syncFileSystem`, which then has little left to do.
+ */
+export function startSyncingFileSystem(path: string): void {
+  const fd = openSync(path, constants.O_RDONLY);
+  libcInBackground("syncfs", [fd], () => closeSync(fd));
 }
 
 let cloneWorks = true;

@@ -9,7 +9,10 @@ import { createRequire } from "node:module";
 import { constants } from "node:os";
 import { TsbuildError } from "../errors.ts";
 
-type CFunction = (...args: unknown[]) => number;
+type CFunction = ((...args: unknown[]) => number) & {
+  /** On a thread of the pool; koffi's own. */
+  readonly async: (...args: unknown[]) => void;
+};
 
 /** Prototypes by name. `syscall` has a fixed form of six words: those numbers ≥ 424 are equal on all architectures. */
 const prototypes = {
@@ -66,6 +69,7 @@ const prototypes = {
 export type LibcName = keyof typeof prototypes;
 
 interface Loaded {
+  readonly get: (name: LibcName) => CFunction;
   readonly call: (name: LibcName, args: readonly unknown[]) => number;
 }
 
@@ -76,22 +80,32 @@ function load(): Loaded {
   const koffi = createRequire(import.meta.url)("koffi") as typeof import("koffi");
   const library = koffi.load(null);
   const functions = new Map<LibcName, CFunction>();
-  const call = (name: LibcName, args: readonly unknown[]): number => {
+  const get = (name: LibcName): CFunction => {
     let fn = functions.get(name);
     if (fn === undefined) {
       fn = library.func(prototypes[name]) as CFunction;
       functions.set(name, fn);
     }
-    const result = Number(fn(...args));
+    return fn;
+  };
+  const call = (name: LibcName, args: readonly unknown[]): number => {
+    const result = Number(get(name)(...args));
     return result === -1 ? -koffi.errno() : result;
   };
-  loaded = { call };
+  loaded = { get, call };
   return loaded;
 }
 
 /** Calls a C function on this thread. Returns its result, or −errno. */
 export function libc(name: LibcName, ...args: readonly unknown[]): number {
   return load().call(name, args);
+}
+
+/** Starts a call on a thread of the pool and tells nobody how it went, but that it is over. */
+export function libcInBackground(name: LibcName, args: readonly unknown[], over: () => void): void {
+  load()
+    .get(name)
+    .async(...args, over);
 }
 
 /** A path as C wants it: bytes and a NUL. */

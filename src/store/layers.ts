@@ -5,6 +5,7 @@
  */
 import { existsSync, lstatSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { bytePath } from "../kernel/byte-path.ts";
+import { startSyncingFileSystem } from "../kernel/files.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { DiffId, Digest } from "../oci/digest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
@@ -261,10 +262,16 @@ export class Layers implements LayerStore {
       layout: this.#context.layout,
     };
     const sealed = explainingRoot(this.#context.paths.root, () => sealLayer(task, { ...inlineBudget }));
-    const done = sealed ?? (await this.#run(task, signal));
+    const done = sealed ?? (await this.#sealBeside(task, signal));
     // A child may be done first: it is recorded after what it stands on.
     for (const parent of parents) await this.#sealing.get(parent);
     return this.#record(id, done, parents, undefined);
+  }
+
+  /** The disk takes the files while the worker reads them: its own sync at the end then has little to wait for. */
+  async #sealBeside(task: SealTask, signal: AbortSignal): Promise<Sealed> {
+    startSyncingFileSystem(this.#context.paths.layers);
+    return await this.#run(task, signal);
   }
 
   #record(id: LayerId, sealed: Sealed, parents: Chain, blob: Descriptor | undefined): LayerRecord {

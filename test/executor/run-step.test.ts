@@ -195,7 +195,7 @@ describe.skipIf(!canRunContainers)("the environment of a RUN", () => {
 
   test("hosts and resolv.conf are there, read-only, and leave no trace", async () => {
     const ran = await run(
-      "cat /etc/hosts; echo x >> /etc/hosts || echo refused; test -s /etc/resolv.conf && echo resolver",
+      "cat /etc/hosts; (echo x >> /etc/hosts) 2>/dev/null || echo refused; test -s /etc/resolv.conf && echo resolver",
       {},
       {
         unkeyed: { extraHosts: [{ name: "DB", address: "10.0.0.1" }] },
@@ -269,13 +269,13 @@ describe.skipIf(!canRunContainers)("mounts of a RUN", () => {
     mkdirSync(`${folder}/ctx/sub`, { recursive: true });
     writeFileSync(`${folder}/ctx/f`, "from context\n");
     const ran = await run(
-      "cat /m/f; touch /m/g || echo refused",
+      "cat /m/f; touch /m/g 2>/dev/null || echo refused",
       { mounts: [bind()] },
       {
         place: { context: () => ({ kind: "path", path: `${folder}/ctx` }) },
       },
     );
-    expect(ran.output).toMatch(/^from context\n.*refused\n$/s);
+    expect(ran.output).toBe("from context\nrefused\n");
     expect(ran.layer).toEqual(["dev/", "proc/", "sys/"]);
   });
 
@@ -369,11 +369,11 @@ describe.skipIf(!canRunContainers)("mounts of a RUN", () => {
 
   test("a secret is a file in memory, readable by its owner, and in no layer", async () => {
     const ran = await run(
-      "cat /run/secrets/s; stat -c ' %a' /run/secrets/s; echo x >/run/secrets/s || echo refused",
+      "cat /run/secrets/s; stat -c ' %a' /run/secrets/s; (echo x >/run/secrets/s) 2>/dev/null || echo refused",
       { mounts: [secret] },
       { place: { secrets } },
     );
-    expect(ran.output).toMatch(/^hush 400\n.*refused\n$/s);
+    expect(ran.output).toBe("hush 400\nrefused\n");
     expect(ran.layer).toEqual(["dev/", "proc/", "sys/"]);
     expect(readdirSync("/run").filter((name) => name.startsWith(`tsbuild-secrets-${process.pid}-`))).toEqual([]);
   });
