@@ -2,7 +2,7 @@
  * The launcher: an interpreter of system-call programs. Between clone and exec only a single-threaded program may run,
  * so this is not Node; and so that it needs no opinion, all policy is in the program that TypeScript compiles.
  *
- * In: a program on descriptor 3 (see ops.h). Out: records on descriptor 3, and the container's exit status as its own.
+ * In: a program on descriptor 3 (see ops.h). Out: records on descriptor 3.
  * Freestanding: no libc, no heap, no threads. A failed operation is reported as {errno, operation number} and ends the
  * process; the sentence for it is known to whoever compiled the program.
  */
@@ -354,7 +354,17 @@ static void write_exit_file(int64_t fd, int status)
 	retry(NR_write, fd, (long)line, length, 0, 0, 0);
 }
 
-/* Only when nobody is left to clean up does the program go on, with what it has for that. */
+/*
+ * The owner closes the channel when it has cleaned up behind the container; its end closes it too. Either way the
+ * program goes on with what it has to clean up itself.
+ */
+static void wait_for_owner(void)
+{
+	struct record record;
+	while (retry(NR_recvfrom, CONTROL_FD, (long)&record, sizeof record, 0, 0, 0) > 0)
+		;
+}
+
 static void end_supervision(struct supervisor *s)
 {
 	int status = 0;
@@ -371,7 +381,7 @@ static void end_supervision(struct supervisor *s)
 	report(RECORD_USAGE, (int32_t)usage.max_rss, (int64_t)(user_ms << 32 | (system_ms & 0xffffffffu)));
 	report(RECORD_EXITED, status, 0);
 	if (s->control_open)
-		stop(status_code(status));
+		wait_for_owner();
 }
 
 /* Only the parent reads descriptor 3 from here on: two readers of one socket steal each other's records. */

@@ -34,7 +34,7 @@ enum op_kind {
 	KIND_ITOA = 4,      /* decimal of arg1 and a NUL at data arg0 (21 bytes) */
 	KIND_REPORT = 5,    /* record of type arg0 with arg1, arg2 to descriptor 3 */
 	KIND_SUPERVISE = 6, /* parent: arg0 pid, arg1 pidfd, arg2 sync socket, arg3 exit file or -1, arg4 pty master or
-			       -1; goes on after the child's end only when the control channel is closed */
+			       -1; goes on when the child has ended and the control channel is closed */
 	KIND_INIT = 7,      /* pid 1: arg0 pid of the main process; never returns */
 	KIND_CWDCHECK = 8,  /* fails with ENOENT when the working directory is outside the root */
 	KIND_EXIT = 9       /* report arg0 as errno unless 0, leave with exit_code */

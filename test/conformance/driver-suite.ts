@@ -299,6 +299,16 @@ export function driverSuite(name: string, makeDriver: () => Driver, { available,
       });
     });
 
+    test("a limit that the kernel does not take is named, and leaves no control group", async () => {
+      const cgroupsPath = `/tsbuild/test-${process.pid}-wrong`;
+      const spec = { cgroupsPath, resources: { cpu: { cpus: "999999" } } };
+      await expect(driver.start(box.request({ args: ["true"], spec }))).rejects.toMatchObject({
+        code: "RUNTIME_FAILED",
+        message: expect.stringMatching(/999999|cpuset/),
+      });
+      await expect.poll(() => findCgroups(cgroupsPath), { timeout: 2000 }).toEqual([]);
+    });
+
     test("what would silently not hold is refused: a label, a user namespace, the host's name", async () => {
       const request = box.request({ args: ["true"] });
       const { spec } = request;

@@ -85,8 +85,8 @@ function makeV1(
     if (controllers.includes("cpuset")) inheritCpuset(mountPoint, folder);
     for (const controller of controllers) folders.set(controller, folder);
   }
-  writeLimits(limits, folders);
   const unique = [...new Set(folders.values())];
+  orRemove(unique, () => writeLimits(limits, folders));
   return {
     procsFiles: unique.map((folder) => join(folder, "cgroup.procs")),
     bornIn: undefined,
@@ -105,7 +105,7 @@ function makeV2(mountPoint: string, path: string, spec: Pick<LinuxSpec, "resourc
   const wanted = new Set([...alwaysControllers, ...limits.map((limit) => limit.controller)]);
   delegate(mountPoint, dirname(folder), wanted);
   const available = new Set(readWords(join(folder, "cgroup.controllers")));
-  writeLimits(limits, new Map([...available].map((controller) => [controller, folder])));
+  orRemove([folder], () => writeLimits(limits, new Map([...available].map((controller) => [controller, folder]))));
   return {
     procsFiles: [],
     bornIn: folder,
@@ -114,6 +114,15 @@ function makeV2(mountPoint: string, path: string, spec: Pick<LinuxSpec, "resourc
     oomKilled: () => countOf(folder, "memory.events") > 0,
     remove: () => removeFolders([folder]),
   };
+}
+
+function orRemove(folders: readonly string[], fill: () => void): void {
+  try {
+    fill();
+  } catch (error) {
+    removeFolders(folders);
+    throw error;
+  }
 }
 
 function tryMakeFolder(folder: string, needed: boolean): boolean {

@@ -16,7 +16,8 @@ import { openPty } from "./pty.ts";
 import type { Stdio } from "./stdio.ts";
 
 export interface Launch {
-  readonly program: readonly Op[];
+  /** Called once; what it throws is cleaned up after like a container that did not start. */
+  readonly compile: () => readonly Op[];
   readonly arch: SyscallArch;
   readonly stdio: Stdio;
   /** Further descriptors of ours that the launcher gets, as 4, 5, … */
@@ -50,11 +51,12 @@ export interface CreatedMountPoint {
 }
 
 export async function launch(request: Launch): Promise<RunningContainer> {
-  const { program, arch, stdio, signal } = request;
-  request.trace?.(printProgram(program));
+  const { arch, stdio, signal } = request;
   let launcher: Launcher;
   try {
     signal.throwIfAborted();
+    const program = request.compile();
+    request.trace?.(printProgram(program));
     launcher = startLauncher(encodeProgram(program, arch), [...stdio.forSpawn, ...request.passed]);
   } catch (error) {
     stdio.destroy();
@@ -175,6 +177,8 @@ function supervise({ pid: launcherPid, channel, ops }: Launcher, request: Launch
           break;
         case "exited":
           end(record.status);
+          // The launcher waits for this, and would clean up itself if we had died before.
+          channel.socket.destroy();
           break;
       }
     });

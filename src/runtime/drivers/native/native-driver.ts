@@ -16,7 +16,7 @@ import { launch } from "./launch.ts";
 import { mountSteps, stubMountPoints } from "./mounts.ts";
 import { removeMountPoints } from "./remove-mount-points.ts";
 import { startProgram } from "./start-program.ts";
-import { makeStdio } from "./stdio.ts";
+import { makeStdio, type Stdio } from "./stdio.ts";
 
 export function createNativeDriver(): Driver {
   return { name: "native", start, exec };
@@ -47,25 +47,31 @@ async function start(request: ContainerRequest): Promise<RunningContainer> {
     { pausable: request.stateDir !== undefined },
   );
   const spec = cgroup.guardsDevices ? request.spec : withoutDeviceNodes(request.spec);
-  const stdio = makeStdio(request.stdio, terminal);
-  const program = startProgram({
-    spec,
-    rootfs,
-    paths,
-    mounts,
-    network: network.kind,
-    arch,
-    init: request.init,
-    id: request.id,
-    nullStdio: stdio.nulls,
-    ownedStdio: stdio.owned,
-    cgroupProcs: cgroup.procsFiles,
-    cgroupFolder: cgroup.bornIn,
-    cgroupFolders: cgroup.folders,
-    exitFile: request.stateDir === undefined ? undefined : join(request.stateDir, "exit"),
-  });
+  let stdio: Stdio;
+  try {
+    stdio = makeStdio(request.stdio, terminal);
+  } catch (error) {
+    cgroup.remove();
+    throw error;
+  }
   return await launch({
-    program,
+    compile: () =>
+      startProgram({
+        spec,
+        rootfs,
+        paths,
+        mounts,
+        network: network.kind,
+        arch,
+        init: request.init,
+        id: request.id,
+        nullStdio: stdio.nulls,
+        ownedStdio: stdio.owned,
+        cgroupProcs: cgroup.procsFiles,
+        cgroupFolder: cgroup.bornIn,
+        cgroupFolders: cgroup.folders,
+        exitFile: request.stateDir === undefined ? undefined : join(request.stateDir, "exit"),
+      }),
     arch,
     stdio,
     signal: request.signal,
@@ -104,15 +110,15 @@ async function exec(request: ExecRequest): Promise<RunningContainer> {
   try {
     const stdio = makeStdio(request.stdio, terminal);
     const cgroup = existingCgroup(request.linux.cgroupsPath);
-    const program = execProgram({
-      request,
-      arch,
-      ownedStdio: stdio.owned,
-      cgroupProcs: cgroup.procsFiles,
-      cgroupFolder: cgroup.bornIn,
-    });
     return await launch({
-      program,
+      compile: () =>
+        execProgram({
+          request,
+          arch,
+          ownedStdio: stdio.owned,
+          cgroupProcs: cgroup.procsFiles,
+          cgroupFolder: cgroup.bornIn,
+        }),
       arch,
       stdio,
       // CONTAINER_PIDFD: the first descriptor after the control channel.

@@ -359,7 +359,7 @@ function hostnameOps(spec: RuntimeSpec): Op[] {
 export interface SupervisePlan {
   readonly terminal: boolean;
   readonly exitFile: boolean;
-  /** Control groups to remove when nobody else is left to do it. */
+  /** Control groups to remove at the end, should their owner not have done it. */
   readonly cgroupFolders: readonly string[];
 }
 
@@ -386,15 +386,35 @@ export function superviseOps({ terminal, exitFile, cgroupFolders }: SupervisePla
 
 const REMOVE_ROUNDS = 4;
 
-/** After kill -9 of whoever started us. A group is busy for a moment after its last process. */
+/**
+ * For kill -9 of whoever started us; in all other cases they are gone already. A group is busy for a moment after its
+ * last process: then all are tried again.
+ */
 function removeCgroups(folders: readonly string[]): Op[] {
+  if (folders.length === 0) return [];
+  const doing = "removing control groups";
   const pause = Buffer.alloc(16);
   pause.writeBigUInt64LE(20_000_000n, 8);
-  const doing = "removing control groups";
-  const round = [...folders, ...parentsToRemove(folders)].map((folder) =>
-    syscall("unlinkat", [linux.AT_FDCWD, text(folder), linux.AT_REMOVEDIR], { tolerate: "all", doing }),
-  );
-  return Array.from({ length: folders.length === 0 ? 0 : REMOVE_ROUNDS }, (_, index) =>
-    index === 0 ? round : [syscall("nanosleep", [struct(pause, "{20 ms}"), 0], { tolerate: "all", doing }), ...round],
-  ).flat();
+  const remove = (folder: string): readonly Parameters<typeof syscall>[1][number][] => [
+    linux.AT_FDCWD,
+    text(folder),
+    linux.AT_REMOVEDIR,
+  ];
+  const rounds = Array.from({ length: REMOVE_ROUNDS }, (_, round) => [
+    ...folders.map((folder) =>
+      syscall("unlinkat", remove(folder), {
+        tolerate: ["EBUSY", "ENOENT", "EACCES", "EROFS"],
+        jump: { when: "first", to: `groupsBusy${round}` },
+        doing,
+      }),
+    ),
+    syscall("getpid", [], { jump: { when: "always", to: "groupsGone" }, doing }),
+    label(`groupsBusy${round}`),
+    syscall("nanosleep", [struct(pause, "{20 ms}"), 0], { tolerate: "all", doing }),
+  ]);
+  return [
+    ...rounds.flat(),
+    label("groupsGone"),
+    ...parentsToRemove(folders).map((parent) => syscall("unlinkat", remove(parent), { tolerate: "all", doing })),
+  ];
 }

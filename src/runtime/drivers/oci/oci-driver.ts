@@ -49,17 +49,18 @@ async function start(name: string, runtime: string, request: ContainerRequest): 
   reserveCgroup(cgroupsPath);
   const stdio = makeStdio(request.stdio, terminal);
   const outer = await launch({
-    program: ociProgram({
-      spec: request.spec,
-      rootfs,
-      paths: { stubTree, mountDir: join(bundle.folder, "rootfs") },
-      network: network.kind,
-      arch: architecture(),
-      runtime,
-      args: runtimeArgs(bundle, request.id, keepsGroup(runtime, spec)),
-      exitFile: request.stateDir === undefined ? undefined : join(request.stateDir, "exit"),
-      cgroupFolders: [...new Set(cgroupFolders(cgroupsPath).values())],
-    }),
+    compile: () =>
+      ociProgram({
+        spec: request.spec,
+        rootfs,
+        paths: { stubTree, mountDir: join(bundle.folder, "rootfs") },
+        network: network.kind,
+        arch: architecture(),
+        runtime,
+        args: runtimeArgs(bundle, request.id, keepsGroup(runtime, spec)),
+        exitFile: request.stateDir === undefined ? undefined : join(request.stateDir, "exit"),
+        cgroupFolders: [...new Set(cgroupFolders(cgroupsPath).values())],
+      }),
     arch: architecture(),
     stdio,
     passed: request.stateDir === undefined ? [] : stdio.readEnds,
