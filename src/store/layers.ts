@@ -123,7 +123,8 @@ export class Layers implements LayerStore {
     signal.throwIfAborted();
     const known = blob.diffId === undefined ? undefined : this.#hold(this.findByDiffId(blob.diffId));
     const { descriptor } = blob;
-    if (known !== undefined && descriptor !== undefined && this.#blobs.has(descriptor.digest)) {
+    // Any other blob could be another layer's, whatever the image says of it.
+    if (known !== undefined && descriptor !== undefined && this.get(known).blob?.digest === descriptor.digest) {
       this.#blobs.adopt(blob.file, descriptor.digest);
       return this.#recordBlob(known, descriptor, parents);
     }
@@ -171,7 +172,11 @@ export class Layers implements LayerStore {
   #recordBlob(id: LayerId, descriptor: Descriptor, parents: Chain): LayerId {
     const { db } = this.#context;
     db.transaction(() => {
-      db.run("UPDATE layers SET blob = ? WHERE id = ? AND blob IS NULL", JSON.stringify(descriptor), id);
+      const isItsBlob =
+        db.run("UPDATE layers SET blob = ? WHERE id = ? AND blob IS NULL", JSON.stringify(descriptor), id) > 0 ||
+        this.get(id).blob?.digest === descriptor.digest;
+      // Another blob of the same layer is kept by the manifest that names it.
+      if (isItsBlob) this.#context.releaseBlob(descriptor.digest);
       recordChain(db, [...parents, id]);
     });
     return id;
@@ -298,6 +303,7 @@ export class Layers implements LayerStore {
         layout,
         blob === undefined ? null : JSON.stringify(blob),
       );
+      if (blob !== undefined) this.#context.releaseBlob(blob.digest);
       recordChain(db, [...parents, id]);
     });
     this.fresh.add(id);

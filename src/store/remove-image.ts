@@ -1,6 +1,6 @@
 /**
  * Removing an image by what a user typed: takes names away, and the image with its last one. A conflict changes
- * nothing. Source: moby, daemon/containerd/image_delete.go and daemon/images/image_delete.go; SURFACE 1.7, 2.4.
+ * nothing. Source: moby, daemon/containerd/image_delete.go and daemon/images/image_delete.go.
  */
 import { TsbuildError } from "../errors.ts";
 import { hexOf, type ImageId } from "../oci/digest.ts";

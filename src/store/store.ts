@@ -166,7 +166,7 @@ export interface ImageStore {
   /** The image a reference names, by tag or by manifest digest. */
   resolve(reference: Reference): StoredImage | undefined;
   /**
-   * What a user typed: reference, ID or unique prefix of one (with or without `sha256:`), in SURFACE §3.2's order.
+   * What a user typed: reference, ID or unique prefix of one (with or without `sha256:`), in this order.
    * @throws {TsbuildError} `INVALID_ARGUMENT` when a prefix fits several.
    */
   find(text: string): StoredImage | undefined;

@@ -391,6 +391,12 @@ test("a known diffID is shared, and its blob is verified all the same", async ()
   expect(second).toBe(first);
   const forged = addTar(store, writeBytes(`${temporary.folder}/3`, gzipSync(rawTar([file("b")]))), [], diffId);
   await expect(forged).rejects.toMatchObject({ code: "ARCHIVE_INVALID" });
+  // A blob that is here, but as another layer's.
+  const other = rawTar([file("other")]);
+  await addTar(store, writeBytes(`${temporary.folder}/4`, other), []);
+  await expect(addTar(store, writeBytes(`${temporary.folder}/5`, other), [], diffId)).rejects.toMatchObject({
+    code: "ARCHIVE_INVALID",
+  });
 });
 
 test.skipIf(!root).for(["0.0", "0.1", "1.0", "old"])("a sparse file in GNU's form %s comes through", async (form) => {
