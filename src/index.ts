@@ -17,7 +17,7 @@ export type { BuildContext, BuildOptions, ResolveImage } from "./planner/build-o
 export type { MissReason } from "./planner/miss-reason.ts";
 export type { Plan, PlannedStep, StepOutcome } from "./planner/plan.ts";
 export { planBuild } from "./planner/plan-build.ts";
-export type { RegistryAccess } from "./registry/client.ts";
+export type { RegistryAccess } from "./registry/access.ts";
 export { type PullOptions, pullImage } from "./registry/pull-image.ts";
 export { type PushOptions, type PushResult, pushImage } from "./registry/push-image.ts";
 export { type CreateRequest, createContainer } from "./runtime/containers/create-container.ts";

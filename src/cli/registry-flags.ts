@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { type Platform, parsePlatform } from "../oci/platform.ts";
-import type { RegistryAccess } from "../registry/client.ts";
+import type { RegistryAccess } from "../registry/access.ts";
 import type { CommandContext } from "./command.ts";
 import { invalidFlagValue } from "./usage-errors.ts";
 

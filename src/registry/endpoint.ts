@@ -18,8 +18,13 @@ export function isLoopback(host: string): boolean {
  */
 export function endpointsOf(domain: string, insecure: boolean): readonly string[] {
   if (domain === "docker.io") return ["https://registry-1.docker.io"];
-  if (isLoopback(domain)) return [`http://${domain}`, `https://${domain}`];
-  return insecure ? [`https://${domain}`, `http://${domain}`] : [`https://${domain}`];
+  // As an origin: a host in lower case, without the port that the scheme has anyway.
+  const [secure, plain] = [`https://${domain}`, `http://${domain}`].map((url) => new URL(url).origin) as [
+    string,
+    string,
+  ];
+  if (isLoopback(domain)) return [plain, secure];
+  return insecure ? [secure, plain] : [secure];
 }
 
 /** The key of a domain in credential files. */

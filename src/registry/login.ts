@@ -1,5 +1,6 @@
 /** Asking a registry whether it takes somebody, before anything is written down. */
-import { type RegistryAccess, RegistryClient } from "./client.ts";
+import type { RegistryAccess } from "./access.ts";
+import { RegistryClient } from "./client.ts";
 import type { Credential } from "./credentials.ts";
 import { loginRefused } from "./errors.ts";
 import { RefusedRequest } from "./said.ts";

@@ -16,7 +16,8 @@ import { formatPlatform, hostPlatform, type Platform, samePlatform } from "../oc
 import { canonicalReference, familiarReference, type Reference } from "../oci/reference.ts";
 import { spaceExplained } from "../store/errors.ts";
 import type { Chain, LayerId, Lease, Store, StoredImage, TemporaryFolder } from "../store/store.ts";
-import { openMirrors, openRegistry, type RegistryAccess, type RegistryClient, type RemoteManifest } from "./client.ts";
+import type { RegistryAccess } from "./access.ts";
+import type { RegistryClient, RemoteManifest } from "./client.ts";
 import {
   layerUnsupported,
   manifestNotFound,
@@ -25,6 +26,7 @@ import {
   pullDenied,
   repositoryNotFound,
 } from "./errors.ts";
+import { openMirrors, openRegistry } from "./open-registry.ts";
 import { RefusedRequest } from "./said.ts";
 import type { LayerState, TransferEvent } from "./transfer-event.ts";
 

@@ -12,8 +12,10 @@ import { type Compression, compressionOf, mediaTypes } from "../oci/media-types.
 import { formatPlatform, type Platform, samePlatform } from "../oci/platform.ts";
 import { canonicalReference, type Reference } from "../oci/reference.ts";
 import type { LayerId, LayerRecord, Store, StoredImage, TemporaryFolder } from "../store/store.ts";
-import { openRegistry, type RegistryAccess, type RegistryClient } from "./client.ts";
+import type { RegistryAccess } from "./access.ts";
+import type { RegistryClient } from "./client.ts";
 import { imageNotLocal, noMatchForPlatform, pushDenied } from "./errors.ts";
+import { openRegistry } from "./open-registry.ts";
 import { RefusedRequest } from "./said.ts";
 import type { LayerState, TransferEvent } from "./transfer-event.ts";
 

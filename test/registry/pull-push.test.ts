@@ -8,7 +8,7 @@ import { blobDigestOf, sha256 } from "../../src/oci/digest.ts";
 import { imageConfigJson } from "../../src/oci/image-config-json.ts";
 import { mediaTypes } from "../../src/oci/media-types.ts";
 import { canonicalReference, parseReference } from "../../src/oci/reference.ts";
-import type { RegistryAccess } from "../../src/registry/client.ts";
+import type { RegistryAccess } from "../../src/registry/access.ts";
 import { type PullOptions, pullAllTags, pullImage } from "../../src/registry/pull-image.ts";
 import { pushImage } from "../../src/registry/push-image.ts";
 import type { TransferEvent } from "../../src/registry/transfer-event.ts";

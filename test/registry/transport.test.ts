@@ -6,8 +6,9 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
+import type { RegistryAccess } from "../../src/registry/access.ts";
 import { certificateRoots, findCertificates } from "../../src/registry/certificates.ts";
-import { type RegistryAccess, RegistryClient } from "../../src/registry/client.ts";
+import { RegistryClient } from "../../src/registry/client.ts";
 import { endpointsOf, isLoopback } from "../../src/registry/endpoint.ts";
 import { redactedUrl } from "../../src/registry/errors.ts";
 import { resolveUrl, retryAfterMs } from "../../src/registry/http.ts";
@@ -387,6 +388,7 @@ test.for([
 test.for([
   { domain: "docker.io", insecure: false, endpoints: ["https://registry-1.docker.io"] },
   { domain: "reg.example:5000", insecure: false, endpoints: ["https://reg.example:5000"] },
+  { domain: "Reg.example:443", insecure: false, endpoints: ["https://reg.example"] },
   { domain: "reg.example", insecure: true, endpoints: ["https://reg.example", "http://reg.example"] },
   { domain: "localhost:5000", insecure: false, endpoints: ["http://localhost:5000", "https://localhost:5000"] },
 ])("$domain (insecure: $insecure) is looked for at $endpoints", ({ domain, insecure, endpoints }) => {

@@ -1,7 +1,7 @@
 /** `tsbuild login`. */
 import type { Command } from "commander";
 import { TsbuildError } from "../../errors.ts";
-import { credentialSources } from "../../registry/client.ts";
+import { credentialSources } from "../../registry/access.ts";
 import { type Credential, findCredential, storeCredential } from "../../registry/credentials.ts";
 import { domainOfServer, verifyLogin } from "../../registry/login.ts";
 import type { CommandContext } from "../command.ts";

@@ -1,6 +1,6 @@
 /** `tsbuild logout`. */
 import type { Command } from "commander";
-import { credentialSources } from "../../registry/client.ts";
+import { credentialSources } from "../../registry/access.ts";
 import { eraseCredential } from "../../registry/credentials.ts";
 import { credentialKeyOf } from "../../registry/endpoint.ts";
 import { domainOfServer } from "../../registry/login.ts";
