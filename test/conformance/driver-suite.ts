@@ -574,7 +574,7 @@ function ownerProgram(driver: string, stateFolder: string | undefined): string {
   return `
     import { createDriver } from ${JSON.stringify(join(root, "src/runtime/drivers/create-driver.ts"))};
     import { sandbox } from ${JSON.stringify(join(root, "test/support/container.ts"))};
-    const box = sandbox();
+    using box = sandbox();
     const request = box.request({ args: ["sleep", "600"], spec: { cgroupsPath: ${JSON.stringify(ownedCgroup)} }${
       stateFolder === undefined ? "" : `, stateDir: ${JSON.stringify(join(stateFolder, "state"))}`
     } });

@@ -6,10 +6,12 @@ import type { ExecRequest } from "../../driver.ts";
 import { type Op, register, syscall, text } from "../../launcher-program.ts";
 import * as linux from "../../linux-constants.ts";
 import type { SyscallArch } from "../../syscall-table.ts";
-import { openHow } from "./mounts.ts";
+import { beginLauncher, cloneOps, makeSync } from "./clone.ts";
+import { openHow } from "./mount-structs.ts";
 import { processOps } from "./process.ts";
 import { registers } from "./registers.ts";
-import { beginLauncher, cloneOps, makeSync, sessionOps, superviseOps, waitForGo } from "./start-program.ts";
+import { sessionOps, waitForGo } from "./start-program.ts";
+import { superviseOps } from "./supervise.ts";
 import { giveTerminal } from "./terminal.ts";
 
 export interface ExecPlan {

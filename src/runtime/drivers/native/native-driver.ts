@@ -13,7 +13,7 @@ import { execProgram } from "./exec-program.ts";
 import { explainFailure } from "./explain.ts";
 import { openContainer } from "./identity.ts";
 import { launch } from "./launch.ts";
-import { mountSteps, stubMountPoints } from "./mounts.ts";
+import { mountSteps, stubMountPoints } from "./mount-steps.ts";
 import { removeMountPoints } from "./remove-mount-points.ts";
 import { startProgram } from "./start-program.ts";
 import { makeStdio, type Stdio } from "./stdio.ts";

@@ -15,7 +15,8 @@ import {
   RESOLVE_NO_SYMLINKS,
 } from "../../linux-constants.ts";
 import type { CreatedMountPoint } from "./launch.ts";
-import { createdMountPoint, type MountStep } from "./mounts.ts";
+import type { MountStep } from "./mount-steps.ts";
+import { createdMountPoint } from "./mount-target.ts";
 
 const OPENAT2 = 437; // equal on all architectures
 

@@ -3,25 +3,21 @@
  * sources (file or folder). The parent stays and supervises; the child becomes the container's pid 1.
  */
 import type { RuntimeSpec } from "../../../oci/runtime-spec.ts";
-import { parentsToRemove } from "../../cgroup/cgroup.ts";
 import type { NetworkMode, Rootfs } from "../../driver.ts";
-import { at, builtin, label, type Op, recordTypes, space, struct, syscall, text } from "../../launcher-program.ts";
+import { builtin, label, type Op, space, struct, syscall, text } from "../../launcher-program.ts";
 import * as linux from "../../linux-constants.ts";
 import type { SyscallArch } from "../../syscall-table.ts";
+import { beginLauncher, cloneOps, makeSync } from "./clone.ts";
 import { deviceRuleOps } from "./device-rules.ts";
-import {
-  emptyFolderOps,
-  type MountStep,
-  maskedPathOps,
-  mountAttr,
-  mountOps,
-  openHow,
-  readonlyPathOps,
-} from "./mounts.ts";
+import { emptyFolderOps, maskedPathOps, readonlyPathOps } from "./masks.ts";
+import type { MountStep } from "./mount-steps.ts";
+import { mountAttr, openHow } from "./mount-structs.ts";
+import { mountOps } from "./mounts.ts";
 import { processOps } from "./process.ts";
 import { CHILD_SYNC_FD, registers } from "./registers.ts";
 import { type ContainerPaths, rootOps } from "./root.ts";
-import { giveTerminal, takeTerminal } from "./terminal.ts";
+import { superviseOps } from "./supervise.ts";
+import { giveTerminal } from "./terminal.ts";
 
 export interface StartPlan {
   readonly spec: RuntimeSpec;
@@ -71,82 +67,6 @@ function namespaceFlags(plan: StartPlan): number {
   }
   return plan.network === "host" ? flags : flags + linux.CLONE_NEWNET;
 }
-
-/**
- * What every launcher begins with. The child inherits the mask and clears it just before execve; the launcher itself
- * lives without signals. What is ignored would be inherited up to the command: SIGPIPE and SIGXFSZ by Node, SIGHUP
- * under nohup, SIGINT and SIGQUIT in a shell's background, and by posix_spawn the two that glibc keeps for itself.
- */
-export function beginLauncher(): Op[] {
-  const doing = "setting up the launcher";
-  const ignoredSomewhere = [1, 2, 3, 13, 15, 20, 21, 22, 25, 32, 33];
-  const allSignals = struct(Buffer.alloc(8, 0xff), "all signals");
-  return [
-    syscall("rt_sigprocmask", [linux.SIG_SETMASK, allSignals, 0, 8], { doing }),
-    ...ignoredSomewhere.map((signal) =>
-      syscall("rt_sigaction", [signal, struct(Buffer.alloc(32), "SIG_DFL"), 0, 8], { doing }),
-    ),
-    // Else a launcher that lives long keeps the folder it was started from busy.
-    syscall("chdir", [text("/")], { doing }),
-  ];
-}
-
-export function makeSync(): Op[] {
-  const pair = space(8, "sync");
-  const doing = "making the channel to the child";
-  return [
-    syscall("socketpair", [linux.AF_UNIX, linux.SOCK_STREAM | linux.SOCK_CLOEXEC, 0, pair], { doing }),
-    builtin("load32", [pair], { into: registers.parentSync }),
-    builtin("load32", [at(pair, 4)], { into: registers.childSync }),
-  ];
-}
-
-export interface ClonePlan {
-  readonly flags: number;
-  /** v2: the child is born in this cgroup. */
-  readonly cgroupFolder: string | undefined;
-  readonly arch: SyscallArch;
-  readonly doing: string;
-  /** After the cgroup has been opened by its path on the host. */
-  readonly beforeClone: readonly Op[];
-}
-
-/** clone3 with a pidfd: the child goes on behind these operations, the parent at `parentGoes`. */
-export function cloneOps({ flags, cgroupFolder, arch, doing, beforeClone }: ClonePlan): Op[] {
-  const bytes = Buffer.alloc(88);
-  bytes.writeBigUInt64LE(BigInt(flags + (cgroupFolder === undefined ? 0 : linux.CLONE_INTO_CGROUP)), 0);
-  bytes.writeBigUInt64LE(BigInt(linux.SIGCHLD), 32);
-  const pidfd = space(8, "pidfd");
-  const args = struct(bytes, `{flags 0x${flags.toString(16)}, SIGCHLD}`, [{ at: 8, to: pidfd }]);
-  const openCgroup: Op[] =
-    cgroupFolder === undefined
-      ? []
-      : [
-          syscall(
-            "openat",
-            [linux.AT_FDCWD, text(cgroupFolder), linux.O_PATH | linux.O_CLOEXEC | linux.directoryFlag(arch)],
-            { into: registers.cgroup, doing: `opening the cgroup ${cgroupFolder}` },
-          ),
-          builtin("store32", [at(args, 80), registers.cgroup]),
-        ];
-  return [
-    ...openCgroup,
-    ...beforeClone,
-    syscall("clone3", [args, 88], { into: registers.child, jump: { when: "positive", to: "parent" }, doing }),
-    // The child's copy of the parent's end would keep the stream open for ever.
-    syscall("close", [registers.parentSync], { doing }),
-    syscall("dup3", [registers.childSync, CHILD_SYNC_FD, linux.O_CLOEXEC], { doing }),
-    syscall("close", [registers.childSync], { doing }),
-    // Dies with the launcher; set again at the end, because a change of credentials clears it.
-    syscall("prctl", [linux.PR_SET_PDEATHSIG, linux.SIGKILL, 0, 0, 0], { doing }),
-    // Nobody may look into our memory and descriptors while we are still half the host's (CVE-2016-9962).
-    syscall("prctl", [linux.PR_SET_DUMPABLE, 0, 0, 0, 0], { jump: { when: "always", to: "childGoes" }, doing }),
-    label("parent"),
-    builtin("load32", [pidfd], { into: registers.pidfd, jump: { when: "always", to: "parentGoes" } }),
-    label("childGoes"),
-  ];
-}
-
 function parentBeforeClone(plan: StartPlan): Op[] {
   return [
     ...beginLauncher(),
@@ -354,67 +274,4 @@ function hostnameOps(spec: RuntimeSpec): Op[] {
       ? []
       : [syscall(call, [text(value), Buffer.byteLength(value)], { doing: `setting the name ${value}` })];
   return [...name("sethostname", spec.hostname), ...name("setdomainname", spec.domainname)];
-}
-
-export interface SupervisePlan {
-  readonly terminal: boolean;
-  readonly exitFile: boolean;
-  /** Control groups to remove at the end, should their owner not have done it. */
-  readonly cgroupFolders: readonly string[];
-}
-
-/** From `parentGoes` on: stdio is the child's alone, and all that is left is to wait. */
-export function superviseOps({ terminal, exitFile, cgroupFolders }: SupervisePlan): Op[] {
-  const doing = "supervising";
-  return [
-    label("parentGoes"),
-    syscall("close", [registers.childSync], { doing }),
-    syscall("close_range", [0, 2, 0], { doing }),
-    builtin("report", [recordTypes.pid, 0, registers.child]),
-    ...(terminal ? takeTerminal() : []),
-    builtin("supervise", [
-      registers.child,
-      registers.pidfd,
-      registers.parentSync,
-      exitFile ? registers.exitFile : -1,
-      terminal ? registers.ptyMaster : -1,
-    ]),
-    ...removeCgroups(cgroupFolders),
-    builtin("exit", [0], { exitCode: 0 }),
-  ];
-}
-
-const REMOVE_ROUNDS = 4;
-
-/**
- * For kill -9 of whoever started us; in all other cases they are gone already. A group is busy for a moment after its
- * last process: then all are tried again.
- */
-function removeCgroups(folders: readonly string[]): Op[] {
-  if (folders.length === 0) return [];
-  const doing = "removing control groups";
-  const pause = Buffer.alloc(16);
-  pause.writeBigUInt64LE(20_000_000n, 8);
-  const remove = (folder: string): readonly Parameters<typeof syscall>[1][number][] => [
-    linux.AT_FDCWD,
-    text(folder),
-    linux.AT_REMOVEDIR,
-  ];
-  const rounds = Array.from({ length: REMOVE_ROUNDS }, (_, round) => [
-    ...folders.map((folder) =>
-      syscall("unlinkat", remove(folder), {
-        tolerate: ["EBUSY", "ENOENT", "EACCES", "EROFS"],
-        jump: { when: "first", to: `groupsBusy${round}` },
-        doing,
-      }),
-    ),
-    syscall("getpid", [], { jump: { when: "always", to: "groupsGone" }, doing }),
-    label(`groupsBusy${round}`),
-    syscall("nanosleep", [struct(pause, "{20 ms}"), 0], { tolerate: "all", doing }),
-  ]);
-  return [
-    ...rounds.flat(),
-    label("groupsGone"),
-    ...parentsToRemove(folders).map((parent) => syscall("unlinkat", remove(parent), { tolerate: "all", doing })),
-  ];
 }

@@ -18,7 +18,7 @@ import { commandNotExecutable, commandNotFound, initUnsupported, runtimeFailed }
 import { explainFailure } from "../native/explain.ts";
 import { openContainer } from "../native/identity.ts";
 import { launch } from "../native/launch.ts";
-import { mountSteps, stubMountPoints } from "../native/mounts.ts";
+import { mountSteps, stubMountPoints } from "../native/mount-steps.ts";
 import { architecture, createNativeDriver } from "../native/native-driver.ts";
 import { makeStdio } from "../native/stdio.ts";
 import { findContainerProcess } from "./container-process.ts";

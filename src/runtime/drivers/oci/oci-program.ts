@@ -7,19 +7,13 @@ import type { NetworkMode, Rootfs } from "../../driver.ts";
 import { type Op, stringTable, syscall, text } from "../../launcher-program.ts";
 import * as linux from "../../linux-constants.ts";
 import type { SyscallArch } from "../../syscall-table.ts";
-import { openHow } from "../native/mounts.ts";
+import { beginLauncher, cloneOps, makeSync } from "../native/clone.ts";
+import { openHow } from "../native/mount-structs.ts";
 import { bindToLauncher, closeOnExec, unblockSignals } from "../native/process.ts";
 import { registers } from "../native/registers.ts";
 import { type RootPaths, rootOps } from "../native/root.ts";
-import {
-  beginLauncher,
-  cloneOps,
-  loopbackUp,
-  makeSync,
-  separateMounts,
-  superviseOps,
-  waitForGo,
-} from "../native/start-program.ts";
+import { loopbackUp, separateMounts, waitForGo } from "../native/start-program.ts";
+import { superviseOps } from "../native/supervise.ts";
 import { giveTerminal } from "../native/terminal.ts";
 
 export interface OciPlan {
