@@ -15,9 +15,10 @@ import {
 } from "node:fs";
 import { join, posix } from "node:path";
 import { addAbortSignal, type Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { errnoOf } from "../errors.ts";
+import { textOfBytePath } from "../kernel/byte-path.ts";
 import { type ArchiveCompression, decompressed, sniffCompression, sniffLength, withStart } from "../oci/decompress.ts";
+import { type TarHandler, type TarHeader, TarReader } from "../store/tar-reader.ts";
 import { archiveInvalid, missingInArchive, nothingRead } from "./errors.ts";
 import { blockSize, extensionKind, readPaxRecords, readTarHeader } from "./tar-header.ts";
 
@@ -85,54 +86,77 @@ export function openFolder(path: string): ArchiveFiles {
 
 /** A tar that arrives, compressed or not. `folder` is ours, and outlives the result. */
 export async function unpackTar(source: Readable, folder: string, signal: AbortSignal): Promise<ArchiveFiles> {
-  const { extract } = await import("tar-stream");
-  const places = new Map<string, Place>();
-  const links = new Map<string, string>();
-  const unpacked = extract();
   addAbortSignal(signal, source); // a silent stdin would wait for ever
-  const { start, whole } = await withStart(source);
-  if (start.length === 0) throw nothingRead("requested load from stdin, but stdin is empty");
-  const plain = await decompressed(whole);
-  const feeding = pipeline(plain, unpacked, { signal });
-  feeding.catch(() => undefined); // seen below, after the entries
+  using unpacker = new Unpacker(folder);
+  const reader = new TarReader(unpacker);
   try {
-    for await (const entry of unpacked) {
-      const name = cleanName(entry.header.name);
-      if (entry.header.type === "symlink" || entry.header.type === "link") {
-        const target = entry.header.linkname ?? "";
-        links.set(name, linkTarget(name, target, entry.header.type === "link"));
-        entry.resume();
-      } else if (entry.header.type === "file" || entry.header.type === "contiguous-file") {
-        const path = join(folder, `entry-${places.size}`);
-        const fd = openSync(path, "wx");
-        let size = 0;
-        try {
-          for await (const chunk of entry) {
-            writeFully(fd, chunk as Buffer);
-            size += (chunk as Buffer).length;
-          }
-        } finally {
-          closeSync(fd);
-        }
-        places.set(name, { kind: "file", path, size });
-        links.delete(name);
-      } else entry.resume();
-    }
-    await feeding;
+    const { start, whole } = await withStart(source);
+    if (start.length === 0) throw nothingRead("requested load from stdin, but stdin is empty");
+    for await (const chunk of (await decompressed(whole)) as AsyncIterable<Buffer>) reader.push(chunk);
+    reader.finish();
   } catch (error) {
     signal.throwIfAborted();
-    // A broken tar breaks the pipe as well: the first of the two knows why.
-    const cause = await feeding.then(
-      () => error,
-      (failure: unknown) => (errnoOf(failure) === "ERR_STREAM_PREMATURE_CLOSE" ? error : failure),
-    );
-    throw clearError(cause);
+    throw error;
+  } finally {
+    source.destroy();
   }
+  const { places, links } = unpacker;
   return archiveFiles(
     (name) => places.get(name),
     (name) => resolveLinks(name, links),
     () => undefined,
   );
+}
+
+/** Entries become files with names of ours; the last of a name counts. */
+class Unpacker implements TarHandler, Disposable {
+  readonly places = new Map<string, Place>();
+  readonly links = new Map<string, string>();
+  readonly #folder: string;
+  #count = 0;
+  #open: { readonly fd: number; readonly path: string; readonly name: string; size: number } | undefined;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  begin({ type, name: rawName, linkName }: TarHeader): void {
+    const name = cleanName(textOfBytePath(rawName));
+    this.links.delete(name);
+    if (type === "symlink" || type === "hardlink")
+      this.links.set(name, linkTarget(name, textOfBytePath(linkName), type === "hardlink"));
+    if (type !== "file") return;
+    this.#count += 1;
+    const path = join(this.#folder, `entry-${this.#count}`);
+    this.#open = { fd: openSync(path, "wx", 0o600), path, name, size: 0 };
+  }
+
+  data(chunk: Buffer): void {
+    if (this.#open === undefined) return;
+    writeFully(this.#open.fd, chunk);
+    this.#open.size += chunk.length;
+  }
+
+  hole(length: number): void {
+    for (let left = length; left > 0; left -= copyBytes) this.data(Buffer.alloc(Math.min(left, copyBytes)));
+  }
+
+  end(): void {
+    if (this.#open === undefined) return;
+    const { fd, path, name, size } = this.#open;
+    this.#open = undefined;
+    closeSync(fd);
+    this.places.set(name, { kind: "file", path, size });
+  }
+
+  skipped(): void {
+    // devices and the like: no image archive needs them
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#open !== undefined) closeSync(this.#open.fd);
+    this.#open = undefined;
+  }
 }
 
 export function sniffFile(path: string): ArchiveCompression {
@@ -147,12 +171,6 @@ export function sniffFile(path: string): ArchiveCompression {
 
 export function openStream(path: string): Readable {
   return createReadStream(path, { highWaterMark: copyBytes });
-}
-
-/** Our errors and the disk's as they are; what tar-stream says becomes ours. */
-function clearError(error: unknown): unknown {
-  if (error instanceof Error && !("code" in error)) return archiveInvalid(error.message.toLowerCase(), error);
-  return error;
 }
 
 function archiveFiles(

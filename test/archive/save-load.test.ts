@@ -262,6 +262,21 @@ describe.skipIf(lacks("root"))("a load", () => {
     expect((await load(another.store, join(source.folder, "old.tar")))[0]?.image.id).toBe(image.id);
   });
 
+  test("of a tar with a name twice takes the last, as tar does", async () => {
+    using source = temporaryStore();
+    const image = await buildImage(source.store, { layers: files, tags: ["app"] });
+    const path = join(source.folder, "saved");
+    await save(source.store, [image], "docker-archive", path);
+    writeFileSync(join(source.folder, "index.json"), "{}");
+    const first = execFileSync("tar", ["-C", source.folder, "-c", "index.json"]).subarray(0, 1024);
+    const both = Buffer.concat([first, readFileSync(path)]);
+    writeFileSync(path, both);
+    for (const loading of [(store: Store) => load(store, path), (store: Store) => loadBytes(store, both)]) {
+      using target = temporaryStore();
+      expect((await loading(target.store))[0]?.image.id).toBe(image.id);
+    }
+  });
+
   interface Broken {
     readonly name: string;
     readonly edit: (folder: string) => void;
