@@ -4,6 +4,7 @@
  */
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { errnoOf } from "../../errors.ts";
+import { readExitFile } from "../exit-file.ts";
 import { logTimestamp } from "../logs.ts";
 import type { ContainerFolder } from "./container-folder.ts";
 import { isAlive, isOfThisBoot, type ProcessIdentity } from "./process-identity.ts";
@@ -94,7 +95,7 @@ function lostEnd(
   record: StateRecord,
 ): Pick<StateRecord, "exitCode" | "error" | "finishedAt" | "process" | "supervisor"> {
   const gone = { process: undefined, supervisor: undefined, finishedAt: record.startedAt };
-  const known = readExitFile(folder);
+  const known = readExit(folder);
   if (known !== undefined) return { ...gone, ...known, error: "" };
   if (record.process !== undefined && !isOfThisBoot(record.process)) {
     return { ...gone, exitCode: lostCode, error: "lost: the machine went down while it ran" };
@@ -102,15 +103,8 @@ function lostEnd(
   return { ...gone, exitCode: unsupervisedCode, error: "monitor lost: its exit code is not known" };
 }
 
-/** `CODE SIGNAL SECONDS NANOSECONDS`, as the launcher writes it at the end; undefined when it did not get there. */
-export function readExitFile(
-  folder: ContainerFolder,
-): { readonly exitCode: number; readonly finishedAt: string } | undefined {
-  try {
-    const [code, , seconds, nanoseconds] = readFileSync(folder.exitFile, "latin1").trim().split(" ").map(Number);
-    if (code === undefined || seconds === undefined || nanoseconds === undefined) return undefined;
-    return { exitCode: code, finishedAt: logTimestamp(seconds * 1000 + nanoseconds / 1e6) };
-  } catch {
-    return undefined;
-  }
+/** Undefined when the launcher did not get that far. */
+function readExit(folder: ContainerFolder): { readonly exitCode: number; readonly finishedAt: string } | undefined {
+  const known = readExitFile(folder.path);
+  return known && { exitCode: known.code, finishedAt: logTimestamp(known.exitedAtMs) };
 }

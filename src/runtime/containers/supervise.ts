@@ -11,7 +11,7 @@ import type { Driver, ExitStatus, NetworkMode, RunningContainer } from "../drive
 import { type LogWriter, logTimestamp, openLogWriter } from "../logs.ts";
 import type { ContainerFolder } from "./container-folder.ts";
 import type { RestartPolicy } from "./container-record.ts";
-import { initialState, never, readExitFile, readStateRecord, type StateRecord, writeState } from "./container-state.ts";
+import { initialState, never, readStateRecord, type StateRecord, writeState } from "./container-state.ts";
 import { removeFreezer } from "./freezer.ts";
 import type { Launch } from "./launch.ts";
 import { identityOf, isAlive, ownIdentity, type ProcessIdentity } from "./process-identity.ts";
@@ -122,9 +122,7 @@ async function live(supervision: Supervision, restarts: number): Promise<ExitSta
     const { outputEnded } = hub.bind(running);
     if (restarts === 0) onStarted(running);
     await outputEnded(running.exited);
-    const seen = await running.exited;
-    // A launcher that is faster than our next word to it breaks the channel, its last words included.
-    const status = { ...seen, code: readExitFile(folder)?.exitCode ?? seen.code };
+    const status = await running.exited;
     hub.unbind();
     removeFreezer(folder.id);
     return status;
