@@ -1,5 +1,5 @@
 /** Why a store's root cannot be used, when the error that came says less than the disk does. */
-import { accessSync, constants, existsSync, statfsSync } from "node:fs";
+import { accessSync, constants, existsSync, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { errnoOf, type TsbuildError } from "../errors.ts";
 import { rootNotReachable } from "./errors.ts";
@@ -14,12 +14,13 @@ const fullBelowBytes = 64 << 10;
 export function explainRoot(root: string, cause: unknown): TsbuildError {
   const errno = errnoOf(cause);
   if (errno !== undefined && clear.has(errno)) return rootNotReachable(root, cause);
-  const found = existsSync(root) ? root : nearestFolder(root);
+  const found = nearest(root);
+  if (!statSync(found).isDirectory()) return rootNotReachable(root, withCode("ENOTDIR", cause));
   try {
     accessSync(found, constants.W_OK | constants.X_OK);
     const { bavail, bsize } = statfsSync(found);
     if (bavail * bsize >= fullBelowBytes) return rootNotReachable(root, cause);
-    return rootNotReachable(root, Object.assign(new Error("full", { cause }), { code: "ENOSPC" }));
+    return rootNotReachable(root, withCode("ENOSPC", cause));
   } catch (error) {
     return rootNotReachable(root, error);
   }
@@ -42,8 +43,13 @@ export function explained(root: string, error: unknown): unknown {
 
 const clear: ReadonlySet<string> = new Set(["EROFS", "EACCES", "EPERM", "ENOSPC", "EDQUOT", "ENOTDIR"]);
 
-function nearestFolder(path: string): string {
-  let folder = dirname(path);
-  while (!existsSync(folder) && folder !== "/") folder = dirname(folder);
-  return folder;
+function withCode(code: string, cause: unknown): Error {
+  return Object.assign(new Error(code, { cause }), { code });
+}
+
+/** Of the root and what is above it, the first that exists. */
+function nearest(path: string): string {
+  let found = path;
+  while (!existsSync(found) && found !== "/") found = dirname(found);
+  return found;
 }

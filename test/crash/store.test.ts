@@ -3,13 +3,16 @@ import { once } from "node:events";
 import { readdirSync, writeFileSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { expect, test } from "vitest";
+import { expect } from "vitest";
 import { cacheKeyOf, sha256 } from "../../src/oci/digest.ts";
 import { checkStore } from "../../src/store/check.ts";
 import { openStore } from "../../src/store/open-store.ts";
 import type { Store } from "../../src/store/store.ts";
 import { imageConfig, keep, makeLayer, never } from "../support/layers.ts";
-import { temporaryFolder } from "../support/temporary-store.ts";
+import { needs } from "../support/needs.ts";
+import { temporaryTestFolder } from "../support/temporary-folder.ts";
+
+const test = needs("root");
 
 const child = fileURLToPath(new URL("./store-child.ts", import.meta.url));
 
@@ -63,7 +66,7 @@ test.for([
   "killed in front of a change of the scenario $scenario, the store stays whole",
   { timeout: 180_000 },
   async ({ scenario, step }) => {
-    using folder = temporaryFolder();
+    using folder = temporaryTestFolder("files");
     let finished = false;
     let point = 1;
     for (; !finished; point += step) {
@@ -81,7 +84,7 @@ test.for([
 );
 
 test("killed at random moments while a large tree is sealed and unpacked in workers, the store stays whole", async () => {
-  using folder = temporaryFolder();
+  using folder = temporaryTestFolder("files");
   const root = `${folder.path}/root`;
   openStore(root)[Symbol.dispose]();
   const script = `
@@ -111,7 +114,7 @@ test("killed at random moments while a large tree is sealed and unpacked in work
 }, 120_000);
 
 test("four processes seal, add and remove on one store, and it stays whole", async () => {
-  using folder = temporaryFolder();
+  using folder = temporaryTestFolder("files");
   const root = `${folder.path}/root`;
   const script = `
     import { writeFileSync } from "node:fs";

@@ -9,7 +9,7 @@ import {
   joinBytePath,
   textOfBytePath,
 } from "../../src/kernel/byte-path.ts";
-import { temporaryFolder } from "../support/temporary-store.ts";
+import { temporaryTestFolder } from "../support/temporary-folder.ts";
 
 test("text comes back as it was", () => {
   fc.assert(
@@ -30,7 +30,7 @@ test("byte paths sort as their bytes do", () => {
 });
 
 test("any name that a file may have is written and found again", () => {
-  using folder = temporaryFolder();
+  using folder = temporaryTestFolder("files");
   const name = fc.array(
     fc.integer({ min: 1, max: 255 }).filter((byte) => byte !== 0x2f),
     { minLength: 1, maxLength: 60 },

@@ -23,9 +23,8 @@ import {
   setMtime,
   syncFileSystem,
 } from "../../src/kernel/files.ts";
-import { temporaryFolder } from "../support/temporary-store.ts";
-
-const root = process.getuid?.() === 0;
+import { needs } from "../support/needs.ts";
+import { temporaryTestFolder } from "../support/temporary-folder.ts";
 
 test("device numbers come through their packed form", () => {
   fc.assert(
@@ -37,8 +36,8 @@ test("device numbers come through their packed form", () => {
   expect(rdevOf({ major: 259, minor: 70000 })).toBe(0x11110370n);
 });
 
-test.skipIf(!root)("nodes are made with type, mode and numbers", () => {
-  using folder = temporaryFolder();
+needs("root")("nodes are made with type, mode and numbers", () => {
+  using folder = temporaryTestFolder("files");
   makeNode(`${folder.path}/c`, { type: "char", device: { major: 259, minor: 70000 } }, 0o600);
   makeNode(`${folder.path}/p`, { type: "fifo" }, 0o600);
   makeNode(Buffer.from(`${folder.path}/\xff`, "latin1"), { type: "file" }, 0o600);
@@ -51,7 +50,7 @@ test.skipIf(!root)("nodes are made with type, mode and numbers", () => {
 test.for([0n, 1n, 999_999_999n, 1_700_000_000_123_456_789n, -1n, -1_500_000_000n])(
   "a time of %s ns is set on the name itself",
   (ns) => {
-    using folder = temporaryFolder();
+    using folder = temporaryTestFolder("files");
     writeFileSync(`${folder.path}/f`, "");
     symlinkSync("f", `${folder.path}/l`);
     const before = statSync(`${folder.path}/f`, { bigint: true }).mtimeNs;
@@ -62,7 +61,7 @@ test.for([0n, 1n, 999_999_999n, 1_700_000_000_123_456_789n, -1n, -1_500_000_000n
 );
 
 test("a rename that may not replace says no, and changes nothing", () => {
-  using folder = temporaryFolder();
+  using folder = temporaryTestFolder("files");
   const [a, b, c] = ["a", "b", "c"].map((name) => `${folder.path}/${name}`) as [string, string, string];
   writeFileSync(a, "a");
   writeFileSync(b, "b");
@@ -79,7 +78,7 @@ test.for([
   { name: "one byte", bytes: 1 },
   { name: "some megabytes", bytes: 5_000_003 },
 ])("copies $name", ({ bytes }) => {
-  using folder = temporaryFolder();
+  using folder = temporaryTestFolder("files");
   const content = Buffer.alloc(bytes, "content");
   writeFileSync(`${folder.path}/a`, content);
   const [from, to] = [openSync(`${folder.path}/a`, "r"), openSync(`${folder.path}/b`, "w")];
@@ -90,7 +89,7 @@ test.for([
 });
 
 test("copies files that have no size (procfs) and files of another file system", () => {
-  using folder = temporaryFolder();
+  using folder = temporaryTestFolder("files");
   for (const source of ["/proc/self/mounts", "/proc/version"]) {
     const [from, to] = [openSync(source, "r"), openSync(`${folder.path}/b`, "w")];
     copyFileData(from, to);
@@ -101,7 +100,7 @@ test("copies files that have no size (procfs) and files of another file system",
 });
 
 test("a copy keeps the size of a file that ends in a hole", () => {
-  using folder = temporaryFolder();
+  using folder = temporaryTestFolder("files");
   const source = openSync(`${folder.path}/a`, "w+");
   writeSync(source, "start");
   ftruncateSync(source, 3_000_000);
@@ -114,7 +113,7 @@ test("a copy keeps the size of a file that ends in a hole", () => {
 });
 
 test("a file system is synced by a path on it, and a path that is not there is an error", () => {
-  using folder = temporaryFolder();
+  using folder = temporaryTestFolder("files");
   expect(() => syncFileSystem(folder.path)).not.toThrow();
   expect(() => syncFileSystem(`${folder.path}/nothing`)).toThrow(/ENOENT/);
 });

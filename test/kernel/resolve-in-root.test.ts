@@ -12,7 +12,7 @@ import { Worker } from "node:worker_threads";
 import { expect, test } from "vitest";
 import { errnoName } from "../../src/kernel/libc.ts";
 import { closeInRoot, O_PATH, openFolderInRoot, openInRoot, pathBelowFd } from "../../src/kernel/resolve-in-root.ts";
-import { temporaryFolder } from "../support/temporary-store.ts";
+import { temporaryTestFolder } from "../support/temporary-folder.ts";
 
 function open(folder: string, path: string, resolution?: Parameters<typeof openInRoot>[3]): string {
   const root = openSync(folder, O_PATH | constants.O_DIRECTORY);
@@ -51,7 +51,7 @@ test.for([
   { path: "etc/passwd/x", inRoot: "ENOTDIR", beneath: "ENOTDIR", noSymlinks: "ENOTDIR" },
   { path: "etc/none", inRoot: "ENOENT", beneath: "ENOENT", noSymlinks: "ENOENT" },
 ])("$path is $inRoot in the root, $beneath beneath it, $noSymlinks without symlinks", ({ path, ...expected }) => {
-  using folder = temporaryFolder();
+  using folder = temporaryTestFolder("files");
   tree(folder.path);
   expect(open(folder.path, path, "in-root")).toBe(expected.inRoot);
   expect(open(folder.path, path, "beneath")).toBe(expected.beneath);
@@ -59,7 +59,7 @@ test.for([
 });
 
 test("a folder's fd reaches its names, bytes and all", () => {
-  using folder = temporaryFolder();
+  using folder = temporaryTestFolder("files");
   mkdirSync(`${folder.path}/d`);
   const root = openSync(folder.path, O_PATH | constants.O_DIRECTORY);
   const fd = openFolderInRoot(root, "d");
@@ -71,8 +71,8 @@ test("a folder's fd reaches its names, bytes and all", () => {
 });
 
 test("while another thread swaps a folder with a symlink that leads out, nothing outside is reached", async () => {
-  using folder = temporaryFolder();
-  using outside = temporaryFolder();
+  using folder = temporaryTestFolder("files");
+  using outside = temporaryTestFolder("files");
   writeFileSync(`${outside.path}/f`, "outside");
   mkdirSync(`${folder.path}/d`);
   writeFileSync(`${folder.path}/d/f`, "inside");

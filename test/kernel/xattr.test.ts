@@ -1,12 +1,11 @@
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { getXattr, listXattrs, removeXattr, setXattr } from "../../src/kernel/xattr.ts";
-import { temporaryFolder } from "../support/temporary-store.ts";
-
-const root = process.getuid?.() === 0;
+import { needs } from "../support/needs.ts";
+import { temporaryTestFolder } from "../support/temporary-folder.ts";
 
 test("a value of any bytes comes back, is listed, and goes", () => {
-  using folder = temporaryFolder();
+  using folder = temporaryTestFolder("files");
   const file = Buffer.from(`${folder.path}/caf\xe9`, "latin1");
   writeFileSync(file, "");
   const value = Buffer.from([0, 255, 10, 0]);
@@ -24,8 +23,8 @@ test("a value of any bytes comes back, is listed, and goes", () => {
   expect(removeXattr(file, "user.x")).toBe(false);
 });
 
-test.skipIf(!root)("a symlink is not followed", () => {
-  using folder = temporaryFolder();
+needs("root")("a symlink is not followed", () => {
+  using folder = temporaryTestFolder("files");
   mkdirSync(`${folder.path}/d`);
   symlinkSync("d", `${folder.path}/l`);
   setXattr(`${folder.path}/d`, "trusted.overlay.opaque", Buffer.from("y"));

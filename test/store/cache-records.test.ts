@@ -1,9 +1,12 @@
 import { writeFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { expect } from "vitest";
 import { cacheKeyOf, sha256 } from "../../src/oci/digest.ts";
 import type { Chain, NewCacheRecord, Store } from "../../src/store/store.ts";
 import { makeLayer } from "../support/layers.ts";
+import { needs } from "../support/needs.ts";
 import { temporaryStore } from "../support/temporary-store.ts";
+
+const test = needs("root");
 
 function record(chain: Chain, name: string, more: Partial<NewCacheRecord> = {}): NewCacheRecord {
   return {

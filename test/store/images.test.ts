@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
-import { expect, test } from "vitest";
+import { expect } from "vitest";
 import { TsbuildError } from "../../src/errors.ts";
 import { blobDigestOf, hexOf } from "../../src/oci/digest.ts";
 import type { ImageConfig } from "../../src/oci/image-config.ts";
@@ -9,8 +9,11 @@ import { familiarReference, parseReference } from "../../src/oci/reference.ts";
 import { checkStore } from "../../src/store/check.ts";
 import type { Chain, Store, StoredImage } from "../../src/store/store.ts";
 import { descriptorOf, imageConfig, keep, makeLayer, never, writeBytes } from "../support/layers.ts";
+import { needs } from "../support/needs.ts";
 import { rawTar } from "../support/raw-tar.ts";
 import { temporaryStore } from "../support/temporary-store.ts";
+
+const test = needs("root");
 
 async function image(store: Store, content: string, created?: string): Promise<StoredImage> {
   const chain = await makeLayer(store, [], (upper) => writeFileSync(`${upper}/f`, content));

@@ -1,14 +1,16 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { expect } from "vitest";
 import { bytePath } from "../../src/kernel/byte-path.ts";
 import { type Found, layeredView } from "../../src/store/layered-view.ts";
 import type { Chain } from "../../src/store/store.ts";
 import { makeLayer, runLayer } from "../support/layers.ts";
-import { temporaryFolder, temporaryStore } from "../support/temporary-store.ts";
+import { needs } from "../support/needs.ts";
+import { temporaryTestFolder } from "../support/temporary-folder.ts";
+import { temporaryStore } from "../support/temporary-store.ts";
 
-const root = process.getuid?.() === 0;
+const test = needs("root");
 
 function paths(found: readonly Found[]): readonly string[] {
   return found.map((one) => one.path);
@@ -49,11 +51,11 @@ function describe(trees: readonly string[]): string {
   return lines.sort().join("\n");
 }
 
-test.skipIf(!root)("after any steps, the view shows what a mount of the same layers shows", async () => {
+test("after any steps, the view shows what a mount of the same layers shows", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.constantFrom(...steps), { minLength: 1, maxLength: 6 }), async (scripts) => {
       using temporary = temporaryStore();
-      using out = temporaryFolder();
+      using out = temporaryTestFolder("files");
       const { store } = temporary;
       let chain: Chain = [];
       // Not every step fits what the ones before have left.
@@ -68,7 +70,7 @@ test.skipIf(!root)("after any steps, the view shows what a mount of the same lay
   );
 });
 
-test.skipIf(!root).for([
+test.for([
   { path: "", found: "" },
   { path: "/", found: "" },
   { path: "..", found: "" },

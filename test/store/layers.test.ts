@@ -1,10 +1,13 @@
 import { lstatSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { expect } from "vitest";
 import { bytePath } from "../../src/kernel/byte-path.ts";
 import { cacheKeyOf, sha256 } from "../../src/oci/digest.ts";
 import { layeredView } from "../../src/store/layered-view.ts";
 import type { Chain, Store } from "../../src/store/store.ts";
+import { needs } from "../support/needs.ts";
 import { temporaryStore } from "../support/temporary-store.ts";
+
+const test = needs("root");
 
 const signal = new AbortController().signal;
 

@@ -2,15 +2,17 @@ import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
-import { expect, test } from "vitest";
+import { expect } from "vitest";
 import { TsbuildError } from "../../src/errors.ts";
 import { checkStore } from "../../src/store/check.ts";
 import { diskUsage, storeUsage } from "../../src/store/disk-usage.ts";
 import { openStore } from "../../src/store/open-store.ts";
 import { imageConfig, keep, makeLayer, never } from "../support/layers.ts";
-import { temporaryFolder, temporaryStore } from "../support/temporary-store.ts";
+import { needs } from "../support/needs.ts";
+import { temporaryTestFolder } from "../support/temporary-folder.ts";
+import { temporaryStore } from "../support/temporary-store.ts";
 
-const root = process.getuid?.() === 0;
+const test = needs("root");
 
 function failure(action: () => unknown): TsbuildError {
   try {
@@ -31,7 +33,7 @@ test("a new store is an OCI image layout that only its owner can enter", () => {
 });
 
 test("a root that is a file", () => {
-  using folder = temporaryFolder();
+  using folder = temporaryTestFolder("files");
   writeFileSync(`${folder.path}/f`, "");
   const error = failure(() => openStore(`${folder.path}/f`));
   expect(error).toMatchObject({ code: "STORE_UNAVAILABLE", where: { path: `${folder.path}/f` } });
@@ -39,13 +41,17 @@ test("a root that is a file", () => {
 });
 
 test("a root below a file", () => {
-  using folder = temporaryFolder();
+  using folder = temporaryTestFolder("files");
   writeFileSync(`${folder.path}/f`, "");
-  expect(failure(() => openStore(`${folder.path}/f/root`)).code).toBe("STORE_UNAVAILABLE");
+  for (const path of ["f/root", "f/a/b"])
+    expect(failure(() => openStore(`${folder.path}/${path}`))).toMatchObject({
+      code: "STORE_UNAVAILABLE",
+      message: expect.stringContaining("ENOTDIR"),
+    });
 });
 
 test("another folder with content is left as it is", () => {
-  using folder = temporaryFolder();
+  using folder = temporaryTestFolder("files");
   writeFileSync(`${folder.path}/precious`, "");
   chmodSync(folder.path, 0o755);
   expect(failure(() => openStore(folder.path))).toMatchObject({ code: "STORE_UNAVAILABLE" });
@@ -53,8 +59,8 @@ test("another folder with content is left as it is", () => {
   expect(statSync(folder.path).mode & 0o777).toBe(0o755);
 });
 
-test.skipIf(!root)("a read-only file system", () => {
-  using folder = temporaryFolder();
+test("a read-only file system", () => {
+  using folder = temporaryTestFolder("files");
   const mount = `${folder.path}/m`;
   mkdirSync(mount);
   execFileSync("mount", ["-t", "tmpfs", "tmpfs", mount]);
@@ -71,7 +77,7 @@ test.skipIf(!root)("a read-only file system", () => {
   }
 });
 
-test.skipIf(!root)("no permission", () => {
+test("no permission", () => {
   using temporary = temporaryStore();
   const script = `
     process.setuid(65534);
@@ -84,8 +90,8 @@ test.skipIf(!root)("no permission", () => {
   expect(out).toBe("PERMISSION_DENIED no permission to use this store\n");
 });
 
-test.skipIf(!root)("a full disk", () => {
-  using folder = temporaryFolder();
+test("a full disk", () => {
+  using folder = temporaryTestFolder("files");
   const mount = `${folder.path}/m`;
   mkdirSync(mount);
   execFileSync("mount", ["-t", "tmpfs", "-o", "size=16k", "tmpfs", mount]);
@@ -110,13 +116,13 @@ test("a store of a newer format", () => {
 });
 
 test("a database that is noise", () => {
-  using folder = temporaryFolder();
+  using folder = temporaryTestFolder("files");
   writeFileSync(`${folder.path}/store.db`, Buffer.alloc(8192, "noise"));
   expect(failure(() => openStore(folder.path))).toMatchObject({ code: "STORE_CORRUPT" });
 });
 
 test("eight processes make one store at once", async () => {
-  using folder = temporaryFolder();
+  using folder = temporaryTestFolder("files");
   const source = new URL("../../src/store/open-store.ts", import.meta.url).href;
   const script = `const { openStore } = await import(${JSON.stringify(source)}); openStore(process.argv[1]).memo.set("k" + process.pid, Buffer.from("v"));`;
   const children = Array.from({ length: 8 }, () =>

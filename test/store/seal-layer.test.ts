@@ -1,15 +1,16 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { expect } from "vitest";
 import { listing, makeLayer, runLayer } from "../support/layers.ts";
+import { needs } from "../support/needs.ts";
 import { temporaryStore } from "../support/temporary-store.ts";
 
-const root = process.getuid?.() === 0;
+const test = needs("root");
 
 const base = `mkdir -p d/sub e; echo one > d/f; echo two > d/g; echo three > d/sub/h; ln -s f d/l; echo x > top;
   touch -d @1000 d/f d/g d/sub/h d d/sub e top; echo pair > a1; ln a1 a2; printf '' > empty; mknod dev c 5 6; mkfifo pipe`;
 
-test.skipIf(!root).for([
+test.for([
   { name: "nothing", script: "true", expected: [] },
   { name: "a look at a file", script: "cat d/f", expected: [] },
   { name: "a new file", script: "echo n > d/n", expected: ["dir d 755 0:0", "file d/n 644 0:0 2"] },
@@ -82,7 +83,7 @@ test.skipIf(!root).for([
   expect(listing(temporary.store, chain.at(-1))).toEqual(expected);
 });
 
-test.skipIf(!root)("what an opaque folder of a middle layer hid is not given a whiteout again", async () => {
+test("what an opaque folder of a middle layer hid is not given a whiteout again", async () => {
   using temporary = temporaryStore();
   const { store } = temporary;
   const bottom = await makeLayer(store, [], (upper) => void execFileSync("sh", ["-ec", base], { cwd: upper }));
@@ -91,7 +92,7 @@ test.skipIf(!root)("what an opaque folder of a middle layer hid is not given a w
   expect(listing(store, top.at(-1))).toEqual(["dir d 755 0:0", "whiteout d/m"]);
 });
 
-test.skipIf(!root)("sockets are left out", async () => {
+test("sockets are left out", async () => {
   using temporary = temporaryStore();
   const chain = await makeLayer(temporary.store, [], (upper) => {
     execFileSync("python3", ["-c", "import socket,sys; socket.socket(socket.AF_UNIX).bind('s')"], { cwd: upper });

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, lchownSync, linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { expect } from "vitest";
 import { bytePathOfLatin1, fsPathBelow } from "../../src/kernel/byte-path.ts";
 import { makeNode, setMtime } from "../../src/kernel/files.ts";
 import { setXattr } from "../../src/kernel/xattr.ts";
@@ -10,9 +10,10 @@ import type { LayerEntry } from "../../src/store/layer-entry.ts";
 import { tarHeader } from "../../src/store/tar-headers.ts";
 import { type TarHeader, TarReader } from "../../src/store/tar-reader.ts";
 import { addTar, makeLayer, never } from "../support/layers.ts";
+import { needs } from "../support/needs.ts";
 import { temporaryStore } from "../support/temporary-store.ts";
 
-const root = process.getuid?.() === 0;
+const test = needs("root");
 
 const nameBytes = fc
   .array(fc.oneof(fc.integer({ min: 1, max: 255 }), fc.constantFrom(0x61, 0x2d, 0x2e, 0x20)), {
@@ -187,38 +188,35 @@ function grow(upper: string, nodes: readonly Node[]): void {
 
 const capability = Buffer.from("0100000200040000000000000000000000000000", "hex");
 
-test.skipIf(!root)(
-  "a random tree: its tar, unpacked by us into another store, is the same layer; GNU tar reads it, too",
-  async () => {
-    using first = temporaryStore();
-    using second = temporaryStore();
-    let run = 0;
-    await fc.assert(
-      fc.asyncProperty(fc.array(node, { maxLength: 25 }), async (nodes) => {
-        run += 1;
-        const [layer] = await makeLayer(first.store, [], (upper) => grow(upper, nodes));
-        if (layer === undefined) throw new Error("no layer");
-        const tar = `${first.folder}/${run}.tar`;
-        await first.store.layers.writeTar(layer, tar, never);
-        const gnu = `${first.folder}/gnu-${run}`;
-        mkdirSync(gnu);
-        execFileSync("tar", ["--warning=no-timestamp", "--xattrs", "--xattrs-include=*", "-C", gnu, "-xpf", tar]);
-        // What GNU tar unpacked, sealed again as it lies there.
-        const [again] = await makeLayer(first.store, [], (upper) => {
-          execFileSync("cp", ["-a", `${gnu}/.`, upper]);
-        });
-        const bytes = readFileSync(tar);
-        const added = await addTar(second.store, tar, []);
-        const sealed = first.store.layers.get(layer);
-        const unpacked = second.store.layers.get(added);
-        expect(second.store.layers.index(added)).toEqual(first.store.layers.index(layer));
-        expect(unpacked.diffId).toBe(sealed.diffId);
-        expect(unpacked.contentDigest).toBe(sealed.contentDigest);
-        expect(unpacked.sizeBytes).toBe(bytes.length);
-        expect(first.store.layers.get(again ?? layer).diffId).toBe(sealed.diffId);
-      }),
-      { numRuns: 25 },
-    );
-    for (const { store } of [first, second]) expect((await checkStore(store, { signal: never })).faults).toEqual([]);
-  },
-);
+test("a random tree: its tar, unpacked by us into another store, is the same layer; GNU tar reads it, too", async () => {
+  using first = temporaryStore();
+  using second = temporaryStore();
+  let run = 0;
+  await fc.assert(
+    fc.asyncProperty(fc.array(node, { maxLength: 25 }), async (nodes) => {
+      run += 1;
+      const [layer] = await makeLayer(first.store, [], (upper) => grow(upper, nodes));
+      if (layer === undefined) throw new Error("no layer");
+      const tar = `${first.folder}/${run}.tar`;
+      await first.store.layers.writeTar(layer, tar, never);
+      const gnu = `${first.folder}/gnu-${run}`;
+      mkdirSync(gnu);
+      execFileSync("tar", ["--warning=no-timestamp", "--xattrs", "--xattrs-include=*", "-C", gnu, "-xpf", tar]);
+      // What GNU tar unpacked, sealed again as it lies there.
+      const [again] = await makeLayer(first.store, [], (upper) => {
+        execFileSync("cp", ["-a", `${gnu}/.`, upper]);
+      });
+      const bytes = readFileSync(tar);
+      const added = await addTar(second.store, tar, []);
+      const sealed = first.store.layers.get(layer);
+      const unpacked = second.store.layers.get(added);
+      expect(second.store.layers.index(added)).toEqual(first.store.layers.index(layer));
+      expect(unpacked.diffId).toBe(sealed.diffId);
+      expect(unpacked.contentDigest).toBe(sealed.contentDigest);
+      expect(unpacked.sizeBytes).toBe(bytes.length);
+      expect(first.store.layers.get(again ?? layer).diffId).toBe(sealed.diffId);
+    }),
+    { numRuns: 25 },
+  );
+  for (const { store } of [first, second]) expect((await checkStore(store, { signal: never })).faults).toEqual([]);
+});

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { expect, test } from "vitest";
+import { expect } from "vitest";
 import { bytePath } from "../../src/kernel/byte-path.ts";
 import { getXattr, listXattrs } from "../../src/kernel/xattr.ts";
 import type { DiffId, Digest } from "../../src/oci/digest.ts";
@@ -10,10 +10,11 @@ import { checkStore } from "../../src/store/check.ts";
 import { layeredView } from "../../src/store/layered-view.ts";
 import type { Chain } from "../../src/store/store.ts";
 import { addTar, descriptorOf, listing, makeLayer, never, runLayer, writeBytes } from "../support/layers.ts";
+import { needs } from "../support/needs.ts";
 import { type RawEntry, rawTar } from "../support/raw-tar.ts";
 import { type TemporaryStore, temporaryStore } from "../support/temporary-store.ts";
 
-const root = process.getuid?.() === 0;
+const test = needs("root");
 
 async function unpack(temporary: TemporaryStore, entries: readonly RawEntry[], parents: Chain = []): Promise<Chain> {
   const file = writeBytes(`${temporary.folder}/in.tar`, rawTar(entries));
@@ -30,7 +31,7 @@ const file = (name: string, content = "x", more: Partial<RawEntry> = {}): RawEnt
 const symlink = (name: string, linkName: string): RawEntry => ({ name, type: "2", linkName });
 const link = (name: string, linkName: string): RawEntry => ({ name, type: "1", linkName });
 
-test.skipIf(!root).for([
+test.for([
   { name: "a name with ..", entries: [file("../x")], message: /with \.\./ },
   { name: ".. in the middle", entries: [dir("a"), file("a/../../x")], message: /with \.\./ },
   { name: "a link to ..", entries: [link("x", "../../etc/passwd")], message: /with \.\./ },
@@ -84,7 +85,7 @@ test.skipIf(!root).for([
   },
 );
 
-test.skipIf(!root).for([
+test.for([
   { name: "an absolute name", entries: [file("/etc/x")], expected: ["dir etc 755 0:0", "file etc/x 644 0:0 1"] },
   { name: "dots and doubled slashes", entries: [file("./a//./b")], expected: ["dir a 755 0:0", "file a/b 644 0:0 1"] },
   { name: "a backslash", entries: [file("a\\..\\b")], expected: ["file a\\..\\b 644 0:0 1"] },
@@ -192,7 +193,7 @@ test.skipIf(!root).for([
   },
 );
 
-test.skipIf(!root)("what is below a parent that the archive has no entry for keeps its mode and owner", async () => {
+test("what is below a parent that the archive has no entry for keeps its mode and owner", async () => {
   using temporary = temporaryStore();
   const base = await unpack(temporary, [dir("var", { mode: 0o700, uid: 5, gid: 6 })]);
   const chain = await unpack(temporary, [file("var/new/x")], base);
@@ -203,7 +204,7 @@ test.skipIf(!root)("what is below a parent that the archive has no entry for kee
   ]);
 });
 
-test.skipIf(!root)("whiteouts and opaque folders hide what lies below, in a view and in a mount", async () => {
+test("whiteouts and opaque folders hide what lies below, in a view and in a mount", async () => {
   using temporary = temporaryStore();
   const { store } = temporary;
   const base = await unpack(temporary, [dir("d"), file("d/a"), file("d/b"), dir("e"), file("e/a"), file("f")]);
@@ -226,21 +227,21 @@ test.skipIf(!root)("whiteouts and opaque folders hide what lies below, in a view
   expect(readFileSync(`${store.layers.tree(seen.at(-1) as never)}/listing`, "utf8")).toBe(".\n./d\n./d/n\n./e\n");
 });
 
-test.skipIf(!root)("an opaque root hides every name below", async () => {
+test("an opaque root hides every name below", async () => {
   using temporary = temporaryStore();
   const base = await unpack(temporary, [file("a"), dir("d"), file("d/x")]);
   const chain = await unpack(temporary, [file(".wh..wh..opq", ""), dir("d"), file("n")], base);
   expect(listing(temporary.store, chain[1])).toEqual(["whiteout a", "dir d 755 0:0", "opaque d", "file n 644 0:0 1"]);
 });
 
-test.skipIf(!root)("a hard link to a file of a layer below is a copy of it", async () => {
+test("a hard link to a file of a layer below is a copy of it", async () => {
   using temporary = temporaryStore();
   const base = await unpack(temporary, [file("a", "content", { mode: 0o640, uid: 3 })]);
   const chain = await unpack(temporary, [link("b", "a")], base);
   expect(listing(temporary.store, chain[1])).toEqual(["file b 640 3:0 7"]);
 });
 
-test.skipIf(!root)("of the attributes only capabilities and harmless ones are kept", async () => {
+test("of the attributes only capabilities and harmless ones are kept", async () => {
   using temporary = temporaryStore();
   const capability = "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00";
   const pax = {
@@ -399,7 +400,7 @@ test("a known diffID is shared, and its blob is verified all the same", async ()
   });
 });
 
-test.skipIf(!root).for(["0.0", "0.1", "1.0", "old"])("a sparse file in GNU's form %s comes through", async (form) => {
+test.for(["0.0", "0.1", "1.0", "old"])("a sparse file in GNU's form %s comes through", async (form) => {
   using temporary = temporaryStore();
   const folder = `${temporary.folder}/sparse`;
   mkdirSync(folder);
@@ -437,7 +438,6 @@ test("a deep tree is unpacked", async () => {
 });
 
 test("a full disk is one clear error and leaves the store whole", async () => {
-  if (!root) return;
   using temporary = temporaryStore();
   const small = `${temporary.folder}/small`;
   mkdirSync(small);

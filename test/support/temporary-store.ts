@@ -33,12 +33,3 @@ export function temporaryStore(): TemporaryStore {
     },
   };
 }
-
-export interface TemporaryFolder extends Disposable {
-  readonly path: string;
-}
-
-export function temporaryFolder(): TemporaryFolder {
-  const path = mkdtempSync("/tmp/tsbuild-test-");
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
-}
