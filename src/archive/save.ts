@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { blobDigestOf, type Digest, hexOf, sha256 } from "../oci/digest.ts";
 import type { Manifest } from "../oci/manifest.ts";
-import { compressionOf, mediaTypes } from "../oci/media-types.ts";
+import { type Compression, compressionOf, mediaTypes } from "../oci/media-types.ts";
 import type { Platform } from "../oci/platform.ts";
 import { canonicalReference, familiarReference, type Reference } from "../oci/reference.ts";
 import type { LayerId, Store, StoredImage } from "../store/store.ts";
@@ -78,14 +78,14 @@ class BlobWriter {
       if (known === undefined || !store.blobs.has(known.digest)) continue;
       if (this.#isNew(known.digest))
         await sink.copyFile(blobName(known.digest), store.blobs.path(known.digest), known.size);
-      return known === expected ? known : { mediaType: ociType(known), digest: known.digest, size: known.size };
+      return isOci(known) ? known : { mediaType: ociType(known), digest: known.digest, size: known.size };
     }
     const kind = compressionOf(expected?.mediaType ?? "") === "zstd" ? "zstd" : "gzip";
     const file = join(scratch, hexOf(diffId));
     const made = await store.layers.writeCompressed(id, file, kind, signal);
     if (this.#isNew(made.digest)) await sink.copyFile(blobName(made.digest), file, made.size);
     rmSync(file, { force: true });
-    return made.digest === expected?.digest ? expected : made;
+    return made;
   }
 
   #isNew(digest: Digest): boolean {
@@ -142,8 +142,13 @@ async function saveLayout({ images, sink }: SaveOptions, writer: BlobWriter): Pr
     for (const [i, id] of image.chain.entries())
       layers.push(await writer.packedLayer(id, image.manifest?.value.layers[i]));
     const before = image.manifest;
-    const same = before?.value.layers.every(({ digest }, i) => digest === layers[i]?.digest);
-    const manifest = before !== undefined && same === true ? before.raw : printManifest(image, layers);
+    // A layout holds OCI manifests: skopeo and umoci read no others in it.
+    const same =
+      before?.value.mediaType === mediaTypes.ociManifest &&
+      before.value.layers.every(
+        ({ digest, mediaType }, i) => digest === layers[i]?.digest && mediaType === layers[i]?.mediaType,
+      );
+    const manifest = before !== undefined && same ? before.raw : printManifest(image, layers);
     await writer.bytes(image.configBytes);
     await writer.bytes(manifest);
     described.push({ image, references, manifest });
@@ -195,8 +200,18 @@ function platformOf({ config: { architecture, os, variant } }: StoredImage): Pla
   return { architecture, os, ...(variant !== undefined && { variant }) };
 }
 
+const ociLayerTypes: Readonly<Record<Compression, string>> = {
+  none: mediaTypes.ociLayer,
+  gzip: mediaTypes.ociLayerGzip,
+  zstd: mediaTypes.ociLayerZstd,
+};
+
 function ociType({ mediaType }: Descriptor): string {
-  return compressionOf(mediaType) === "zstd" ? mediaTypes.ociLayerZstd : mediaTypes.ociLayerGzip;
+  return ociLayerTypes[compressionOf(mediaType) ?? "none"];
+}
+
+function isOci({ mediaType }: Descriptor): boolean {
+  return Object.values(ociLayerTypes).includes(mediaType);
 }
 
 function blobName(digest: Digest): string {

@@ -86,7 +86,7 @@ function manifestFor(
     schemaVersion: 2,
     mediaType: mediaTypes.ociManifest,
     config: { mediaType: mediaTypes.ociConfig, digest: blobDigestOf(image.id), size: image.configBytes.length },
-    layers,
+    layers: layers.map((layer) => ({ ...layer, mediaType: ociLayerType(layer.mediaType) })),
   };
   return { raw: Buffer.from(JSON.stringify(value, undefined, 2)), value };
 }

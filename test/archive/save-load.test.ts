@@ -9,8 +9,9 @@ import { configOfLegacyImage } from "../../src/archive/legacy-config.ts";
 import { type LoadedImage, loadImages } from "../../src/archive/load.ts";
 import { type ArchiveFormat, saveImages } from "../../src/archive/save.ts";
 import { readTarHeader, tarHeader } from "../../src/archive/tar-header.ts";
-import { diffIdOf, sha256 } from "../../src/oci/digest.ts";
-import { canonicalReference } from "../../src/oci/reference.ts";
+import { blobDigestOf, diffIdOf, sha256 } from "../../src/oci/digest.ts";
+import { mediaTypes } from "../../src/oci/media-types.ts";
+import { canonicalReference, parseReference } from "../../src/oci/reference.ts";
 import type { Store, StoredImage } from "../../src/store/store.ts";
 import { lacksDocker, type RunningDocker, startDocker } from "../support/dockerd.ts";
 import { buildImage } from "../support/images.ts";
@@ -141,6 +142,31 @@ describe.skipIf(lacks("root"))("a saved image", () => {
     await load(target.store, one);
     await save(target.store, [target.store.images.lookup("app")], "oci-dir", two);
     expect(readFileSync(join(two, "index.json"))).toEqual(readFileSync(join(one, "index.json")));
+  });
+
+  test.skipIf(lacks("umoci"))("oci: a manifest of docker's types becomes one that others read there", async () => {
+    using source = temporaryStore();
+    const { store } = source;
+    const image = await buildImage(store, { layers: files });
+    const layers = [];
+    for (const [i, id] of image.chain.entries()) {
+      const file = join(source.folder, `layer-${i}`);
+      const made = await store.layers.writeCompressed(id, file, "gzip", signal);
+      store.blobs.adopt(file, made.digest);
+      layers.push({ ...made, mediaType: mediaTypes.dockerLayerGzip });
+    }
+    const config = {
+      mediaType: mediaTypes.dockerConfig,
+      digest: blobDigestOf(image.id),
+      size: image.configBytes.length,
+    };
+    const raw = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.dockerManifest, config, layers }));
+    store.images.recordManifest(image.id, undefined, raw);
+    store.images.tag(parseReference("app:1"), image.id);
+    const layout = join(source.folder, "layout");
+    await save(store, [store.images.lookup("app:1")], "oci-dir", layout);
+    execFileSync("umoci", ["unpack", "--image", `${layout}:1`, join(source.folder, "bundle")], { stdio: "ignore" });
+    expect(readFileSync(join(source.folder, "bundle/rootfs/bin/one"))).toEqual(files[0]["bin/one"]);
   });
 
   test.skipIf(lacks("skopeo", "umoci")).for(["docker-archive", "oci-archive", "oci-dir"] as const)(
