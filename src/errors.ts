@@ -15,7 +15,6 @@ export type ErrorCode =
   | "USAGE"
   // oci
   | "INVALID_CONFIG"
-  | "INVALID_DIGEST"
   | "INVALID_MANIFEST"
   | "INVALID_PLATFORM"
   | "INVALID_REFERENCE"

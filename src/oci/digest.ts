@@ -1,6 +1,5 @@
 /** Identities. Each is a brand: made only here, so that two of them cannot be swapped without the compiler noticing. */
 import { createHash } from "node:crypto";
-import { TsbuildError } from "../errors.ts";
 
 declare const brand: unique symbol;
 export type Brand<Name extends string> = string & { readonly [brand]: Name };
@@ -28,12 +27,6 @@ const digestPattern = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 
 export function isDigest(text: string): text is Digest {
   return digestPattern.test(text);
-}
-
-/** @throws {TsbuildError} `INVALID_DIGEST` */
-export function parseDigest(text: string): Digest {
-  if (isDigest(text)) return text;
-  throw new TsbuildError({ code: "INVALID_DIGEST", what: `invalid digest ${JSON.stringify(text)}` });
 }
 
 /** The hex part: a blob's file name. */

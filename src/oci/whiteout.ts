@@ -1,7 +1,3 @@
 /** Whiteouts in a layer's tar. Source: image-spec, layer.md, "Whiteouts". */
 export const whiteoutPrefix = ".wh.";
 export const opaqueMarker = ".wh..wh..opq";
-
-export function isWhiteoutName(name: string): boolean {
-  return name.startsWith(whiteoutPrefix);
-}

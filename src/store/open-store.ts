@@ -62,7 +62,7 @@ function makeRoot(root: string): void {
 function prepareRoot({ root, database }: StorePaths): void {
   const stat = statSync(root, { throwIfNoEntry: false });
   if (stat === undefined) {
-    mkdirSync(dirname(root), { recursive: true });
+    if (!existsSync(dirname(root))) mkdirSync(dirname(root), { recursive: true });
     // Not recursive: Node tries for ever where a file system answers ENOENT for a new name, as /proc does.
     makeRoot(root);
     return;

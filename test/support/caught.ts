@@ -10,16 +10,6 @@ export function caught(body: () => unknown): TsbuildError {
   throw new Error("nothing was thrown");
 }
 
-/** The same for a promise that rejects. */
-export async function caughtAsync(body: () => Promise<unknown>): Promise<TsbuildError> {
-  try {
-    await body();
-  } catch (error) {
-    return ours(error);
-  }
-  throw new Error("nothing was thrown");
-}
-
 function ours(error: unknown): TsbuildError {
   if (error instanceof TsbuildError) return error;
   throw error;
