@@ -137,4 +137,7 @@ export const pathTooLong = (cause: unknown): TsbuildError =>
     cause,
   });
 
+export const tooManyFiles = (cause: unknown): TsbuildError =>
+  new TsbuildError({ code: "UNSUPPORTED", what: "a layer has more files than there is memory for their names", cause });
+
 export const archiveInvalid = (what: string): TsbuildError => new TsbuildError({ code: "ARCHIVE_INVALID", what });

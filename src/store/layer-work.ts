@@ -5,7 +5,8 @@
  */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import { type ErrorFields, TsbuildError } from "../errors.ts";
+import { type ErrorFields, errnoOf, TsbuildError } from "../errors.ts";
+import { tooManyFiles } from "./errors.ts";
 import type { Sealed, SealTask } from "./seal-layer.ts";
 import type { UnpackedBlob, UnpackTask } from "./unpack-blob.ts";
 import type { Faults, VerifyBlobTask, VerifyLayerTask } from "./verify-layer.ts";
@@ -89,6 +90,11 @@ function startWorker(): Worker {
   return new Worker(new URL(name, import.meta.url), { execArgv: [] });
 }
 
+/** An archive may hold more names than any memory does. */
+function outOfMemory(error: Error): TsbuildError | undefined {
+  return errnoOf(error) === "ERR_WORKER_OUT_OF_MEMORY" ? tooManyFiles(error) : undefined;
+}
+
 function replyOf(worker: Worker, task: LayerTask, signal: AbortSignal): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const settle = (action: () => void): void => {
@@ -103,7 +109,7 @@ function replyOf(worker: Worker, task: LayerTask, signal: AbortSignal): Promise<
         else if (reply.kind === "refused") reject(Object.assign(new Error(reply.message), reply.fields));
         else reject(new Error(reply.message));
       });
-    const onError = (error: Error): void => settle(() => reject(error));
+    const onError = (error: Error): void => settle(() => reject(outOfMemory(error) ?? error));
     const onExit = (code: number): void => settle(() => reject(new Error(`a worker ended with code ${code}`)));
     const onAbort = (): void => settle(() => reject(signal.reason));
     worker.on("message", onMessage).on("error", onError).on("exit", onExit);
