@@ -328,6 +328,24 @@ describe("lists", () => {
   });
 });
 
+describe("health", () => {
+  test("starting, healthy, unhealthy, as the image's check or the caller's says", async () => {
+    await place.build("FROM b⏎HEALTHCHECK --interval=100ms --retries=2 CMD test -e /tmp/ok", {}, ["-t", "checked"]);
+    await place.out("run -d --name sick --network none checked sleep 999");
+    const health = async (): Promise<string> => await place.out(["inspect", "-f", "{{.State.Health.Status}}", "sick"]);
+    await until(async () => (await health()) === "unhealthy");
+    expect(await place.out(["ps", "--format", "{{.Status}}", "-f", "health=unhealthy"])).toMatch(/\(unhealthy\)$/);
+    await place.out("exec sick touch /tmp/ok");
+    await until(async () => (await health()) === "healthy");
+    await place.out("rm -f sick");
+    await place.out("run -d --name own --network none --health-cmd true --health-interval 100ms b sleep 999");
+    await until(async () => (await place.out("ps --format {{.Status}}")).endsWith("(healthy)"));
+    await place.out("rm -f own");
+    await place.out("run -d --name none --network none --no-healthcheck checked sleep 999");
+    expect(await place.out(["inspect", "-f", "{{json .Config.Healthcheck}}", "none"])).toMatch(/null|no value/);
+  });
+});
+
 describe("after kill -9", () => {
   test("of its monitor, ps tells the truth, and stop still works", async () => {
     await detached("orphan", "echo hi; sleep 999");

@@ -3,6 +3,7 @@
 import { TsbuildError } from "../../errors.ts";
 import { type Container, findContainer } from "../../runtime/containers/container-folder.ts";
 import type { ContainerState, ContainerStatus } from "../../runtime/containers/container-state.ts";
+import { readHealth } from "../../runtime/containers/health.ts";
 import { fixedTimestamp } from "../../runtime/logs.ts";
 import type { Store } from "../../store/store.ts";
 import { type Filters, labelsFit, someFits } from "../filters.ts";
@@ -57,7 +58,7 @@ export function containerFilter(
       someFits(filters, "name", (name) => nameFits(record?.name ?? "", name)) &&
       someFits(filters, "status", (status) => state.status === status) &&
       someFits(filters, "exited", (code) => state.status === "exited" && state.exitCode === Number(code)) &&
-      someFits(filters, "health", (health) => health === "none") &&
+      someFits(filters, "health", (health) => (readHealth(folder, state)?.Status ?? "none") === health) &&
       someFits(filters, "network", (network) => record?.host.network === network) &&
       someFits(filters, "expose", (port) => record?.exposedPorts.includes(withProtocol(port)) === true) &&
       someFits(filters, "volume", (volume) =>

@@ -5,6 +5,7 @@ import type { Container } from "../../runtime/containers/container-folder.ts";
 import { shortId } from "../../runtime/containers/container-id.ts";
 import { type ContainerRecord, commandLine } from "../../runtime/containers/container-record.ts";
 import { type ContainerState, never } from "../../runtime/containers/container-state.ts";
+import { type HealthRecord, readHealth } from "../../runtime/containers/health.ts";
 import { containerSizes } from "../../runtime/containers/inspect-container.ts";
 import type { Store } from "../../store/store.ts";
 import { cutCell } from "../render/display-width.ts";
@@ -30,6 +31,7 @@ export function containerRow(
   const { folder, record } = container;
   const id = truncate ? shortId(folder.id) : folder.id;
   if (record === undefined) return deadRow(id);
+  const health = readHealth(folder, state);
   const created = new Date(record.created);
   const command = JSON.stringify(commandLine(record.process).join(" "));
   const volumes = record.mounts.flatMap((mount) => (mount.kind === "volume" ? [mount.name] : []));
@@ -45,7 +47,7 @@ export function containerRow(
     RunningFor: formatAgo(created, nowMs),
     Ports: state.status === "running" || state.status === "paused" ? portsColumn(record) : "",
     State: state.status,
-    Status: statusText(state, nowMs),
+    Status: statusText(state, nowMs, health?.Status),
     Size: withSize ? sizeColumn(store, container) : "0B",
     Labels: Object.entries(record.labels)
       .map(([key, value]) => `${key}=${value}`)
@@ -55,7 +57,7 @@ export function containerRow(
     LocalVolumes: String(volumes.length),
     Networks: record.host.network,
     Platform: record.image.platform,
-    HealthStatus: "",
+    HealthStatus: health?.Status ?? "",
     Label: (key: unknown) => record.labels[String(key)] ?? "",
   };
 }
@@ -67,13 +69,13 @@ function deadRow(id: string): Row {
 }
 
 /** docker's words. */
-export function statusText(state: ContainerState, nowMs: number): string {
+export function statusText(state: ContainerState, nowMs: number, health?: HealthRecord["Status"]): string {
   const since = (time: string): string => formatDuration(nowMs - Date.parse(time));
   switch (state.status) {
     case "created":
       return "Created";
     case "running":
-      return `Up ${since(state.startedAt)}${state.orphaned ? " (Orphaned)" : ""}`;
+      return `Up ${since(state.startedAt)}${state.orphaned ? " (Orphaned)" : healthText(health)}`;
     case "paused":
       return `Up ${since(state.startedAt)} (Paused)`;
     case "restarting":
@@ -102,6 +104,11 @@ function imageColumn(store: Store, { image }: ContainerRecord, truncate: boolean
   } catch {
     return id;
   }
+}
+
+function healthText(health: HealthRecord["Status"] | undefined): string {
+  if (health === undefined) return "";
+  return health === "starting" ? " (health: starting)" : ` (${health})`;
 }
 
 function quotedCut(command: string): string {

@@ -4,11 +4,13 @@ import { availableParallelism } from "node:os";
 import { isAbsolute, resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { errnoOf, TsbuildError } from "../../errors.ts";
+import type { Healthcheck } from "../../oci/image-config.ts";
 import type { HostRequest, Limits, LogRequest, RestartPolicy } from "../../runtime/containers/container-record.ts";
 import type { CreateRequest, RequestedMount } from "../../runtime/containers/create-container.ts";
 import { signalNumber } from "../../runtime/containers/signal-name.ts";
 import type { CommandContext } from "../command.ts";
 import { parseSize } from "../render/size.ts";
+import { parseDuration } from "../render/time.ts";
 import { invalidFlagValue } from "../usage-errors.ts";
 import { parseMount, parseTmpfs, parseVolume } from "./mount-flags.ts";
 
@@ -63,6 +65,14 @@ export interface CreateFlags {
   readonly stopSignal?: string;
   readonly stopTimeout?: string;
   readonly init?: boolean;
+  readonly healthCmd?: string;
+  readonly healthInterval?: string;
+  readonly healthTimeout?: string;
+  readonly healthRetries?: string;
+  readonly healthStartPeriod?: string;
+  readonly healthStartInterval?: string;
+  /** False with `--no-healthcheck`. */
+  readonly healthcheck?: boolean;
   readonly pull?: string;
   readonly quiet?: boolean;
   readonly platform?: string;
@@ -127,6 +137,13 @@ const flags: readonly (readonly [string, string])[] = [
   ["--restart <policy>", "no, on-failure[:max], always or unless-stopped"],
   ["--stop-signal <signal>", "what `stop` sends"],
   ["--stop-timeout <seconds>", "how long `stop` waits before SIGKILL"],
+  ["--health-cmd <command>", "run by a shell from time to time: does it work?"],
+  ["--health-interval <duration>", "between two checks (default: 30s)"],
+  ["--health-timeout <duration>", "a check that takes longer has failed (default: 30s)"],
+  ["--health-retries <number>", "failures until it counts as unhealthy (default: 3)"],
+  ["--health-start-period <duration>", "in which failures do not count (default: 0s)"],
+  ["--health-start-interval <duration>", "between two checks in the start period (default: 5s)"],
+  ["--no-healthcheck", "without the image's HEALTHCHECK"],
   ["--init", "pid 1 is an init that forwards signals and reaps"],
   ["--pull <policy>", "always, missing or never"],
   ["-q, --quiet", "no progress of a pull"],
@@ -145,13 +162,11 @@ const refused: readonly string[] = [
   "--device-cgroup-rule <rule>",
   "--domainname <name>",
   "--gpus <spec>",
-  "--health-cmd <command>",
   "--ip <address>",
   "--ipc <mode>",
   "--link <container>",
   "--mac-address <address>",
   "--network-alias <name>",
-  "--no-healthcheck",
   "--oom-kill-disable",
   "--pid <mode>",
   "-p, --publish <ports>",
@@ -236,6 +251,7 @@ export function readCreateFlags(
         stopTimeout: typed.stopTimeout === undefined ? undefined : integer("--stop-timeout", typed.stopTimeout),
       },
       stopSignal: typed.stopSignal,
+      healthcheck: healthcheckOf(typed),
       host: {
         network,
         restart,
@@ -317,6 +333,25 @@ export function restartPolicy(text: string): RestartPolicy {
     default:
       throw invalidFlagValue("--restart", text, "there are no, on-failure[:max], always and unless-stopped");
   }
+}
+
+function healthcheckOf(typed: CreateFlags): Healthcheck {
+  const ns = (text: string | undefined): number | undefined =>
+    text === undefined ? undefined : parseDuration(text) * 1e6;
+  const asked = {
+    Test: typed.healthCmd === undefined ? undefined : ["CMD-SHELL", typed.healthCmd],
+    Interval: ns(typed.healthInterval),
+    Timeout: ns(typed.healthTimeout),
+    StartPeriod: ns(typed.healthStartPeriod),
+    StartInterval: ns(typed.healthStartInterval),
+    Retries: typed.healthRetries === undefined ? undefined : natural("--health-retries", typed.healthRetries),
+  };
+  const given = Object.entries(asked).filter(([, value]) => value !== undefined);
+  if (typed.healthcheck === false) {
+    if (given.length > 0) throw conflicting("--no-healthcheck conflicts with --health-* options");
+    return { Test: ["NONE"] };
+  }
+  return Object.fromEntries(given);
 }
 
 function pullPolicy(text: string): ReadFlags["pull"] {

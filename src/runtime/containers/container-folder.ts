@@ -36,6 +36,7 @@ export interface ContainerFolder {
   readonly claimFile: string;
   /** Written by the launcher. */
   readonly exitFile: string;
+  readonly healthFile: string;
   /** There while it is frozen. */
   readonly pausedFile: string;
   /** There after a `stop` or `kill` by hand, until the next start: it ends the restart policy. */
@@ -74,6 +75,7 @@ export function containerFolderAt(path: string, id: ContainerId): ContainerFolde
     launchFile: `${path}/launch.json`,
     claimFile: `${path}/supervisor`,
     exitFile: `${path}/exit`,
+    healthFile: `${path}/health.json`,
     pausedFile: `${path}/paused`,
     stoppedFile: `${path}/stopped`,
     logFile: `${path}/${id}-json.log`,

@@ -5,6 +5,7 @@
 import { mkdirSync, statSync } from "node:fs";
 import { posix } from "node:path";
 import { assertNever } from "../../errors.ts";
+import type { Healthcheck } from "../../oci/image-config.ts";
 import { formatPlatform } from "../../oci/platform.ts";
 import { type LayeredView, layeredView } from "../../store/layered-view.ts";
 import type { Store, StoredImage } from "../../store/store.ts";
@@ -52,6 +53,8 @@ export interface CreateRequest {
     "tty" | "openStdin" | "stdinOnce" | "attachStdin" | "attachStdout" | "attachStderr" | "stopTimeout"
   >;
   readonly stopSignal: string | undefined;
+  /** Over the image's, field by field. */
+  readonly healthcheck: Healthcheck;
   readonly host: HostRequest;
 }
 
@@ -78,7 +81,7 @@ export function createContainer(store: Store, request: CreateRequest, created: s
     workingDir: workingDirOf(request.workingDir ?? config.WorkingDir ?? ""),
     user: request.user ?? config.User ?? "",
     stopSignal: request.stopSignal ?? config.StopSignal,
-    healthcheck: config.Healthcheck,
+    healthcheck: healthcheckOf(config.Healthcheck, request.healthcheck),
   };
   if ((commandLine(process)[0] ?? "") === "") throw noCommand(request.imageName);
 
@@ -138,6 +141,11 @@ export function createContainer(store: Store, request: CreateRequest, created: s
     for (const mount of madeVolumes) if (mount.kind === "volume") removeIfThere(store, mount.name);
     throw error;
   }
+}
+
+function healthcheckOf(image: Healthcheck | undefined, asked: Healthcheck): Healthcheck | undefined {
+  const merged = { ...image, ...asked };
+  return merged.Test === undefined || merged.Test[0] === "NONE" ? undefined : merged;
 }
 
 /** docker's: what overrides keeps the place of what it overrides, new names come last. */

@@ -6,6 +6,7 @@ import { type Container, openContainer } from "./container-folder.ts";
 import type { ContainerId } from "./container-id.ts";
 import { type ContainerMount, type ContainerRecord, commandLine } from "./container-record.ts";
 import { type ContainerState, observe } from "./container-state.ts";
+import { readHealth } from "./health.ts";
 import { containerHostname } from "./prepare-launch.ts";
 
 export interface ContainerJson {
@@ -22,6 +23,7 @@ export function inspectContainer(
   if (container === undefined) throw containerNotFound(id, undefined);
   const { folder, record } = container;
   const state = observe(folder);
+  const health = readHealth(folder, state);
   if (record === undefined) return { Id: id, Name: "", State: stateJson({ ...state, status: "dead" }) };
   const words = commandLine(record.process);
   return {
@@ -29,7 +31,7 @@ export function inspectContainer(
     Created: record.created,
     Path: words[0] ?? "",
     Args: words.slice(1),
-    State: stateJson(state),
+    State: { ...stateJson(state), ...(health !== undefined && { Health: health }) },
     Image: record.image.id,
     ResolvConfPath: folder.resolvFile,
     HostnamePath: folder.hostnameFile,

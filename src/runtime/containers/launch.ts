@@ -3,6 +3,7 @@
  * `launch.json`, so that a monitor in a process of its own can run it, and run it again.
  */
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import type { Healthcheck } from "../../oci/image-config.ts";
 import type { RuntimeSpec } from "../../oci/runtime-spec.ts";
 import type { ContainerFolder } from "./container-folder.ts";
 import type { HostRequest, LogRequest, RestartPolicy } from "./container-record.ts";
@@ -21,6 +22,7 @@ export interface Launch {
   readonly tty: boolean;
   readonly openStdin: boolean;
   readonly stdinOnce: boolean;
+  readonly healthcheck: Healthcheck | undefined;
   readonly restart: RestartPolicy;
   readonly autoRemove: boolean;
   readonly log: LogRequest;

@@ -63,6 +63,7 @@ export function prepareLaunch(store: Store, container: LiveContainer, size: Term
     tty: process.tty,
     openStdin: process.openStdin,
     stdinOnce: process.stdinOnce,
+    healthcheck: process.healthcheck,
     restart: host.restart,
     autoRemove: host.autoRemove,
     log: host.log,

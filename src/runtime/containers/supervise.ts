@@ -83,6 +83,7 @@ async function live(supervision: Supervision, restarts: number): Promise<ExitSta
   const { folder, launch, driver, hub, now, signal, trace, onStarted } = supervision;
   rmSync(folder.exitFile, { force: true });
   rmSync(folder.pausedFile, { force: true });
+  rmSync(folder.healthFile, { force: true });
   rmSync(folder.work, { recursive: true, force: true });
   rmSync(folder.scratch, { recursive: true, force: true });
   mkdirSync(folder.work, { mode: 0o700 });
@@ -121,6 +122,7 @@ async function live(supervision: Supervision, restarts: number): Promise<ExitSta
     });
     const { outputEnded } = hub.bind(running);
     if (restarts === 0) onStarted(running);
+    await using _health = await healthOf(supervision, running);
     await outputEnded(running.exited);
     const status = await running.exited;
     hub.unbind();
@@ -130,6 +132,24 @@ async function live(supervision: Supervision, restarts: number): Promise<ExitSta
     writeState(folder, { ...failedState(folder, error), finishedAt: logTimestamp(now()) });
     throw error;
   }
+}
+
+async function healthOf(
+  { launch, folder, driver, now }: Supervision,
+  running: RunningContainer,
+): Promise<AsyncDisposable> {
+  const { healthcheck, spec } = launch;
+  if (healthcheck === undefined) return { [Symbol.asyncDispose]: async () => undefined };
+  const { watchHealth } = await import("./health.ts");
+  return watchHealth({
+    healthcheck,
+    spec,
+    driver,
+    folder,
+    running,
+    now,
+    isPaused: () => existsSync(folder.pausedFile),
+  });
 }
 
 /** docker keeps a container whose command could not be executed as `created`, with the code and the reason. */
