@@ -29,14 +29,15 @@ import {
   joinBytePath,
   textOfBytePath,
 } from "../kernel/byte-path.ts";
-import { check, cPath, libc } from "../kernel/libc.ts";
+import { makeNode, type NodeKind, setMtime } from "../kernel/files.ts";
+import { check, libc } from "../kernel/libc.ts";
 import { decompressor, sniffCompression } from "../oci/decompress.ts";
 import { whiteoutPrefix } from "../oci/whiteout.ts";
 import type { SelectedSource } from "../planner/selection.ts";
 import { type TarHandler, type TarHeader, TarReader } from "../store/tar-reader.ts";
-import { type CopyTask, copySource, deviceNumber } from "./copy-tree.ts";
+import { type CopyTask, copySource } from "./copy-tree.ts";
 import { archiveBroken } from "./errors.ts";
-import { parentOf, setTime, UpperTree } from "./upper-tree.ts";
+import { parentOf, UpperTree } from "./upper-tree.ts";
 
 /** @throws {TsbuildError} `COPY_FAILED`, `ARCHIVE_INVALID`, `NO_SPACE` */
 export async function addTree(task: CopyTask, signal: AbortSignal): Promise<void> {
@@ -129,8 +130,6 @@ async function unpack(tree: UpperTree, task: CopyTask, source: SelectedSource, s
   }
 }
 
-const AT_FDCWD = -100;
-
 /** Writes entry after entry. The order on one object: content, owner, mode, capabilities, time. */
 class Unpacker implements TarHandler {
   readonly #tree: UpperTree;
@@ -185,7 +184,7 @@ class Unpacker implements TarHandler {
     if (capability !== undefined)
       check(libc("fsetxattr", fd, "security.capability", capability, capability.length, 0), "setting capabilities");
     this.close();
-    setTime(this.#tree.hostPath(place), header.mtimeNs);
+    setMtime(this.#tree.hostPath(place), header.mtimeNs);
   }
 
   /** An entry of a kind that nobody unpacks, such as a volume label. */
@@ -233,11 +232,11 @@ class Unpacker implements TarHandler {
         lchownSync(hostPath, uid, gid);
         break;
       default:
-        makeNode(hostPath, header, this.#archive);
+        makeNode(hostPath, nodeKind(header, this.#archive), 0o600);
         lchownSync(hostPath, uid, gid);
         chmodSync(hostPath, header.mode);
     }
-    setTime(hostPath, header.mtimeNs);
+    setMtime(hostPath, header.mtimeNs);
   }
 
   /** Where the other name of a hard link is, in the upperdir: a file of the layers below is copied up first. */
@@ -262,7 +261,7 @@ class Unpacker implements TarHandler {
     const place = joinBytePath(parent, name);
     const node = tree.find(place);
     if (node === undefined || node.inUpper) return;
-    check(libc("mknodat", AT_FDCWD, cPath(tree.hostPath(place)), constants.S_IFCHR, 0), "making a whiteout");
+    makeNode(tree.hostPath(place), { type: "char", device: { major: 0, minor: 0 } }, 0);
     tree.forget(place);
   }
 
@@ -284,10 +283,9 @@ function cleaned(name: BytePath): BytePath {
   return bytePathOfLatin1(posix.resolve("/", name).slice(1));
 }
 
-function makeNode(hostPath: string | Buffer, header: TarHeader, archive: string): void {
-  if (header.type === "char" && header.major === 0 && header.minor === 0)
-    throw archiveBroken(archive, `${textOfBytePath(header.name)} is a device 0:0, which would hide files`);
-  const format = { char: constants.S_IFCHR, block: constants.S_IFBLK }[header.type as string] ?? constants.S_IFIFO;
-  const device = header.type === "fifo" ? 0 : deviceNumber(header.major, header.minor);
-  check(libc("mknodat", AT_FDCWD, cPath(hostPath), format | 0o600, device), `making ${textOfBytePath(header.name)}`);
+function nodeKind({ type, name, major, minor }: TarHeader, archive: string): NodeKind {
+  if (type !== "char" && type !== "block") return { type: "fifo" };
+  if (type === "char" && major === 0 && minor === 0)
+    throw archiveBroken(archive, `${textOfBytePath(name)} is a device 0:0, which would hide files`);
+  return { type, device: { major, minor } };
 }

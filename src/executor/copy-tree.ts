@@ -21,11 +21,12 @@ import {
 } from "node:fs";
 import { errnoOf } from "../errors.ts";
 import { type BytePath, bytePath, fsPath, joinBytePath } from "../kernel/byte-path.ts";
-import { check, cPath, libc } from "../kernel/libc.ts";
+import { makeNode, type NodeKind, setMtime } from "../kernel/files.ts";
+import { check, libc } from "../kernel/libc.ts";
 import type { SelectedEntry, SelectedSource } from "../planner/selection.ts";
 import { changeMode, type ModeChange } from "./change-mode.ts";
 import { cannotCopyToNonDirectory, cannotReplaceDirectory, changedWhileCopied } from "./errors.ts";
-import { type FolderMetadata, parentOf, setOwner, setTime, UpperTree } from "./upper-tree.ts";
+import { type FolderMetadata, parentOf, UpperTree } from "./upper-tree.ts";
 
 /** Plain data: it crosses to a worker as it is. */
 export interface CopyTask {
@@ -173,14 +174,14 @@ class SourceCopy {
         return;
       case "symlink":
         symlinkSync(fsPath(entry.target ?? ("" as BytePath)), hostPath);
-        setOwner(hostPath, uid, gid);
+        lchownSync(hostPath, uid, gid);
         break;
       default:
-        makeNode(hostPath, entry);
+        makeNode(hostPath, nodeKind(entry), 0o600);
         lchownSync(hostPath, uid, gid);
         chmodSync(hostPath, this.#mode(entry));
     }
-    setTime(hostPath, entry.mtimeNs);
+    setMtime(hostPath, entry.mtimeNs);
   }
 
   #mode(entry: SelectedEntry): number {
@@ -195,26 +196,8 @@ class SourceCopy {
   }
 }
 
-const AT_FDCWD = -100;
-
-function makeNode(hostPath: string | Buffer, entry: SelectedEntry): void {
-  const format =
-    entry.type === "fifo" ? constants.S_IFIFO : entry.type === "char" ? constants.S_IFCHR : constants.S_IFBLK;
-  const device = entry.type === "fifo" ? 0 : deviceNumber(entry.major ?? 0, entry.minor ?? 0);
-  check(
-    libc("mknodat", AT_FDCWD, cPath(hostPath), format | 0o600, device),
-    `making the ${entry.type} node ${entry.path}`,
-  );
-}
-
-/** Source: glibc, gnu_dev_makedev(3). */
-export function deviceNumber(major: number, minor: number): number {
-  return Number(
-    ((BigInt(major) & 0xfffff000n) << 32n) |
-      ((BigInt(major) & 0xfffn) << 8n) |
-      ((BigInt(minor) & 0xffffff00n) << 12n) |
-      (BigInt(minor) & 0xffn),
-  );
+function nodeKind({ type, major = 0, minor = 0 }: SelectedEntry): NodeKind {
+  return type === "char" || type === "block" ? { type, device: { major, minor } } : { type: "fifo" };
 }
 
 const smallFile = 256 * 1024;
@@ -293,7 +276,7 @@ function isUnchanged(fd: number, entry: SelectedEntry): boolean {
 function setFileTime(fd: number, hostPath: string | Buffer, mtimeNs: bigint): void {
   if (mtimeNs % 1_000_000_000n === 0n)
     futimesSync(fd, Number(mtimeNs / 1_000_000_000n), Number(mtimeNs / 1_000_000_000n));
-  else setTime(hostPath, mtimeNs);
+  else setMtime(hostPath, mtimeNs);
 }
 
 function nameOf(hostPath: string | Buffer): string {

@@ -1,6 +1,7 @@
 /** A folder or file of a chain of layers as a source that can be copied, with what the layers keep of it. */
 import { readlinkSync } from "node:fs";
 import { type BytePath, bytePath, bytePathOfLatin1 } from "../kernel/byte-path.ts";
+import { deviceNumber } from "../kernel/files.ts";
 import type { SelectedEntry, SelectedSource } from "../planner/selection.ts";
 import { type Found, type LayeredView, layeredView } from "../store/layered-view.ts";
 import { baseNameOf } from "./upper-tree.ts";
@@ -38,10 +39,7 @@ function entryOf({ type, stat, hostPath }: Found, path: BytePath): SelectedEntry
     size: type === "file" ? Number(stat.size) : 0,
     hostPath,
     ...(type === "symlink" && { target: bytePathOfLatin1(readlinkSync(hostPath, "latin1")) }),
-    ...((type === "char" || type === "block") && {
-      major: Number((stat.rdev >> 8n) & 0xfffn),
-      minor: Number((stat.rdev & 0xffn) | ((stat.rdev >> 12n) & 0xfff00n)),
-    }),
+    ...((type === "char" || type === "block") && deviceNumber(stat.rdev)),
     ...(type === "file" && stat.nlink > 1n && { inode: `${stat.dev}:${stat.ino}` }),
   };
 }

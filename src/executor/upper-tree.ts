@@ -23,8 +23,9 @@ import {
   symlinkSync,
   unlinkSync,
 } from "node:fs";
-import { type BytePath, bytePathOfLatin1, fsPathBelow, joinBytePath, textOfBytePath } from "../kernel/byte-path.ts";
-import { check, cPath, libc } from "../kernel/libc.ts";
+import { type BytePath, bytePathOfLatin1, fsPathBelow, joinBytePath } from "../kernel/byte-path.ts";
+import { setMtime } from "../kernel/files.ts";
+import { isOpaque, ownLayout } from "../store/overlay-marks.ts";
 import { notAFolder, tooManyLinks } from "./errors.ts";
 
 export type NodeType = "file" | "dir" | "symlink" | "other";
@@ -50,9 +51,6 @@ interface Folder {
 }
 
 const maxLinks = 255;
-const AT_FDCWD = -100;
-const AT_SYMLINK_NOFOLLOW = 0x100;
-const UTIME_NOW = (1n << 30n) - 1n;
 
 export class UpperTree {
   readonly upperdir: string;
@@ -204,7 +202,7 @@ export class UpperTree {
     else copyFileSync(node.hostPath, hostPath, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
     lchownSync(hostPath, Number(stats.uid), Number(stats.gid));
     if (node.type !== "symlink") chmodSync(hostPath, Number(stats.mode) & 0o7777);
-    setTime(hostPath, stats.mtimeNs);
+    setMtime(hostPath, stats.mtimeNs);
   }
 
   /** `path` in the upperdir: absolute. */
@@ -228,7 +226,7 @@ export class UpperTree {
     const paths = [...this.#times.keys()].sort((a, b) => b.length - a.length);
     for (const path of paths) {
       const mtimeNs = this.#times.get(path);
-      if (mtimeNs !== undefined) setTime(this.hostPath(path), mtimeNs);
+      if (mtimeNs !== undefined) setMtime(this.hostPath(path), mtimeNs);
     }
     this.#times.clear();
     this.#copiedUp.clear();
@@ -253,8 +251,11 @@ export class UpperTree {
       const stats = lstatSync(hostPath, { throwIfNoEntry: false });
       if (stats !== undefined) {
         if (isWhiteout(stats)) return undefined;
-        if (stats.isDirectory())
-          this.#folders.set(path, { inUpper: true, trees: isOpaque(hostPath) ? [] : this.#merged(parent, path) });
+        if (stats.isDirectory()) {
+          const below = foldersFrom(parent.trees, path);
+          const hidden = below.length > 0 && isOpaque(hostPath, ownLayout());
+          this.#folders.set(path, { inUpper: true, trees: hidden ? [] : below });
+        }
         return { type: typeOf(stats), hostPath, inUpper: true };
       }
     }
@@ -268,10 +269,6 @@ export class UpperTree {
       return { type: typeOf(stats), hostPath, inUpper: false };
     }
     return undefined;
-  }
-
-  #merged(parent: Folder, path: BytePath): readonly string[] {
-    return foldersFrom(parent.trees, path);
   }
 
   /** Trees below with which a folder made at `path` in the upperdir will merge. */
@@ -297,12 +294,13 @@ export class UpperTree {
 function foldersFrom(trees: readonly string[], path: BytePath): readonly string[] {
   const found: string[] = [];
   for (const tree of trees) {
-    const hostPath = fsPathBelow(tree, path);
-    const stats = lstatSync(hostPath, { throwIfNoEntry: false });
+    const stats = lstatSync(fsPathBelow(tree, path), { throwIfNoEntry: false });
     if (stats === undefined) continue;
     if (!stats.isDirectory()) break;
+    // Asked only where it makes a difference: reading an attribute needs a native module.
+    const above = found.at(-1);
+    if (above !== undefined && isOpaque(fsPathBelow(above, path), ownLayout())) break;
     found.push(tree);
-    if (isOpaque(hostPath)) break;
   }
   return found;
 }
@@ -318,15 +316,6 @@ function isWhiteout(stats: Stats): boolean {
   return (stats.mode & constants.S_IFMT) === constants.S_IFCHR && stats.rdev === 0;
 }
 
-const oneByte = Buffer.alloc(2);
-
-function isOpaque(folder: string | Buffer): boolean {
-  const path = cPath(folder);
-  return ["trusted.overlay.opaque", "user.overlay.opaque"].some(
-    (name) => libc("lgetxattr", path, name, oneByte, oneByte.length) === 1 && oneByte[0] === 0x79,
-  );
-}
-
 export function parentOf(path: BytePath): BytePath {
   const slash = path.lastIndexOf("/");
   return (slash < 0 ? "" : path.slice(0, slash)) as BytePath;
@@ -334,22 +323,4 @@ export function parentOf(path: BytePath): BytePath {
 
 export function baseNameOf(path: BytePath): BytePath {
   return path.slice(path.lastIndexOf("/") + 1) as BytePath;
-}
-
-/** Sets a modification time to the nanosecond, which Node's floating-point seconds cannot; a symlink's own. */
-export function setTime(hostPath: string | Buffer, mtimeNs: bigint): void {
-  const seconds = mtimeNs / 1_000_000_000n - (mtimeNs % 1_000_000_000n < 0n ? 1n : 0n);
-  const times = BigInt64Array.of(0n, UTIME_NOW, seconds, mtimeNs - seconds * 1_000_000_000n);
-  check(
-    libc("utimensat", AT_FDCWD, cPath(hostPath), times, AT_SYMLINK_NOFOLLOW),
-    `setting the time of ${textOf(hostPath)}`,
-  );
-}
-
-export function setOwner(hostPath: string | Buffer, uid: number, gid: number): void {
-  lchownSync(hostPath, uid, gid);
-}
-
-function textOf(hostPath: string | Buffer): string {
-  return typeof hostPath === "string" ? hostPath : textOfBytePath(bytePathOfLatin1(hostPath.toString("latin1")));
 }
