@@ -1,7 +1,7 @@
 // Builds dist/: the launcher, one bundle an entry point, the program `tsbuild` in front of them, and declaration files.
 // Plain JavaScript that an older Node runs too: `npm ci` calls it before anyone knows which Node there is.
 //   --all    launchers of all architectures, for the package
-//   --fast   no declaration files, old chunks stay: what the tests use when a source is newer than dist/
+//   --fast   no declaration files: what the tests use when a source is newer than dist/
 import { execFileSync } from "node:child_process";
 import {
   chmodSync,
@@ -26,6 +26,21 @@ const dist = join(root, "dist");
 const fast = process.argv.includes("--fast");
 const packageJson = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 
+/**
+ * Packages that few commands need, or that are heavy: a file each, read when the first module that imports it is run.
+ * They are CommonJS, because a `require` can wait and an `import` cannot.
+ */
+const vendored = [
+  "chevrotain",
+  "lru-cache",
+  "p-queue",
+  "tar-stream",
+  "unbzip2-stream",
+  "undici",
+  "xz-decompress",
+  "zod",
+];
+
 if (!existsSync(join(root, "node_modules/esbuild"))) {
   fail("the development dependencies are not installed: npm ci (without --omit=dev)");
 }
@@ -49,7 +64,7 @@ function launchers() {
   if (built.length === 0 || problems.length > 0) fail(problems.join("\n       "));
 }
 
-/** Each entry lies directly in dist/, beside the chunks, so that a file URL means the same in all of them. */
+/** Each entry lies directly in dist/, so that a file URL means the same in all of them. */
 function entryPoints() {
   const entries = { main: "src/cli/main.ts", index: "src/index.ts", monitor: "src/runtime/monitor.ts" };
   for (const file of sourceFiles(join(root, "src"))) {
@@ -65,37 +80,83 @@ function sourceFiles(folder) {
   });
 }
 
+/**
+ * One file an entry, not one a chunk: opening and linking the fifty chunks of a build took longer than the build. Inside
+ * the file a module still runs only when something imports it. `__builtin` gets Node's modules as late as that.
+ */
 async function bundle() {
-  const esbuild = await import(pathToFileURL(join(root, "node_modules/esbuild/lib/main.js")).href);
+  const esbuild = (await import(pathToFileURL(join(root, "node_modules/esbuild/lib/main.js")).href)).default;
   const entries = entryPoints();
-  await esbuild.default.build({
+  const common = {
     absWorkingDir: root,
-    entryPoints: Object.entries(entries).map(([out, file]) => ({ in: file, out })),
-    outdir: "dist",
     bundle: true,
-    splitting: true,
-    format: "esm",
     platform: "node",
     target: "node24",
     // Node 24 has it; esbuild would write it out.
     supported: { using: true },
     // koffi finds its binary beside itself.
     external: ["koffi"],
-    chunkNames: "[name]-[hash]",
     minifySyntax: true,
+    minifyWhitespace: true,
     legalComments: "none",
     logLevel: "warning",
+  };
+  await esbuild.build({
+    ...common,
+    entryPoints: vendored.map((name) => ({ in: name, out: name })),
+    outdir: "dist/vendor",
+    outExtension: { ".js": ".cjs" },
+    format: "cjs",
+  });
+  await esbuild.build({
+    ...common,
+    entryPoints: Object.entries(entries).map(([out, file]) => ({ in: file, out })),
+    outdir: "dist",
+    format: "esm",
     define: { TSBUILD_VERSION_INFO: JSON.stringify({ version: packageJson.version, commit: commit() }) },
-    // Bundled CommonJS asks for Node's modules by `require`.
+    // `require` is also what bundled CommonJS asks for.
     banner: {
-      js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
+      js: [
+        'import { createRequire as __createRequire } from "node:module";',
+        "const require = __createRequire(import.meta.url), __builtins = new Map();",
+        "const __builtin = (name) => __builtins.get(name) ?? (__builtins.set(name, process.getBuiltinModule(name)), __builtins.get(name));",
+      ].join("\n"),
     },
-    plugins: [fileUrls(entries)],
+    plugins: [lateVendors(), sources(entries)],
   });
 }
 
+function lateVendors() {
+  const filter = new RegExp(`^(?:${vendored.join("|")})$`);
+  return {
+    name: "late-vendors",
+    setup(build) {
+      build.onResolve({ filter }, ({ path }) => ({ path, namespace: "vendor" }));
+      build.onLoad({ filter, namespace: "vendor" }, ({ path }) => ({
+        // By this name esbuild does not look for it.
+        contents: `const load = require; module.exports = load("./vendor/${path}.cjs");`,
+        loader: "js",
+      }));
+    },
+  };
+}
+
+/** `import { a, type B, c as d } from "node:fs"` becomes `const { a, c: d } = __builtin("node:fs")`. */
+function lateBuiltins(text) {
+  return text
+    .replace(/^import \{([^}]*)\} from "(node:[^"]+)";$/gm, (_whole, names, module) => {
+      const values = names
+        .split(",")
+        .map((name) => name.trim())
+        .filter((name) => name !== "" && !name.startsWith("type "))
+        .map((name) => name.replace(/^(\w+) as (\w+)$/, "$1: $2"));
+      return values.length === 0 ? "" : `const { ${values.join(", ")} } = __builtin("${module}");`;
+    })
+    .replace(/^import (\w+) from "(node:[^"]+)";$/gm, 'const $1 = __builtin("$2");');
+}
+
 /** `new URL("./x.worker.ts", import.meta.url)` in a source becomes the place of that file beside the bundle. */
-function fileUrls(entries) {
+function sources(entries) {
   const outputs = new Map(Object.entries(entries).map(([out, file]) => [join(root, file), `./${out}.js`]));
   const pattern = /new URL\(\s*(["'])([^"'$]+)\1,\s*import\.meta\.url\s*,?\s*\)/g;
   const placeOf = (target) => {
@@ -108,18 +169,15 @@ function fileUrls(entries) {
     return undefined;
   };
   return {
-    name: "file-urls",
+    name: "sources",
     setup(build) {
       build.onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => {
         const errors = [];
-        const contents = readFileSync(path, "utf8")
-          .replace(pattern, (whole, _quote, target) => {
-            const place = placeOf(resolve(dirname(path), target));
-            if (place === undefined) errors.push({ text: `${target} is not shipped: ${whole}` });
-            return `new URL(${JSON.stringify(place ?? target)}, import.meta.url)`;
-          })
-          // Node finds the names of a CommonJS package, a bundle's chunk has them in its default export only.
-          .replace(/await import\("(undici|tar-stream)"\)/g, '(await import("$1")).default');
+        const contents = lateBuiltins(readFileSync(path, "utf8")).replace(pattern, (whole, _quote, target) => {
+          const place = placeOf(resolve(dirname(path), target));
+          if (place === undefined) errors.push({ text: `${target} is not shipped: ${whole}` });
+          return `new URL(${JSON.stringify(place ?? target)}, import.meta.url)`;
+        });
         return { contents, loader: "ts", errors };
       });
     },
