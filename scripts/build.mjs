@@ -133,8 +133,12 @@ function lateVendors() {
     setup(build) {
       build.onResolve({ filter }, ({ path }) => ({ path, namespace: "vendor" }));
       build.onLoad({ filter, namespace: "vendor" }, ({ path }) => ({
-        // By this name esbuild does not look for it.
-        contents: `const load = require; module.exports = load("./vendor/${path}.cjs");`,
+        // `load` is a name that esbuild does not look behind. A package whose default export is its main thing (p-queue)
+        // is that thing, as its importers expect of the default of a CommonJS module.
+        contents: [
+          `const load = require, exported = load("./vendor/${path}.cjs");`,
+          'module.exports = typeof exported.default === "function" ? exported.default : exported;',
+        ].join("\n"),
         loader: "js",
       }));
     },
