@@ -131,14 +131,21 @@ export class TarReader {
     }
   }
 
-  /** No more bytes come. @throws {TsbuildError} `ARCHIVE_INVALID` when the archive is cut short */
-  finish(): void {
-    const { kind } = this.#state;
-    if (kind === "end" || (kind === "header" && this.#filled === 0 && this.#skip === 0 && this.#local.size === 0))
-      return;
-    // Padding behind the last entry is often left out.
-    if (kind === "header" && this.#filled === 0 && this.#skip < blockBytes && this.#local.size === 0) return;
-    throw archiveInvalid("the archive is cut short");
+  /**
+   * No more bytes come. Blocks of zeros at the end may be missing, as for GNU tar. `isWhole`: a digest says that these are
+   * all bytes; then the padding of the last entry may be missing too, as Go's archive/tar, which reads all layers
+   * elsewhere, has it. Without that a file that ends there was cut.
+   * @throws {TsbuildError} `ARCHIVE_INVALID` when the archive is cut short
+   */
+  finish({ isWhole = false }: { readonly isWhole?: boolean } = {}): void {
+    if (this.#state.kind === "end") return;
+    const isBetweenEntries =
+      this.#state.kind === "header" &&
+      this.#filled === 0 &&
+      this.#local.size === 0 &&
+      this.#longName === undefined &&
+      this.#longLink === undefined;
+    if (!isBetweenEntries || this.#skip >= (isWhole ? blockBytes : 1)) throw archiveInvalid("the archive is cut short");
   }
 
   #takeBlock(state: State): void {

@@ -46,7 +46,7 @@ export async function unpackBlob(task: UnpackTask): Promise<UnpackedBlob> {
     using extractor = new LayerExtractor({ tree, lowers: task.lowers, layout: task.layout });
     const reader = new TarReader(extractor);
     const read = await readTar(fd, task, (chunk) => reader.push(chunk));
-    reader.finish();
+    reader.finish({ isWhole: task.expected !== undefined || task.diffId !== undefined });
     if (task.diffId !== undefined && task.diffId !== read.diffId) throw wrongDiffId(read.diffId, task.diffId);
     const entries = extractor.finish();
     writeFileSync(indexFile(task.folder), encodeIndex({ entries, omitted: [] }), { mode: 0o600 });

@@ -110,7 +110,18 @@ describe.skipIf(lacks("root"))("an import", () => {
   test.for([
     { name: "nothing", make: () => Buffer.alloc(0), says: "it is empty" },
     { name: "no tar", make: () => Buffer.alloc(5000, "x"), says: "" },
-    { name: "a cut tar", make: (tar: Buffer) => tar.subarray(0, 20_000), says: "" },
+    { name: "a cut tar", make: (tar: Buffer) => tar.subarray(0, 20_000), says: "cut short" },
+    {
+      name: "a tar cut in the padding of a file",
+      make: (tar: Buffer) => tar.subarray(0, tar.indexOf("hello hello") + 60_001),
+      says: "cut short",
+    },
+    {
+      name: "the same, packed",
+      make: (tar: Buffer) =>
+        execFileSync("gzip", ["-c"], { input: tar.subarray(0, tar.indexOf("hello hello") + 60_001) }),
+      says: "cut short",
+    },
     {
       name: "a cut gzip",
       make: (tar: Buffer) => execFileSync("gzip", ["-c"], { input: tar }).subarray(0, 100),

@@ -334,6 +334,40 @@ test.for([
   });
 });
 
+/** Header, content, padding, a long name's header, its name, header, content, padding; blocks of zeros. */
+const twoFiles = rawTar([file("a", "c".repeat(700)), { name: "././@LongLink", type: "L", content: "n" }, file("b")]);
+
+test.for([
+  { name: "in a header", end: 700, refused: "always" },
+  { name: "in the content", end: 1100, refused: "always" },
+  { name: "before the padding", end: 512 + 700, refused: "without a digest" },
+  { name: "in the padding", end: 1500, refused: "without a digest" },
+  { name: "behind an entry", end: 1536, refused: "never" },
+  { name: "behind the header of a long name", end: 2048, refused: "always" },
+  { name: "behind a long name", end: 2560, refused: "always" },
+  { name: "behind a header", end: 3072, refused: "always" },
+  { name: "before the blocks of zeros", end: 3584, refused: "never" },
+  { name: "between the blocks of zeros", end: 4096, refused: "never" },
+])("an archive that ends $name is refused $refused", async ({ end, refused }) => {
+  for (const pack of [(bytes: Buffer) => bytes, gzipSync]) {
+    using temporary = temporaryStore();
+    const blob = writeBytes(`${temporary.folder}/blob`, pack(twoFiles.subarray(0, end)));
+    const layers = (): readonly string[] => readdirSync(`${temporary.store.root}/layers`);
+    for (const isVouchedFor of [false, true]) {
+      const descriptor = isVouchedFor ? descriptorOf(blob) : undefined;
+      const added = temporary.store.layers.addBlob({ file: blob, descriptor, diffId: undefined }, [], never);
+      if (refused === "always" || (refused === "without a digest" && !isVouchedFor)) {
+        await expect(added).rejects.toMatchObject({ code: "ARCHIVE_INVALID", message: /cut short/ });
+        expect(layers()).toEqual([]);
+      } else {
+        await added;
+        expect(layers()).toHaveLength(1);
+        break; // the blob is in the store now
+      }
+    }
+  }
+});
+
 test("bytes that are no tar are refused as such", async () => {
   using temporary = temporaryStore();
   const blob = writeBytes(`${temporary.folder}/blob`, Buffer.alloc(4096, "noise"));
