@@ -6,6 +6,7 @@ import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { leftovers, machineState } from "./leftovers.ts";
 import { lacks } from "./needs.ts";
 
@@ -24,17 +25,22 @@ const packages: Readonly<Record<string, string>> = {
   zstd: "zstd",
 };
 
-export default function setup(): () => void {
+export default function setup(): () => Promise<void> {
   buildIfOlder();
   installWhatIsMissing();
   // Processes inherit it: whatever carries it afterwards was left by this run.
   const mark = randomBytes(8).toString("hex");
   process.env["TSBUILD_TEST_RUN"] = mark;
   const before = machineState();
-  return () => {
+  return async () => {
     // Other runs on the same machine would be taken for leftovers of a part of the suite run by hand.
     if (process.env["npm_lifecycle_event"] !== "test" && process.env["CI"] === undefined) return;
-    const left = leftovers(before, mark);
+    // The kernel takes a moment to let go of a bridge, and vitest to end its workers.
+    let left = leftovers(before, mark);
+    for (const deadline = performance.now() + 3000; left.length > 0 && performance.now() < deadline; ) {
+      await delay(50);
+      left = leftovers(before, mark);
+    }
     if (left.length === 0) return;
     throw new Error(`the tests left ${left.length} things behind:\n${left.map((line) => `  ${line}`).join("\n")}`);
   };
