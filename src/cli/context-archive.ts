@@ -1,9 +1,10 @@
 /** What comes on standard input: a Dockerfile, or a tar that is the whole context. Source: LANGUAGE §4.6. */
-import { chmodSync, linkSync, lstatSync, mkdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { chmodSync, linkSync, lstatSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { TsbuildError } from "../errors.ts";
+import { setMtime } from "../kernel/files.ts";
 import { decompressor, sniffCompression } from "../oci/decompress.ts";
 import type { TemporaryFolder } from "../store/store.ts";
 import type { CommandContext } from "./command.ts";
@@ -86,13 +87,13 @@ async function unpack(tar: Buffer, root: string): Promise<void> {
     } else if (type === "file" || type === "contiguous-file") {
       replace(path, () => writeFileSync(path, Buffer.concat(chunks)));
       chmodSync(path, mode & 0o7777);
-      utimesSync(path, mtime, mtime);
+      setMtime(path, BigInt(mtime.getTime()) * 1_000_000n);
     }
   }
   // Children first: a folder without write permission could not be filled, and filling it changes its time.
   for (const folder of folders.reverse()) {
     chmodSync(folder.path, folder.mode & 0o7777);
-    utimesSync(folder.path, folder.mtime, folder.mtime);
+    setMtime(folder.path, BigInt(folder.mtime.getTime()) * 1_000_000n);
   }
 }
 

@@ -11,7 +11,6 @@ import {
   fchmodSync,
   fchownSync,
   fstatSync,
-  futimesSync,
   lchownSync,
   linkSync,
   openSync,
@@ -21,7 +20,7 @@ import {
 } from "node:fs";
 import { errnoOf } from "../errors.ts";
 import { type BytePath, bytePath, fsPath, joinBytePath } from "../kernel/byte-path.ts";
-import { makeNode, type NodeKind, setMtime } from "../kernel/files.ts";
+import { makeNode, type NodeKind, setMtime, setMtimeOfOpen } from "../kernel/files.ts";
 import { check, libc } from "../kernel/libc.ts";
 import type { SelectedEntry, SelectedSource } from "../planner/selection.ts";
 import { changeMode, type ModeChange } from "./change-mode.ts";
@@ -218,7 +217,7 @@ function writeFile(hostPath: string | Buffer, entry: SelectedEntry, uid: number,
       const value = Buffer.from(entry.capability, "base64");
       check(libc("fsetxattr", output, "security.capability", value, value.length, 0), "setting file capabilities");
     }
-    setFileTime(output, hostPath, entry.mtimeNs);
+    setMtimeOfOpen(output, hostPath, entry.mtimeNs);
   } finally {
     closeSync(output);
   }
@@ -270,13 +269,6 @@ function openSource(entry: SelectedEntry): number {
 function isUnchanged(fd: number, entry: SelectedEntry): boolean {
   const stats = fstatSync(fd);
   return stats.size === entry.size && Math.abs(stats.mtimeMs - Number(entry.mtimeNs) / 1e6) < 0.001;
-}
-
-/** Node takes seconds as floating point, which is exact for whole ones only. */
-function setFileTime(fd: number, hostPath: string | Buffer, mtimeNs: bigint): void {
-  if (mtimeNs % 1_000_000_000n === 0n)
-    futimesSync(fd, Number(mtimeNs / 1_000_000_000n), Number(mtimeNs / 1_000_000_000n));
-  else setMtime(hostPath, mtimeNs);
 }
 
 function nameOf(hostPath: string | Buffer): string {

@@ -1,8 +1,9 @@
 /** ADD of URLs: fetched at every build, because only the bytes say whether they changed. Source: LANGUAGE §3.5.12. */
 import { createHash } from "node:crypto";
-import { closeSync, openSync, rmSync, utimesSync, writeSync } from "node:fs";
+import { closeSync, openSync, rmSync, writeSync } from "node:fs";
 import { posix } from "node:path";
 import { errnoOf, TsbuildError, type Where } from "../errors.ts";
+import { setMtime } from "../kernel/files.ts";
 import type { Digest } from "../oci/digest.ts";
 
 export interface Download {
@@ -37,7 +38,7 @@ export async function download(url: string, path: string, where: Where, signal: 
     const stated = headers["last-modified"];
     const lastModified = Date.parse(typeof stated === "string" ? stated : "");
     const lastModifiedSeconds = Number.isNaN(lastModified) ? 0 : Math.floor(lastModified / 1000);
-    utimesSync(path, lastModifiedSeconds, lastModifiedSeconds);
+    setMtime(path, BigInt(lastModifiedSeconds) * 1_000_000_000n);
     return { ...written, path, lastModifiedSeconds };
   } catch (error) {
     rmSync(path, { force: true });

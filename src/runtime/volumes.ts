@@ -8,7 +8,6 @@ import {
   constants as fsConstants,
   lchownSync,
   lstatSync,
-  lutimesSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -21,6 +20,7 @@ import {
 import { join } from "node:path";
 import { errnoOf } from "../errors.ts";
 import { bytePath } from "../kernel/byte-path.ts";
+import { setMtime } from "../kernel/files.ts";
 import { check, cPath, libc } from "../kernel/libc.ts";
 import type { Found, LayeredView } from "../store/layered-view.ts";
 import type { Store } from "../store/store.ts";
@@ -155,7 +155,7 @@ function copyAttributes({ hostPath, stat, type }: Found, to: string | Buffer): v
   // After the owner: chown(2) clears set-user-ID. A symlink has no mode of its own.
   if (type !== "symlink") chmodSync(to, Number(stat.mode) & 0o7777);
   if (type === "file") copyCapability(hostPath, to);
-  lutimesSync(to, Number(stat.atimeNs) / 1e9, Number(stat.mtimeNs) / 1e9);
+  setMtime(to, stat.mtimeNs);
 }
 
 function copyCapability(from: string | Buffer, to: string | Buffer): void {

@@ -14,7 +14,6 @@ import {
   fchmodSync,
   fchownSync,
   ftruncateSync,
-  futimesSync,
   lchownSync,
   linkSync,
   lstatSync,
@@ -28,7 +27,7 @@ import {
   writeSync,
 } from "node:fs";
 import { type BytePath, bytePathOfLatin1, fsPath, joinBytePath } from "../kernel/byte-path.ts";
-import { makeNode, setMtime } from "../kernel/files.ts";
+import { makeNode, setMtime, setMtimeOfOpen } from "../kernel/files.ts";
 import { errno, errnoName } from "../kernel/libc.ts";
 import { setXattr } from "../kernel/xattr.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -253,7 +252,7 @@ export class LayerExtractor implements TarHandler, Disposable {
     if (header.uid !== this.#ownUid || header.gid !== this.#ownGid) fchownSync(fd, header.uid, header.gid);
     fchmodSync(fd, header.mode);
     const capability = this.#applyXattrs(header, `/proc/self/fd/${fd}`, path);
-    setFileTime(fd, header.mtimeNs, this.#host(path));
+    setMtimeOfOpen(fd, this.#host(path), header.mtimeNs);
     const digest =
       file.digest ??
       (file.hash === undefined ? emptyDigest : (`sha256:${file.hash.digest("hex")}` as string as Digest));
@@ -461,12 +460,4 @@ function realHost(host: string | Buffer): string | Buffer {
   return typeof host === "string" && /^\/proc\/self\/fd\/[0-9]+$/.test(host)
     ? Buffer.from(readlinkSync(host, { encoding: "latin1" }), "latin1")
     : host;
-}
-
-function setFileTime(fd: number, mtimeNs: bigint, host: string | Buffer): void {
-  // Node takes a time before 1970 for "now".
-  if (mtimeNs >= 0n && mtimeNs % 1_000_000_000n === 0n) {
-    const seconds = Number(mtimeNs / 1_000_000_000n);
-    futimesSync(fd, seconds, seconds);
-  } else setMtime(host, mtimeNs);
 }

@@ -17,7 +17,7 @@ import { explained, explainingRoot } from "./explain-root.ts";
 import type { LayerEntry } from "./layer-entry.ts";
 import { type LayerTaskResult, runLayerTask } from "./layer-work.ts";
 import { readIndex, type Sealed, type SealTask, sealLayer } from "./seal-layer.ts";
-import { applyRoot, OpenSnapshot, type RootAttributes } from "./snapshots.ts";
+import { applyRoot, OpenSnapshot, type RootAttributes, rootAttributes } from "./snapshots.ts";
 import type { BlobStore, Chain, LayerBlob, LayerId, LayerRecord, LayerStore, Snapshot } from "./store.ts";
 import { freshName, removeTree, type StoreContext, syncFolder } from "./store-context.ts";
 import { lowersOf, type UnpackTask } from "./unpack-blob.ts";
@@ -58,10 +58,10 @@ export class Layers implements LayerStore {
   /** Mode, owner and time of the root of a chain: overlayfs shows those of the topmost layer. */
   #mergedRoot(parents: Chain): RootAttributes {
     const top = parents.at(-1);
-    if (top === undefined) return { mode: 0o755, uid: 0, gid: 0, mtimeMs: 0 };
-    const stat = lstatSync(this.tree(top), { throwIfNoEntry: false });
+    if (top === undefined) return { mode: 0o755, uid: 0, gid: 0, mtimeNs: 0n };
+    const stat = lstatSync(this.tree(top), { throwIfNoEntry: false, bigint: true });
     if (stat === undefined) throw layerGone(top);
-    return { mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, mtimeMs: stat.mtimeMs };
+    return rootAttributes(stat);
   }
 
   get(id: LayerId): LayerRecord {

@@ -1,14 +1,15 @@
 /** A layer in the making: an upperdir, then a tree with its place, then (sealed) a layer. */
 import {
+  type BigIntStats,
   chmodSync,
   chownSync,
   lstatSync,
   mkdirSync,
   readdirSync,
   renameSync,
-  utimesSync,
   writeFileSync,
 } from "node:fs";
+import { setMtime } from "../kernel/files.ts";
 import { explainingRoot } from "./explain-root.ts";
 import type { Layers } from "./layers.ts";
 import type { Chain, LayerId, LayerRecord, Snapshot, UnsealedLayer } from "./store.ts";
@@ -20,14 +21,18 @@ export interface RootAttributes {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  readonly mtimeMs: number;
+  readonly mtimeNs: bigint;
+}
+
+export function rootAttributes({ mode, uid, gid, mtimeNs }: BigIntStats): RootAttributes {
+  return { mode: Number(mode) & 0o7777, uid: Number(uid), gid: Number(gid), mtimeNs };
 }
 
 /** Makes a folder look like that root. */
-export function applyRoot(folder: string, { mode, uid, gid, mtimeMs }: RootAttributes): void {
+export function applyRoot(folder: string, { mode, uid, gid, mtimeNs }: RootAttributes): void {
   chownSync(folder, uid, gid);
   chmodSync(folder, mode);
-  utimesSync(folder, mtimeMs / 1000, mtimeMs / 1000);
+  setMtime(folder, mtimeNs);
 }
 
 export interface SnapshotParts {
@@ -69,10 +74,10 @@ export class OpenSnapshot implements Snapshot {
   commit(): UnsealedLayer {
     return explainingRoot(this.#context.paths.root, () => {
       // No tar of a layer of ours has an entry for the root, so what a step did to it must not be seen above either.
-      const stat = lstatSync(this.upperdir);
+      const { mtimeNs, ...attributes } = rootAttributes(lstatSync(this.upperdir, { bigint: true }));
       const { mode, uid, gid } = this.#root;
-      if ((stat.mode & 0o7777) !== mode || stat.uid !== uid || stat.gid !== gid)
-        applyRoot(this.upperdir, { ...this.#root, mtimeMs: stat.mtimeMs });
+      if (attributes.mode !== mode || attributes.uid !== uid || attributes.gid !== gid)
+        applyRoot(this.upperdir, { ...this.#root, mtimeNs });
       const id = this.#layers.adoptUpper(this.upperdir);
       this.#isOurs = false;
       removeTree(this.#folder);

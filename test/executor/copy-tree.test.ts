@@ -16,6 +16,7 @@ import {
 } from "node:fs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type CopyTask, copyTree } from "../../src/executor/copy-tree.ts";
+import { setMtime } from "../../src/kernel/files.ts";
 import type { SelectedSource } from "../../src/planner/selection.ts";
 import { heredocOf, sourceOf } from "./selection-of.ts";
 
@@ -209,6 +210,15 @@ describe("metadata", () => {
     const from = lstatSync(`${context}/f`, { bigint: true });
     const to = lstatSync(`${upper}/f`, { bigint: true });
     expect({ mode: to.mode, mtime: to.mtimeNs }).toEqual({ mode: from.mode, mtime: from.mtimeNs });
+  });
+
+  test("of a file, a folder and a link from before 1970 keeps its time", () => {
+    make(context, "t/f", "t/l -> f");
+    const from1960 = BigInt(Date.UTC(1960, 0, 2, 3, 4, 5)) * 1_000_000n;
+    for (const name of ["t/f", "t/l", "t"]) setMtime(`${context}/${name}`, from1960);
+    copy("/d", [sourceOf(`${context}/t`)]);
+    for (const name of ["d/f", "d/l", "d"])
+      expect(lstatSync(`${upper}/${name}`, { bigint: true }).mtimeNs, name).toBe(from1960);
   });
 
   test("of a new destination folder is 0755 with the source's time; below it the source's own", () => {

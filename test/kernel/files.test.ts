@@ -21,6 +21,7 @@ import {
   renameExchange,
   renameNoReplace,
   setMtime,
+  setMtimeOfOpen,
   syncFileSystem,
 } from "../../src/kernel/files.ts";
 import { needs } from "../support/needs.ts";
@@ -57,6 +58,10 @@ test.for([0n, 1n, 999_999_999n, 1_700_000_000_123_456_789n, -1n, -1_500_000_000n
     setMtime(`${folder.path}/l`, ns);
     expect(lstatSync(`${folder.path}/l`, { bigint: true }).mtimeNs).toBe(ns);
     expect(statSync(`${folder.path}/f`, { bigint: true }).mtimeNs).toBe(before);
+    const fd = openSync(`${folder.path}/f`, "r+");
+    setMtimeOfOpen(fd, `${folder.path}/f`, ns);
+    closeSync(fd);
+    expect(statSync(`${folder.path}/f`, { bigint: true }).mtimeNs).toBe(ns);
   },
 );
 

@@ -1,6 +1,7 @@
 import { lstatSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { expect } from "vitest";
 import { bytePath } from "../../src/kernel/byte-path.ts";
+import { setMtime } from "../../src/kernel/files.ts";
 import { cacheKeyOf, sha256 } from "../../src/oci/digest.ts";
 import { layeredView } from "../../src/store/layered-view.ts";
 import type { Chain, Store } from "../../src/store/store.ts";
@@ -64,6 +65,16 @@ test("a fresh upperdir has the mode of the root below, and a step cannot change 
   const base = await layer(temporary.store, [], (upper) => mkdirSync(`${upper}/d`));
   await using snapshot = temporary.store.layers.prepare(base);
   expect(lstatSync(snapshot.upperdir).mode & 0o7777).toBe(0o755);
+});
+
+test("a fresh upperdir has the time of the root below, also from before 1970", async () => {
+  using temporary = temporaryStore();
+  const base = await layer(temporary.store, [], (upper) => setMtime(upper, -1_500_000_000n));
+  await using snapshot = temporary.store.layers.prepare(base);
+  const [tree] = temporary.store.layers.trees(base);
+  const times = [tree ?? "", snapshot.upperdir].map((path) => lstatSync(path, { bigint: true }).mtimeNs);
+  expect(times[1]).toBe(times[0]);
+  expect(times[1]).toBeLessThan(0n);
 });
 
 test("equal files made at different times are different layers with an equal result", async () => {

@@ -1,6 +1,7 @@
 /** Folders made in a container's upperdir while nothing has it mounted: what overlayfs would do for `mkdir -p`. */
-import { chmodSync, chownSync, lstatSync, mkdirSync, utimesSync } from "node:fs";
+import { chmodSync, chownSync, lstatSync, mkdirSync } from "node:fs";
 import { bytePath, bytePathOfLatin1, fsPathBelow } from "../../kernel/byte-path.ts";
+import { setMtime } from "../../kernel/files.ts";
 import type { LayeredView } from "../../store/layered-view.ts";
 
 /**
@@ -21,6 +22,6 @@ export function makeFolderInUpper(view: LayeredView, upperdir: string, path: str
     if (below === undefined) continue;
     chownSync(host, Number(below.stat.uid), Number(below.stat.gid));
     chmodSync(host, Number(below.stat.mode) & 0o7777);
-    utimesSync(host, Number(below.stat.atimeNs) / 1e9, Number(below.stat.mtimeNs) / 1e9);
+    setMtime(host, below.stat.mtimeNs);
   }
 }
