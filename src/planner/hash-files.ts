@@ -1,6 +1,7 @@
 /** sha256 of files, here for a few small ones and in a thread for the rest. */
-import { createHash } from "node:crypto";
+import { createHash, hash as hashOnce } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { errnoOf, TsbuildError } from "../errors.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -14,22 +15,38 @@ export type HashAnswer =
   | { readonly kind: "digests"; readonly digests: readonly Digest[] }
   | { readonly kind: "failed"; readonly path: string; readonly errno: string };
 
-/** What is done here takes about as long as starting a thread does. */
-const maxFilesHere = 500;
-const maxBytesHere = 16 * 1024 * 1024;
+/** Of one small file: open, read, hash, close. */
+const msOfFile = 0.008;
+const msOfByte = 1 / 400_000;
+/** Starting two threads and telling them what to do takes about as long, and they halve what is above it. */
+const maxMsHere = 200;
+const filesAtOnce = 500;
 
 /**
  * @throws {TsbuildError} `PERMISSION_DENIED`, `SOURCE_NOT_FOUND` for a file that went away; the signal's reason
  */
 export async function hashFiles(files: readonly FileToHash[], signal: AbortSignal): Promise<readonly Digest[]> {
   const bytes = files.reduce((sum, file) => sum + file.size, 0);
-  const small = files.length <= maxFilesHere && bytes <= maxBytesHere;
-  const answer = small ? hashFilesSync(files) : await hashInThreads(files, signal);
+  const expectedMs = files.length * msOfFile + bytes * msOfByte;
+  const answer = expectedMs <= maxMsHere ? await hashHere(files, signal) : await hashInThreads(files, signal);
   if (answer.kind === "digests") return answer.digests;
   throw new TsbuildError({
     code: answer.errno === "EACCES" || answer.errno === "EPERM" ? "PERMISSION_DENIED" : "SOURCE_NOT_FOUND",
     what: `cannot read ${answer.path}: ${answer.errno}`,
   });
+}
+
+/** In pieces of a few milliseconds, so that signals and other steps have their turn. */
+async function hashHere(files: readonly FileToHash[], signal: AbortSignal): Promise<HashAnswer> {
+  const digests: Digest[] = [];
+  for (let start = 0; start < files.length; start += filesAtOnce) {
+    if (start > 0) await setImmediate();
+    signal.throwIfAborted();
+    const answer = hashFilesSync(files.slice(start, start + filesAtOnce));
+    if (answer.kind === "failed") return answer;
+    digests.push(...answer.digests);
+  }
+  return { kind: "digests", digests };
 }
 
 export function hashFilesSync(files: readonly FileToHash[]): HashAnswer {
@@ -48,8 +65,11 @@ export function hashFilesSync(files: readonly FileToHash[]): HashAnswer {
 function hashFile(path: string | Buffer, buffer: Buffer): Digest {
   const fd = openSync(path, "r");
   try {
+    let read = readSync(fd, buffer);
+    // A short read of a regular file is its end.
+    if (read < buffer.length) return `sha256:${hashOnce("sha256", buffer.subarray(0, read), "hex")}` as Digest;
     const hash = createHash("sha256");
-    for (let read = readSync(fd, buffer); read > 0; read = readSync(fd, buffer)) hash.update(buffer.subarray(0, read));
+    for (; read > 0; read = readSync(fd, buffer)) hash.update(buffer.subarray(0, read));
     return `sha256:${hash.digest("hex")}` as Digest;
   } finally {
     closeSync(fd);
