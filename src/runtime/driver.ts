@@ -79,6 +79,8 @@ export interface ExecRequest {
   /** Seen in the container's own names, not the host's. */
   readonly containerId: string;
   readonly stdio: StdioRequest;
+  /** It goes on when this process ends (`exec -d`). Else it ends with it. */
+  readonly detach?: boolean;
   readonly signal: AbortSignal;
   readonly trace?: (text: string) => void;
 }

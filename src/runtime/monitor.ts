@@ -6,13 +6,14 @@
 import { Socket } from "node:net";
 import { basename } from "node:path";
 import { serveAttachments, serveClient } from "./containers/attachments.ts";
+import { claim } from "./containers/claim.ts";
 import { errorToSend } from "./containers/connection.ts";
 import { containerDriver } from "./containers/container-driver.ts";
 import { containerFolderAt } from "./containers/container-folder.ts";
 import type { ContainerId } from "./containers/container-id.ts";
 import { connectNetwork } from "./containers/container-network.ts";
 import { readLaunch } from "./containers/launch.ts";
-import { claim, containerHub, openContainerLog, supervise } from "./containers/supervise.ts";
+import { containerHub, openContainerLog, supervise } from "./containers/supervise.ts";
 
 const path = process.argv[2] ?? "";
 const folder = containerFolderAt(path, basename(path) as ContainerId);

@@ -200,7 +200,7 @@ describe("exec", () => {
       code: 1,
       stderr: expect.stringContaining("No such container"),
     });
-    await place.out("exec -d host touch /tmp/left");
+    await place.out(["exec", "-d", "host", "sh", "-c", "sleep 0.3; touch /tmp/left"]);
     await until(async () => (await place.t("exec host ls /tmp/left")).code === 0);
     await place.out("stop -t 0 host");
     expect(await place.t("exec host true")).toMatchObject({

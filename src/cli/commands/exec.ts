@@ -74,6 +74,7 @@ export async function run(command: Command, context: CommandContext): Promise<nu
       size: tty ? terminalSize(context.stdout) : undefined,
       privileged: flags.privileged === true,
       stdio: { stdin: stdin ? "pipe" : "null", stdout: output, stderr: output },
+      detach,
       driver: await containerDriver(container.record.host.runtime),
       signal: context.signal,
       ...(context.debug && { trace: (text: string) => void context.stderr.write(text) }),

@@ -2,10 +2,11 @@
 import { type Command, Option } from "commander";
 import { TsbuildError } from "../../errors.ts";
 import { cannotRemoveRunning } from "../../runtime/container-errors.ts";
+import { released } from "../../runtime/containers/claim.ts";
 import { findContainer } from "../../runtime/containers/container-folder.ts";
 import { observe } from "../../runtime/containers/container-state.ts";
 import { removeContainer } from "../../runtime/containers/remove-container.ts";
-import { isUp, killContainer, waitUntil } from "../../runtime/containers/stop-container.ts";
+import { isUp, killContainer } from "../../runtime/containers/stop-container.ts";
 import type { CommandContext } from "../command.ts";
 import { eachName } from "../each-name.ts";
 
@@ -38,9 +39,9 @@ export async function run(command: Command, context: CommandContext): Promise<nu
       if (isUp(state)) {
         if (!force) throw cannotRemoveRunning(container.folder.id, state.status);
         await killContainer(container, "KILL", context.signal);
-        const deadline = performance.now() + letGoMs;
-        await waitUntil(container, (each) => !isUp(each), { deadline, signal: context.signal });
       }
+      // Its supervisor still writes how it ended, or is about to start it.
+      if (!(await released(container.folder, letGoMs))) throw cannotRemoveRunning(container.folder.id, "starting");
       removeContainer(store, container.folder.id, { volumes });
     } catch (error) {
       const absent = error instanceof TsbuildError && error.code === "CONTAINER_NOT_FOUND";

@@ -1,6 +1,7 @@
 /** A container in the foreground, without a terminal: this process supervises it. */
 
 import { attachmentsLater } from "../../runtime/containers/attachments-later.ts";
+import { claim } from "../../runtime/containers/claim.ts";
 import { containerDriver } from "../../runtime/containers/container-driver.ts";
 import type { LiveContainer } from "../../runtime/containers/container-folder.ts";
 import { connectNetwork } from "../../runtime/containers/container-network.ts";
@@ -8,7 +9,7 @@ import { writeLaunch } from "../../runtime/containers/launch.ts";
 import { prepareLaunch } from "../../runtime/containers/prepare-launch.ts";
 import { removeContainer } from "../../runtime/containers/remove-container.ts";
 import { signalNumber } from "../../runtime/containers/signal-name.ts";
-import { claim, containerHub, openContainerLog, supervise } from "../../runtime/containers/supervise.ts";
+import { containerHub, openContainerLog, supervise } from "../../runtime/containers/supervise.ts";
 import type { RunningContainer } from "../../runtime/driver.ts";
 import type { LogStream } from "../../runtime/logs.ts";
 import type { CommandContext } from "../command.ts";

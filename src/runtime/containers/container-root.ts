@@ -3,12 +3,12 @@ import { mkdirSync, rmSync, statSync } from "node:fs";
 import type { Store } from "../../store/store.ts";
 import { containerBusy } from "../container-errors.ts";
 import { volumeData } from "../volumes.ts";
+import { claim } from "./claim.ts";
 import type { LiveContainer } from "./container-folder.ts";
 import { observe } from "./container-state.ts";
 import { openOverlay } from "./overlay-root.ts";
 import { isAlive } from "./process-identity.ts";
 import { type OpenRoot, openRoot } from "./root-access.ts";
-import { claim } from "./supervise.ts";
 
 export interface ContainerRoot extends Disposable {
   /** The root that `path` (absolute, clean) lies in, and the path there. */

@@ -23,6 +23,8 @@ export interface ExecOptions {
   readonly size: TerminalSize | undefined;
   readonly privileged: boolean;
   readonly stdio: StdioRequest;
+  /** It goes on when this process ends. */
+  readonly detach: boolean;
   readonly driver: Driver;
   readonly signal: AbortSignal;
   readonly trace?: ((text: string) => void) | undefined;
@@ -43,6 +45,7 @@ export async function execInContainer(container: Container, options: ExecOptions
     linux: spec.linux,
     containerId: folder.id,
     stdio: options.stdio,
+    detach: options.detach,
     signal: options.signal,
     ...(options.trace !== undefined && { trace: options.trace }),
   });

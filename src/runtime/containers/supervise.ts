@@ -3,10 +3,9 @@
  * true, and its log. The caller is a monitor, or a `run` in the foreground; it is the only writer of state and log
  * while it lives, and leaves a record that `observe` understands if it is killed.
  */
-import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { errnoOf, TsbuildError } from "../../errors.ts";
-import { containerIsRunning } from "../container-errors.ts";
+import { TsbuildError } from "../../errors.ts";
 import type { Driver, ExitStatus, NetworkMode, RunningContainer } from "../driver.ts";
 import { type LogWriter, logTimestamp, openLogWriter } from "../logs.ts";
 import type { ContainerFolder } from "./container-folder.ts";
@@ -14,7 +13,7 @@ import type { RestartPolicy } from "./container-record.ts";
 import { initialState, never, readStateRecord, type StateRecord, writeState } from "./container-state.ts";
 import { removeFreezer } from "./freezer.ts";
 import type { Launch } from "./launch.ts";
-import { identityOf, isAlive, ownIdentity, type ProcessIdentity } from "./process-identity.ts";
+import { identityOf, ownIdentity } from "./process-identity.ts";
 import { type StdioHub, stdioHub } from "./stdio-hub.ts";
 
 /** The container's network while it runs; disposed when it has ended. */
@@ -201,42 +200,4 @@ export function openContainerLog(folder: ContainerFolder, launch: Launch, now: (
 
 export function containerHub(launch: Launch, log: LogWriter | undefined): StdioHub {
   return stdioHub({ log, tty: launch.tty, stdinOnce: launch.stdinOnce });
-}
-
-/**
- * Makes this process the container's supervisor. Taking it over from a dead one is no conflict.
- * @throws {TsbuildError} `CONTAINER_STATE` when another process has it.
- */
-export function claim(folder: ContainerFolder): Disposable {
-  // Linked into place, so that nobody reads it half written.
-  const staged = `${folder.claimFile}.${process.pid}`;
-  writeFileSync(staged, JSON.stringify(ownIdentity()));
-  using _ = { [Symbol.dispose]: () => unlinkSync(staged) };
-  for (;;) {
-    try {
-      linkSync(staged, folder.claimFile);
-      return {
-        [Symbol.dispose]() {
-          rmSync(folder.claimFile, { force: true });
-        },
-      };
-    } catch (error) {
-      if (errnoOf(error) !== "EEXIST") throw error;
-    }
-    const holder = readClaim(folder);
-    if (holder !== undefined && isAlive(holder)) throw containerIsRunning(folder.id);
-    try {
-      unlinkSync(folder.claimFile);
-    } catch (error) {
-      if (errnoOf(error) !== "ENOENT") throw error;
-    }
-  }
-}
-
-function readClaim(folder: ContainerFolder): ProcessIdentity | undefined {
-  try {
-    return JSON.parse(readFileSync(folder.claimFile, "utf8")) as ProcessIdentity;
-  } catch {
-    return undefined;
-  }
 }

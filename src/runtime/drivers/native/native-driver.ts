@@ -125,7 +125,7 @@ async function exec(request: ExecRequest): Promise<RunningContainer> {
       passed: [pidfd],
       signal: request.signal,
       trace: request.trace,
-      detach: false,
+      detach: request.detach === true,
       terminal,
       whileReady: undefined,
       explain: (failure) => explainFailure(failure, request.process.args),
