@@ -44,7 +44,7 @@ export async function addTree(task: CopyTask, signal: AbortSignal): Promise<void
   const tree = new UpperTree(task.upperdir, task.lowerdirs);
   for (const source of task.sources) {
     const [entry] = source.entries;
-    const isPlain = source.verbatim === true || entry.content !== undefined;
+    const isPlain = source.verbatim === true || entry.hostPath === "";
     const mayBeArchive = entry.type === "file" && !isPlain && entry.size > 0;
     if (mayBeArchive && (await holdsTar(entry.hostPath))) await unpack(tree, task, source, signal);
     else for (const _ of copySource(tree, task, source)) signal.throwIfAborted();

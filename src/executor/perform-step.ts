@@ -128,7 +128,7 @@ async function copy(input: CopyInput, place: StepPlace): Promise<void> {
     parents: input.parents,
   };
   const mayUnpack = input.instruction === "ADD" && input.unpack !== false;
-  if (mayUnpack && sources.some(({ entries: [top] }) => top.type === "file" && top.content === undefined)) {
+  if (mayUnpack && sources.some(({ entries: [top] }) => top.type === "file" && top.hostPath !== "")) {
     const { addTree } = await import("./add-archive.ts");
     await addTree(task, signal);
     return;

@@ -16,6 +16,9 @@ const rootPath = bytePathOfLatin1("");
 /** As the kernel: ELOOP behind the fortieth. */
 const maxSymlinks = 40;
 
+/** Of small files between their hashing and their copying: what was hashed is what is copied, and read once. */
+const keptBytes = 64 * 1024 * 1024;
+
 export class ContextOrigin implements Origin {
   readonly owners = "root";
   /** Absolute. */
@@ -63,7 +66,16 @@ export class ContextOrigin implements Origin {
   }
 
   async facts(files: readonly OriginNode[], signal: AbortSignal): Promise<readonly FileFacts[]> {
-    return (await this.#digests.of(files, signal)).map((digest) => ({ digest }));
+    const contents = new Map<number, Buffer>();
+    let room = keptBytes;
+    const digests = await this.#digests.of(files, signal, (index, content) => {
+      room -= content.length;
+      if (room >= 0) contents.set(index, content);
+    });
+    return digests.map((digest, index) => {
+      const content = contents.get(index);
+      return content === undefined ? { digest } : { digest, content };
+    });
   }
 
   /** Number of files and folders that the context has; stops counting at `limit`. */

@@ -5,7 +5,7 @@
 import { LRUCache } from "lru-cache";
 import { type Digest, hexOf, sha256 } from "../oci/digest.ts";
 import type { MemoStore } from "../store/store.ts";
-import { hashFiles } from "./hash-files.ts";
+import { hashFiles, type OnSmallFile } from "./hash-files.ts";
 import type { OriginNode, OriginStat } from "./origin.ts";
 
 /** By path: `dev:ino:size:mtimeNs:ctimeNs hex`. */
@@ -34,8 +34,8 @@ export class FileDigests {
     if (known === undefined) memos.set(this.#memoryKey, this.#memo);
   }
 
-  /** In the order of `files`. */
-  async of(files: readonly OriginNode[], signal: AbortSignal): Promise<readonly Digest[]> {
+  /** In the order of `files`. What had to be read and is small goes to `onSmallFile`, by its index. */
+  async of(files: readonly OriginNode[], signal: AbortSignal, onSmallFile?: OnSmallFile): Promise<readonly Digest[]> {
     const digests = new Array<Digest>(files.length);
     const missing: number[] = [];
     for (const [index, file] of files.entries()) {
@@ -52,6 +52,7 @@ export class FileDigests {
     const hashed = await hashFiles(
       toHash.map(({ hostPath, stat }) => ({ hostPath, size: Number(stat.size) })),
       signal,
+      (at, content) => onSmallFile?.(missing[at] ?? 0, content),
     );
     for (const [at, index] of missing.entries()) {
       const digest = hashed[at];

@@ -22,13 +22,24 @@ const msOfByte = 1 / 400_000;
 const maxMsHere = 200;
 const filesAtOnce = 500;
 
+/** Takes the bytes of a small file while they are at hand; the buffer is its own. */
+export type OnSmallFile = (index: number, content: Buffer) => void;
+
+/** Larger ones are copied by the kernel, and would fill the memory. */
+const smallBytes = 32 * 1024;
+
 /**
  * @throws {TsbuildError} `PERMISSION_DENIED`, `SOURCE_NOT_FOUND` for a file that went away; the signal's reason
  */
-export async function hashFiles(files: readonly FileToHash[], signal: AbortSignal): Promise<readonly Digest[]> {
+export async function hashFiles(
+  files: readonly FileToHash[],
+  signal: AbortSignal,
+  onSmallFile?: OnSmallFile,
+): Promise<readonly Digest[]> {
   const bytes = files.reduce((sum, file) => sum + file.size, 0);
   const expectedMs = files.length * msOfFile + bytes * msOfByte;
-  const answer = expectedMs <= maxMsHere ? await hashHere(files, signal) : await hashInThreads(files, signal);
+  const answer =
+    expectedMs <= maxMsHere ? await hashHere(files, signal, onSmallFile) : await hashInThreads(files, signal);
   if (answer.kind === "digests") return answer.digests;
   throw new TsbuildError({
     code: answer.errno === "EACCES" || answer.errno === "EPERM" ? "PERMISSION_DENIED" : "SOURCE_NOT_FOUND",
@@ -37,24 +48,32 @@ export async function hashFiles(files: readonly FileToHash[], signal: AbortSigna
 }
 
 /** In pieces of a few milliseconds, so that signals and other steps have their turn. */
-async function hashHere(files: readonly FileToHash[], signal: AbortSignal): Promise<HashAnswer> {
+async function hashHere(
+  files: readonly FileToHash[],
+  signal: AbortSignal,
+  onSmallFile: OnSmallFile | undefined,
+): Promise<HashAnswer> {
   const digests: Digest[] = [];
   for (let start = 0; start < files.length; start += filesAtOnce) {
     if (start > 0) await setImmediate();
     signal.throwIfAborted();
-    const answer = hashFilesSync(files.slice(start, start + filesAtOnce));
+    const answer = hashFilesSync(
+      files.slice(start, start + filesAtOnce),
+      onSmallFile === undefined ? undefined : (index, content) => onSmallFile(start + index, content),
+    );
     if (answer.kind === "failed") return answer;
     digests.push(...answer.digests);
   }
   return { kind: "digests", digests };
 }
 
-export function hashFilesSync(files: readonly FileToHash[]): HashAnswer {
+export function hashFilesSync(files: readonly FileToHash[], onSmallFile?: OnSmallFile): HashAnswer {
   const buffer = Buffer.allocUnsafe(256 * 1024);
   const digests: Digest[] = [];
-  for (const { hostPath } of files) {
+  for (const [index, { hostPath, size }] of files.entries()) {
     try {
       digests.push(hashFile(hostPath, buffer));
+      if (size <= smallBytes) onSmallFile?.(index, Buffer.from(buffer.subarray(0, size)));
     } catch (error) {
       return { kind: "failed", path: hostPath.toString(), errno: errnoOf(error) ?? String(error) };
     }

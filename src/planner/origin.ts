@@ -28,6 +28,8 @@ export interface FileFacts {
   readonly digest: Digest;
   /** `security.capability`, base64. */
   readonly capability?: string;
+  /** Of a small file that was read just now: it need not be read again. */
+  readonly content?: Uint8Array;
 }
 
 export interface Origin {

@@ -45,7 +45,8 @@ export interface SelectedEntry {
   readonly capability?: string;
   /** Equal for names of one inode within this selection. */
   readonly inode?: string;
-  /** Where to read it, on the host: absolute. Heredocs have `content` instead. */
+  /** Where to read it, on the host: absolute; "" for a heredoc. */
   readonly hostPath: string | Buffer;
+  /** Of heredocs, and of small files whose bytes were at hand when they were hashed. */
   readonly content?: Uint8Array;
 }
