@@ -3,6 +3,7 @@
 //   --all    launchers of all architectures, for the package
 //   --fast   no declaration files: what the tests use when a source is newer than dist/
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   chmodSync,
   constants,
@@ -113,7 +114,10 @@ async function bundle() {
     entryPoints: Object.entries(entries).map(([out, file]) => ({ in: file, out })),
     outdir: "dist",
     format: "esm",
-    define: { TSBUILD_VERSION_INFO: JSON.stringify({ version: packageJson.version, commit: commit() }) },
+    define: {
+      TSBUILD_VERSION_INFO: JSON.stringify({ version: packageJson.version, commit: commit() }),
+      TSBUILD_PARSER_ID: JSON.stringify(parserId()),
+    },
     // `require` is also what bundled CommonJS asks for.
     banner: {
       js: [
@@ -186,6 +190,13 @@ function sources(entries) {
       });
     },
   };
+}
+
+/** Changes with every change of the parser, so that nobody reads back what another one said. */
+function parserId() {
+  const hash = createHash("sha256").update(packageJson.dependencies.chevrotain);
+  for (const file of sourceFiles(join(root, "src/parser")).sort()) hash.update(readFileSync(file));
+  return hash.digest("hex").slice(0, 16);
 }
 
 function commit() {

@@ -19,14 +19,14 @@ export async function requestedPlan(command: Command, context: CommandContext): 
   const { options } = request;
   const note = (text: string): void => void context.stderr.write(`${text}\n`);
   for (const text of request.notes) note(text);
-  const { parse } = await import("../parser/parse.ts");
+  const { parseRemembered } = await import("../planner/remembered-parse.ts");
   const { throwIfErrors } = await import("../parser/position.ts");
   const { buildGraph } = await import("../planner/bind.ts");
   const { BuildContexts } = await import("../planner/build-contexts.ts");
   const { planBuild } = await import("../planner/plan-build.ts");
-  const parsed = parse(options.dockerfile.text, { file: options.dockerfile.file });
-  throwIfErrors(parsed);
   const store = context.openStore();
+  const parsed = await parseRemembered(options.dockerfile, store.memo);
+  throwIfErrors(parsed);
   const resolve = imageResolver({ context, store, pull: false, offline: true, onNote: note });
   const graph = await buildGraph(parsed.dockerfile, options, resolve);
   const warnings: readonly Diagnostic[] = [...parsed.diagnostics, ...graph.warnings];
