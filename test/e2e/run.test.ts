@@ -291,6 +291,50 @@ describe("volumes", () => {
   });
 });
 
+describe("hostile images", () => {
+  test.for([
+    { name: "a FIFO as passwd", script: "rm /etc/passwd; mkfifo /etc/passwd" },
+    { name: "passwd a symlink to /dev/zero", script: "ln -sf /dev/zero /etc/passwd" },
+    { name: "passwd a symlink out of the root", script: "ln -sf ../../../../../../etc/passwd /etc/passwd" },
+    { name: "a line of 12 MB in passwd", script: "head -c 12000000 /dev/zero | tr '\\0' a > /etc/passwd" },
+  ])("$name: a name is not found, a number works", async ({ script }) => {
+    await place.build(`FROM b⏎RUN ${script}`, {}, ["-t", "hostile"]);
+    const named = await place.t([...quick, "-u", "daemon", "hostile", "true"]);
+    expect(named).toMatchObject({
+      code: 125,
+      stderr: expect.stringMatching(/unable to find user daemon|larger than 10 MiB/),
+    });
+    if (!script.startsWith("head")) expect((await place.t([...quick, "-u", "7", "hostile", "true"])).code).toBe(0);
+  });
+
+  test("a name of digits in passwd is not a number's name", async () => {
+    await place.build("FROM b⏎RUN echo '1000:x:0:0::/root:/bin/sh' > /etc/passwd", {}, ["-t", "digits"]);
+    expect(await place.out([...quick, "-u", "1000", "digits", "sh", "-c", "id -u; id -g"])).toBe("1000\n0");
+  });
+
+  test.for(["/proc/self/fd/3", "/proc/self/fd/7", "/proc/1/root/../etc"])(
+    "no folder of ours is reached by -w %s",
+    async (path) => {
+      const result = await place.t([...quick, "-w", path, "b", "ls", "../../../../../.."]);
+      if (result.code === 0) expect(result.stdout).toContain("bin");
+      else expect(result.code).toBe(126);
+      expect(result.stdout).not.toContain("work");
+    },
+  );
+
+  test("/proc, /sys and /dev as symlinks are refused", async () => {
+    for (const name of ["proc", "sys", "dev"]) {
+      await place.build(`FROM scratch⏎COPY --from=b /bin /bin⏎COPY links/ /`, { [`links/${name} -> /tmp`]: "" }, [
+        "-t",
+        `link-${name}`,
+      ]);
+      const result = await place.t([...quick, `link-${name}`, "true"]);
+      expect(result.code).toBe(125);
+      expect(result.stderr).toMatch(/symbolic link|ELOOP/);
+    }
+  });
+});
+
 describe("names and files", () => {
   test("--cidfile has its ID, and must not exist before", async () => {
     const id = await place.out(`run -d --network none --cidfile ${place.folder}/cid b sleep 100`);

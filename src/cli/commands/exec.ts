@@ -9,8 +9,8 @@ import { stdioHub } from "../../runtime/containers/stdio-hub.ts";
 import { defaultDetachKeys } from "../../runtime/terminal.ts";
 import type { CommandContext } from "../command.ts";
 import { attachStreams, rawMode, terminalSize } from "../containers/attach-streams.ts";
-import { linesOf, variable } from "../containers/create-flags.ts";
 import { explainExec } from "../containers/explain-start.ts";
+import { linesOf, variable } from "../containers/flag-values.ts";
 import { knownContainer } from "../containers/known-container.ts";
 import { eachName } from "../each-name.ts";
 

@@ -6,7 +6,7 @@ import { isUp } from "../../runtime/containers/stop-container.ts";
 import type { CommandContext } from "../command.ts";
 import { containerFilter, containerFilterKeys } from "../containers/container-filters.ts";
 import { containerRow } from "../containers/container-row.ts";
-import { integer } from "../containers/create-flags.ts";
+import { integer } from "../containers/flag-values.ts";
 import { parseFilters } from "../filters.ts";
 import { listOption } from "../list-option.ts";
 import { formatRows } from "../render/table.ts";

@@ -9,7 +9,8 @@ import type { LiveContainer } from "../../runtime/containers/container-folder.ts
 import { defaultDetachKeys } from "../../runtime/terminal.ts";
 import type { CommandContext } from "../command.ts";
 import { terminalSize } from "../containers/attach-streams.ts";
-import { type CreateFlags, conflicting, defineCreateFlags } from "../containers/create-flags.ts";
+import { type CreateFlags, defineCreateFlags } from "../containers/create-flags.ts";
+import { conflicting } from "../containers/flag-values.ts";
 import { newContainer, warnOfPlatform } from "../containers/new-container.ts";
 import { invalidFlagValue } from "../usage-errors.ts";
 

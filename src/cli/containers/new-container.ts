@@ -12,7 +12,8 @@ import { logTimestamp } from "../../runtime/logs.ts";
 import type { Store, StoredImage } from "../../store/store.ts";
 import type { CommandContext } from "../command.ts";
 import { registryAccess } from "../registry-flags.ts";
-import { type CreateFlags, networkFlag, type ReadFlags, readCreateFlags } from "./create-flags.ts";
+import type { CreateFlags } from "./create-flags.ts";
+import { networkFlag, type ReadFlags, readCreateFlags } from "./read-create-flags.ts";
 
 export interface NewContainer {
   readonly imageName: string;

@@ -1,7 +1,7 @@
 /** The flags of `stop` and `restart`. */
 import { type Command, Option } from "commander";
 import { signalNumber } from "../../runtime/containers/signal-name.ts";
-import { integer } from "./create-flags.ts";
+import { integer } from "./flag-values.ts";
 
 export interface StopFlags {
   readonly signal?: string;
