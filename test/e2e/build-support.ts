@@ -21,6 +21,7 @@ export interface Built extends TsbuildResult {
 export interface BuiltImage {
   readonly id: string;
   readonly config: ImageConfig;
+  readonly configText: string;
   /** Each layer as `path`, `path/`, `path -> target`, `.wh.path`, in tar order. */
   readonly layers: readonly (readonly string[])[];
   /** `mode uid:gid` of a path of the last layer. */
@@ -88,6 +89,7 @@ export class Workshop implements Disposable {
     return {
       id,
       config: image.config,
+      configText: image.configBytes.toString(),
       layers: indexes.map((index) => index.map(printed)),
       metadata: (path) => {
         const entry = indexes.at(-1)?.find((each) => textOfBytePath(each.path) === path);

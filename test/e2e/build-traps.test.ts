@@ -24,6 +24,8 @@ interface Trap {
   /** The build fails, and stderr has this. */
   readonly fails?: string | RegExp;
   readonly says?: string;
+  /** The config holds this text, as it is written. */
+  readonly bytes?: string;
   readonly config?: Readonly<Record<string, unknown>>;
 }
 
@@ -321,7 +323,19 @@ const traps: readonly Trap[] = [
     files: { ".dockerignore": "x/y\n!x\n.dockerignore", "x/y": "", "x/z": "" },
     tree: ["x/", "x/z"],
   },
-  { name: "MAINTAINER is escaped for HTML", file: "FROM scratch⏎MAINTAINER a <b@c>" },
+  {
+    name: "MAINTAINER is escaped for HTML",
+    file: "FROM scratch⏎MAINTAINER a <b@c>",
+    bytes: '"author":"a \\u003cb@c\\u003e"',
+  },
+  {
+    name: "of two stages of one name the last counts, and may stand too low",
+    file: "FROM scratch AS a⏎COPY x /⏎FROM scratch AS b⏎COPY --from=a / /⏎FROM scratch AS a",
+    files: { x: "" },
+    args: ["--target", "b"],
+    fails: /./,
+  },
+  { name: "a trigger is not looked at before it runs", file: "FROM scratch⏎ONBUILD COPY a" },
   {
     name: "a replaced folder lists what is gone",
     file: "FROM B⏎RUN mkdir /q && touch /q/a⏎RUN rm -rf /q && mkdir /q && touch /q/n",
@@ -361,6 +375,7 @@ function check(trap: Trap, built: Built): void {
   expect({ code: built.code, stderr: built.code === 0 ? "" : built.stderr }).toEqual({ code: 0, stderr: "" });
   const { image } = built;
   if (trap.prints !== undefined) expect(built.stderr).toMatch(line(trap.prints));
+  if (trap.bytes !== undefined) expect(image.configText).toContain(trap.bytes);
   if (trap.env !== undefined) expect(image.config.config.Env).toEqual(expect.arrayContaining([...trap.env]));
   if (trap.tree !== undefined) expect(image.layers.at(-1) ?? []).toEqual(trap.tree);
   for (const [path, content] of Object.entries(trap.holds ?? {})) expect(image.read(path)).toBe(content);

@@ -163,6 +163,24 @@ describe("the cache", () => {
     expect([doneSteps(stderr), cachedSteps(stderr)]).toEqual([2, 0]);
   });
 
+  test("a file beside what a bind mount shows does not matter, the file itself does", async () => {
+    const context = workshop.context({ "s/x": "1", "t/y": "1" });
+    const file = "FROM b⏎RUN --mount=type=bind,source=s,target=/m cat /m/x > /bound";
+    await workshop.buildIn(context, file);
+    writeFileSync(`${context}/t/y`, "2");
+    expect(cachedSteps((await workshop.buildIn(context, file)).stderr)).toBe(1);
+    writeFileSync(`${context}/s/x`, "2");
+    const { stderr, image } = await workshop.buildIn(context, file);
+    expect([cachedSteps(stderr), image.read("/bound")]).toEqual([0, "2"]);
+  });
+
+  test("a named context takes the place of a stage, with an ignore file of its own", async () => {
+    const other = workshop.context({ keep: "k", drop: "d", ".dockerignore": "drop\n.dockerignore" });
+    const file = "FROM scratch AS s⏎COPY nothing-here /⏎FROM scratch⏎COPY --from=s / /";
+    const { image } = await workshop.build(file, {}, ["--build-context", `s=${other}`]);
+    expect(image.layers).toEqual([["keep"]]);
+  });
+
   test("--link survives a changed base", async () => {
     const context = workshop.context({ f: "linked" });
     await workshop.buildIn(context, "FROM b⏎RUN echo base1 > /base⏎COPY --link f /f");
