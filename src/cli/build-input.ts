@@ -2,10 +2,10 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { errnoOf, TsbuildError } from "../errors.ts";
+import { nearestWord } from "../nearest-word.ts";
 import type { BuildContext, BuildOptions } from "../planner/build-options.ts";
 import type { CommandContext } from "./command.ts";
 import { readStandardInput, unpackContext } from "./context-archive.ts";
-import { nearestWord } from "./nearest-word.ts";
 
 type Source = Pick<BuildOptions, "dockerfile" | "context" | "ignore">;
 

@@ -3,7 +3,7 @@
  * must all hold. Source: SURFACE 3.3.
  */
 import { TsbuildError } from "../errors.ts";
-import { nearestWord } from "./nearest-word.ts";
+import { nearestWord } from "../nearest-word.ts";
 
 export type Filters = ReadonlyMap<string, readonly string[]>;
 

@@ -4,8 +4,8 @@
  * the one that was meant.
  */
 import type { Command, Option } from "commander";
+import { nearestWord } from "../nearest-word.ts";
 import { parseSwitch } from "./global-flags.ts";
-import { nearestWord } from "./nearest-word.ts";
 import { flagNeedsValue, unknownFlag } from "./usage-errors.ts";
 
 /** What those names are called today. */

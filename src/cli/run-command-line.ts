@@ -5,13 +5,13 @@
 import assert from "node:assert";
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
+import { nearestWord } from "../nearest-word.ts";
 import type { Store } from "../store/store.ts";
 import type { CommandContext } from "./command.ts";
 import { type CommandEntry, findCommand, firstWords, groupCommands } from "./command-table.ts";
 import { configDir, defaultFlags, isDebug, runtimeName, storeRoot } from "./environment.ts";
 import { exitCodeOf } from "./exit-code.ts";
 import { type GlobalOptions, takeLeadingGlobals } from "./global-flags.ts";
-import { nearestWord } from "./nearest-word.ts";
 import { unknownCommand } from "./usage-errors.ts";
 import { versionLine } from "./version-info.ts";
 

@@ -1,6 +1,7 @@
 /** The concrete syntax tree to nodes: one builder an instruction, in `instructions/`. Reports what the grammar lets pass. */
 import type { CstNode, IToken } from "chevrotain";
 import { assertNever } from "../errors.ts";
+import { nearestWord } from "../nearest-word.ts";
 import type { Instruction } from "./ast.ts";
 import type {
   CommandCstNode,
@@ -28,7 +29,6 @@ import { buildExpose, buildVolume } from "./instructions/words.ts";
 import { jsonString } from "./json-strings.ts";
 import type { LogicalLine, LogicalLines } from "./logical-lines.ts";
 import { rangeIn } from "./mapped-text.ts";
-import { nearest } from "./suggest.ts";
 
 /** One node for each line, in order. */
 export function buildInstructions(
@@ -155,7 +155,7 @@ function buildInstruction(node: InstructionCstNode, line: Line): Built {
 
 function buildForm(form: FormNode, line: Line): Built {
   if (form.name === "unknown") {
-    const hint = nearest(
+    const hint = nearestWord(
       line.keyword,
       instructionKinds.map((kind) => kind.toUpperCase()),
     );

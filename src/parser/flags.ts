@@ -1,9 +1,9 @@
 /** Reads the flag words of an instruction against its row in the table. LANGUAGE 1.6.3. */
+import { nearestWord } from "../nearest-word.ts";
 import type { Range } from "./ast.ts";
 import { badFlagValue, flagNeedsValue, noFlags, type Report, repeatedFlag, unknownFlag } from "./diagnostics.ts";
 import type { FlagKind, InstructionRow } from "./instruction-table.ts";
 import { type MappedText, sliceMapped } from "./mapped-text.ts";
-import { nearest } from "./suggest.ts";
 
 export interface FlagUse {
   /** With its dashes: `--chown`. */
@@ -31,7 +31,7 @@ export function readFlags(
     const earlier = flags.get(use.name);
     if (row.flags === undefined) report(noFlags(keyword, use.name, range));
     else if (kind === undefined)
-      report(unknownFlag(keyword, use.name, range, nearest(use.name, Object.keys(row.flags))));
+      report(unknownFlag(keyword, use.name, range, nearestWord(use.name, Object.keys(row.flags))));
     else if (earlier !== undefined && kind !== "list") report(repeatedFlag(use.name, range));
     else if (isUsable(use, kind, report)) {
       if (earlier === undefined) flags.set(use.name, [use]);

@@ -1,6 +1,6 @@
 /** What binding and planning can reject: one function each, so that the texts can be read side by side. */
 import { TsbuildError, type Where } from "../errors.ts";
-import { nearest } from "../parser/suggest.ts";
+import { nearestWord } from "../nearest-word.ts";
 
 const rejected = (what: string, where: Where | undefined, hint?: string): TsbuildError =>
   new TsbuildError({ code: "INSTRUCTION_INVALID", what, where, hint });
@@ -28,7 +28,7 @@ export const invalidPattern = (pattern: string, sequence: string, where: Where):
 // Stages ---------------------------------------------------------------------------------------------------------
 
 export function targetNotFound(target: string, stages: readonly string[]): TsbuildError {
-  const near = nearest(target, stages);
+  const near = nearestWord(target, stages);
   return new TsbuildError({
     code: "STAGE_NOT_FOUND",
     what: `target stage "${target}" could not be found`,
@@ -74,7 +74,7 @@ export function originNotFound(
   cause: TsbuildError,
   where: Where,
 ): TsbuildError {
-  const near = nearest(name, stages);
+  const near = nearestWord(name, stages);
   return new TsbuildError({
     code: cause.code === "INVALID_REFERENCE" ? "STAGE_NOT_FOUND" : cause.code,
     what: `no stage "${name}", and as an image: ${cause.message}`,

@@ -3,7 +3,7 @@ import { lstatSync } from "node:fs";
 import { dirname, posix, resolve } from "node:path";
 import { TsbuildError, type Where } from "../errors.ts";
 import { bytePath, textOfBytePath } from "../kernel/byte-path.ts";
-import { nearest } from "../parser/suggest.ts";
+import { nearestWord } from "../nearest-word.ts";
 import type { ContextOrigin } from "./context-origin.ts";
 import type { Origin } from "./origin.ts";
 
@@ -64,7 +64,7 @@ function similar(origin: Origin, path: string): string | undefined {
     const folder = origin.lookup(bytePath(parts.slice(0, known).join("/")));
     if (folder === undefined || folder.type !== "dir") continue;
     const names = origin.readdir(folder).map((node) => posix.basename(textOfBytePath(node.path)));
-    const name = nearest(parts[known] ?? "", names);
+    const name = nearestWord(parts[known] ?? "", names);
     if (name === undefined) return undefined;
     return `did you mean ${JSON.stringify([...parts.slice(0, known), name, ...parts.slice(known + 1)].join("/"))}?`;
   }

@@ -1,10 +1,10 @@
 /** `tsbuild inspect`: containers, then images, as JSON or through a template. */
 import type { Command } from "commander";
 import { TsbuildError } from "../../errors.ts";
+import { nearestWord } from "../../nearest-word.ts";
 import type { Store } from "../../store/store.ts";
 import type { CommandContext } from "../command.ts";
 import { imageJson } from "../image-json.ts";
-import { nearestWord } from "../nearest-word.ts";
 import { renderError } from "../render/error.ts";
 import { compileTemplate, templateJson, unescapeFormat } from "../render/template.ts";
 import { invalidFlagValue } from "../usage-errors.ts";

@@ -2,7 +2,7 @@
  * Go templates, the part that `--format` needs (SURFACE 3.4). A template is compiled once and applied to rows or to
  * the objects of `inspect`: plain objects, whose keys are the fields. Nothing of a row is printed when it fails.
  */
-import { nearestWord } from "../nearest-word.ts";
+import { nearestWord } from "../../nearest-word.ts";
 import { formatValue, sortedEntries } from "./go-format.ts";
 import { templateFailed } from "./template-errors.ts";
 import { isTrue, templateFunctions } from "./template-functions.ts";

@@ -1,9 +1,9 @@
 /** `RUN --mount=`: a line of CSV with options that fit one type and not the other. LANGUAGE 3.4. */
+import { nearestWord } from "../../nearest-word.ts";
 import type { MountFlag, Range, Word } from "../ast.ts";
 import { badMount, idleMountOption, oneOf, unknownMountOption } from "../diagnostics.ts";
 import { parseGoBoolean } from "../directives.ts";
 import { addSlice, type MappedText, mappedText, noPieces, rangeIn, sliceMapped } from "../mapped-text.ts";
-import { nearest } from "../suggest.ts";
 import { parseWord } from "../word.ts";
 import { type Line, literalOf } from "./line.ts";
 
@@ -62,7 +62,7 @@ export function parseMount(line: Line, value: MappedText, range: Range): MountFl
     const key = (equals === -1 ? field.text : field.text.slice(0, equals)).toLowerCase();
     const option = options.get(key);
     if (option === undefined) {
-      line.report(unknownMountOption(key, fieldRange, nearest(key, options.keys())));
+      line.report(unknownMountOption(key, fieldRange, nearestWord(key, options.keys())));
       valid = false;
       continue;
     }

@@ -1,6 +1,6 @@
 /** Those that take the rest of their line as one word: USER, WORKDIR, STOPSIGNAL, MAINTAINER. LANGUAGE 3.10 to 3.12. */
+import { nearestWord } from "../../nearest-word.ts";
 import { badSignal } from "../diagnostics.ts";
-import { nearest } from "../suggest.ts";
 import { type Built, type Line, literalOf, reportMissing, type Span, textOf, wordOf } from "./line.ts";
 
 export const buildUser = (line: Line, text: Span | undefined): Built =>
@@ -18,7 +18,7 @@ export function buildStopsignal(line: Line, text: Span | undefined): Built {
   const value = literalOf(signal);
   if (value !== undefined && !isSignal(value)) {
     const names = [...signals].map((name) => `SIG${name}`);
-    line.report(badSignal(value, signal.range, nearest(value, /^sig/i.test(value) ? names : signals)));
+    line.report(badSignal(value, signal.range, nearestWord(value, /^sig/i.test(value) ? names : signals)));
   }
   return { kind: "stopsignal", ...line.node, signal };
 }

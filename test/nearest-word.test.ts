@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { nearestWord } from "../../src/cli/nearest-word.ts";
+import { nearestWord } from "../src/nearest-word.ts";
 
-const words = ["build", "builds", "images", "rm", "rmi", "run", "inspect"];
+const words = ["build", "builds", "images", "rm", "rmi", "run", "inspect", "shell"];
 
 test.for([
   ["biuld", "build"],
@@ -11,6 +11,7 @@ test.for([
   ["rn", "rm"],
   ["ru", "run"],
   ["b", undefined],
+  ["hello", undefined],
   ["frobnicate", undefined],
   ["", undefined],
 ] as const)("%s means %s", ([typed, meant]) => {

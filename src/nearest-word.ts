@@ -1,12 +1,13 @@
 /** The word that was meant, for "did you mean". */
 
 /**
- * The candidate nearest to `word`: at most two edits away (one, for words of up to four letters; at equal
- * distance the one that begins with it), or else the only one that begins with it. Upper and lower case count as equal. Undefined when nothing is near.
+ * The candidate nearest to `word`: at most two edits away (one, for words of up to five letters; at equal distance the one
+ * that begins with it), or else the only one that begins with it. Upper and lower case count as equal. Undefined when
+ * nothing is near.
  */
 export function nearestWord(word: string, candidates: Iterable<string>): string | undefined {
   const typed = word.toLowerCase();
-  const limit = typed.length <= 4 ? 1 : 2;
+  const limit = typed.length <= 5 ? 1 : 2;
   let best: string | undefined;
   let bestDistance = limit + 1;
   const beginning: string[] = [];
