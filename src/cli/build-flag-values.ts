@@ -24,7 +24,7 @@ export function commaLists(values: readonly string[]): readonly string[] {
   return values.flatMap((value) => value.split(",")).filter((value) => value !== "");
 }
 
-/** A bare key takes the caller's value and is dropped when there is none. Source: LANGUAGE rule 2.7.7. */
+/** A bare key takes the caller's value and is dropped when there is none. As with docker. */
 export function parseBuildArgs(
   values: readonly string[],
   environment: CommandContext["environment"],
@@ -116,7 +116,7 @@ export function parseUlimit(text: string): BuildOptions["ulimits"][number] {
 
 const maxSecretBytes = 500 * 1024;
 
-/** Source: LANGUAGE §9.3. Everything is looked at before anything runs. */
+/** Everything is looked at before anything runs. */
 export function parseSecrets(values: readonly string[], context: CommandContext): ReadonlyMap<string, SecretSource> {
   const secrets = new Map<string, SecretSource>();
   for (const text of values) {

@@ -1,4 +1,7 @@
-/** The context and the Dockerfile of a build: looked up, read, or taken from standard input. Source: LANGUAGE §4.6. */
+/**
+ * The context and the Dockerfile of a build: looked up, read, or taken from standard input.
+ * Source: Docker docs, "Build context".
+ */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { errnoOf, TsbuildError } from "../errors.ts";
@@ -114,7 +117,7 @@ export interface FoundDockerfile {
   readonly shown: string;
 }
 
-/** Source: LANGUAGE rule 1.1.7; `Containerfile` is podman's name for it. */
+/** `Containerfile` is podman's name for it. */
 export function findDockerfile(given: string | undefined, folder: string, cwd: string): FoundDockerfile {
   const wanted = given === undefined ? join(folder, "Dockerfile") : resolve(cwd, given);
   const candidates = [wanted];
@@ -190,7 +193,7 @@ export function textOf(bytes: Buffer, shown: string): string {
   return bytes.toString("utf8");
 }
 
-/** `NAME.dockerignore` beside the Dockerfile hides the context's `.dockerignore` entirely. Source: LANGUAGE §3.6. */
+/** `NAME.dockerignore` beside the Dockerfile hides the context's `.dockerignore` entirely. */
 function readIgnoreFile(folder: string, dockerfile: string | undefined): BuildOptions["ignore"] {
   const own = dockerfile === undefined ? undefined : `${dockerfile}.dockerignore`;
   for (const path of own === undefined ? [join(folder, ".dockerignore")] : [own, join(folder, ".dockerignore")]) {

@@ -1,4 +1,4 @@
-/** A yes before something is removed. Source: SURFACE 2.6, "system prune". */
+/** A yes before something is removed. */
 import { createInterface } from "node:readline/promises";
 import { TsbuildError } from "../errors.ts";
 import type { CommandContext } from "./command.ts";

@@ -1,4 +1,4 @@
-/** What comes on standard input: a Dockerfile, or a tar that is the whole context. Source: LANGUAGE §4.6. */
+/** What comes on standard input: a Dockerfile, or a tar that is the whole context. */
 import { chmodSync, linkSync, lstatSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { Readable } from "node:stream";

@@ -1,4 +1,4 @@
-/** Commands that take several names go on after a failing one and say so at the end. Source: SURFACE 1.1. */
+/** Commands that take several names go on after a failing one and say so at the end. */
 import { TsbuildError } from "../errors.ts";
 import type { CommandContext } from "./command.ts";
 import { exitCodeOf } from "./exit-code.ts";

@@ -1,4 +1,4 @@
-/** SURFACE "Exit codes": one function from what went wrong to what the shell sees. */
+/** One function from what went wrong to what the shell sees. */
 import { constants } from "node:os";
 import { TsbuildError } from "../errors.ts";
 

@@ -1,6 +1,6 @@
 /**
  * `--filter key=value`, which every list has. Values of one key are alternatives, keys must all hold; several labels
- * must all hold. Source: SURFACE 3.3.
+ * must all hold.
  */
 import { TsbuildError } from "../errors.ts";
 import { nearestWord } from "../nearest-word.ts";

@@ -1,4 +1,4 @@
-/** Flags that belong to tsbuild itself, not to one command. SURFACE: they may stand before or after the command word. */
+/** Flags that belong to tsbuild itself, not to one command. They may stand before or after the command word. */
 import { flagNeedsValue, invalidFlagValue, noDaemon } from "./usage-errors.ts";
 
 export interface GlobalOptions {

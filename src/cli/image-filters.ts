@@ -1,4 +1,4 @@
-/** Which images a list or a prune means. Source: SURFACE 3.3. */
+/** Which images a list or a prune means. Source: docker image ls, "Filtering". */
 import { familiarName, familiarReference } from "../oci/reference.ts";
 import type { ImageStore, StoredImage } from "../store/store.ts";
 import { type Filters, globMatches, labelsFit, someFits, switchFilter } from "./filters.ts";

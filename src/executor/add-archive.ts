@@ -1,7 +1,7 @@
 /**
  * ADD of local archives: what is a tar by its content, whatever its name, is unpacked into the destination; all else is
  * copied. An archive comes from anywhere, so each name is taken as one below the destination, and each parent is resolved
- * inside the image's root. Source: LANGUAGE §3.5.11; moby's pkg/archive `Untar`.
+ * inside the image's root. Source: moby's pkg/archive `Untar`.
  */
 import {
   chmodSync,

@@ -1,6 +1,6 @@
 /**
  * From a stage's template and its finished layers to an image in the store: history times, config bytes, names.
- * Source: LANGUAGE §5.1–5.2; BuildKit's exporter/containerimage `patchImageConfig` and `normalizeLayersAndHistory`.
+ * Source: BuildKit's exporter/containerimage `patchImageConfig` and `normalizeLayersAndHistory`.
  */
 import { type DiffId, imageIdOf, sha256 } from "../oci/digest.ts";
 import type { HistoryEntry, ImageConfig, Timestamp } from "../oci/image-config.ts";

@@ -1,7 +1,7 @@
 /**
  * COPY: writes a Selection into a fresh upperdir, so that the image looks as if the files had been copied into its root.
  * Pure file work in sync calls; `copy-tree.worker.ts` runs it beside the build when there are many files.
- * Source: LANGUAGE §3.5.3–3.5.9, which describes BuildKit's fsutil `copy`.
+ * Source: BuildKit's fsutil `copy`.
  */
 import {
   chmodSync,

@@ -156,7 +156,10 @@ function weightOf({ sources }: CopyTask): { readonly files: number; readonly byt
   return { files, bytes };
 }
 
-/** `--chown`, looked up in the accounts of the stage that is written to. Source: LANGUAGE §3.5.6. */
+/**
+ * `--chown`, looked up in the accounts of the stage that is written to.
+ * Source: Dockerfile reference, "COPY --chown --chmod".
+ */
 function ownerOf(chown: string, lowerdirs: readonly string[], place: StepPlace): CopyTask["owner"] {
   if (hasName(chown) && lowerdirs.length === 0) {
     const why = place.standsAlone ? "--link looks at nothing below" : "the stage has no files yet";

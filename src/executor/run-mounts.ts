@@ -1,6 +1,6 @@
 /**
- * The mounts of a RUN as the container's spec has them, and what stands behind each: folders of contexts and layers, cache
- * mounts of the store, secrets. Source: LANGUAGE §3.4 `--mount`, §7.5.
+ * The mounts of a RUN as the container's spec has them, and what stands behind each: folders of contexts and layers,
+ * cache mounts of the store, secrets. Source: Dockerfile reference, "RUN --mount".
  */
 import {
   chmodSync,
@@ -319,7 +319,7 @@ const LOCK_EX = 2;
 const LOCK_NB = 4;
 const TMPFS_MAGIC = 0x01021994;
 
-/** Another base or another owner is another cache. Source: LANGUAGE §7.5. */
+/** Another base or another owner is another cache. */
 function cacheIdentity(mount: Extract<RunMount, { type: "cache" }>): string {
   const { id, from, source, mode, uid, gid } = mount;
   const owned = mode !== 0o755 || uid !== 0 || gid !== 0;

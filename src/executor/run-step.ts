@@ -1,5 +1,5 @@
 /**
- * RUN: one container on the layers below, whose upperdir is the step's layer. Source: LANGUAGE §6.
+ * RUN: one container on the layers below, whose upperdir is the step's layer. Source: Dockerfile reference, "RUN".
  */
 import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -99,7 +99,7 @@ async function forward(stream: Readable | undefined, onBytes: (bytes: Uint8Array
 }
 
 /**
- * What the runtime mounts onto stays in the image when it was missing, as with BuildKit (LANGUAGE 6.6.2). A name that is
+ * What the runtime mounts onto stays in the image when it was missing, as with BuildKit. A name that is
  * there, whatever it is, is left to the runtime.
  */
 function makeRuntimeFolders(tree: UpperTree): void {
@@ -109,7 +109,9 @@ function makeRuntimeFolders(tree: UpperTree): void {
   }
 }
 
-/** The folder in which the command starts, made with its parents where it is missing, links followed inside the root. */
+/**
+ * The folder in which the command starts, made with its parents where it is missing, links followed inside the root.
+ */
 function makeWorkdir(tree: UpperTree, cwd: string, user: ResolvedUser): string {
   const { path, node } = tree.resolve(bytePath(cwd));
   if (node === undefined) tree.makeFolders(path, { mode: 0o755, uid: user.uid, gid: user.gid });
@@ -117,7 +119,7 @@ function makeWorkdir(tree: UpperTree, cwd: string, user: ResolvedUser): string {
   return cwd;
 }
 
-/** In order of last assignment; later duplicates win. Nothing of the caller's environment leaks. Source: LANGUAGE §6.1. */
+/** In order of last assignment; later duplicates win. Nothing of the caller's environment leaks. */
 function environmentOf(input: RunInput, unkeyed: Unkeyed, user: ResolvedUser): readonly string[] {
   const environment = [...input.env, ...unkeyed.proxies];
   const has = (name: string): boolean => environment.some((pair) => pair.startsWith(`${name}=`));

@@ -1,4 +1,7 @@
-/** WORKDIR: makes the folder with its parents, owned by the current USER; what exists is not touched. LANGUAGE §3.11. */
+/**
+ * WORKDIR: makes the folder with its parents, owned by the current USER; what exists is not touched.
+ * Source: Dockerfile reference, "WORKDIR".
+ */
 import { bytePath } from "../kernel/byte-path.ts";
 import type { WorkdirInput } from "../planner/build-graph.ts";
 import { lookupOwner } from "../runtime/user.ts";

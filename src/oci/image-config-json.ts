@@ -1,6 +1,6 @@
 /**
  * The image config as the exact bytes that BuildKit writes: the image ID is their digest, so every byte counts.
- * Source: LANGUAGE §5.1; Go's encoding/json with HTML escaping on; moby's image spec for the order of fields.
+ * Source: Go's encoding/json with HTML escaping on; moby's image spec for the order of fields.
  */
 import type { ContainerConfig, Healthcheck, HistoryEntry, ImageConfig, Timestamp } from "./image-config.ts";
 

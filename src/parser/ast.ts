@@ -68,7 +68,7 @@ export interface VariablePart {
 
 export type Modifier =
   | { readonly kind: "default"; readonly operator: "-" | ":-" | "+" | ":+" | "?" | ":?"; readonly word: Word }
-  /** `pattern` keeps its backslashes: they escape pattern characters (LANGUAGE: `\*` `\?` `\\`). */
+  /** `pattern` keeps its backslashes: they escape pattern characters (`\*` `\?` `\\`). */
   | { readonly kind: "remove"; readonly operator: "#" | "##" | "%" | "%%"; readonly pattern: Word }
   | {
       readonly kind: "replace";

@@ -1,4 +1,7 @@
-/** White space, in the two meanings the language has. LANGUAGE: Unicode where lines are trimmed, five bytes between words. */
+/**
+ * White space, in the two meanings the language has. As in BuildKit's parser: Unicode where lines are trimmed, five
+ * bytes between words.
+ */
 
 /** Go's `unicode.IsSpace`; JavaScript's `\s` lacks U+0085 and has U+FEFF. */
 const SPACE = "\\t\\n\\v\\f\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";

@@ -1,4 +1,7 @@
-/** The concrete syntax tree to nodes: one builder an instruction, in `instructions/`. Reports what the grammar lets pass. */
+/**
+ * The concrete syntax tree to nodes: one builder an instruction, in `instructions/`. Reports what the grammar lets
+ * pass.
+ */
 import type { CstNode, IToken } from "chevrotain";
 import { assertNever } from "../errors.ts";
 import { nearestWord } from "../nearest-word.ts";
@@ -280,7 +283,7 @@ function arrayIn(node: JsonArrayCstNode | undefined, line: Line): PathArguments[
 
 /**
  * The trigger is kept as text. Of what it says only the form is looked at, as BuildKit does: pairs and JSON, not flags,
- * arity or name. LANGUAGE 1.9.
+ * arity or name.
  */
 function buildOnbuild(node: OnbuildCstNode, line: Line): Built {
   flagsIn(node.children.flags?.[0], line, { form: "onbuild", example: "" });

@@ -1,4 +1,4 @@
-/** Parser directives, `# name=value` above everything else. LANGUAGE 1.2. */
+/** Parser directives, `# name=value` above everything else. Source: Dockerfile reference, "Parser directives". */
 import type { Directive, Range } from "./ast.ts";
 import { trimStart } from "./blanks.ts";
 import { badCheck, badEscape, foreignSyntax, type Report, repeatedDirective } from "./diagnostics.ts";
@@ -76,7 +76,7 @@ const goBooleans: ReadonlyMap<string, boolean> = new Map([
 /** Go's `strconv.ParseBool`. */
 export const parseGoBoolean = (text: string): boolean | undefined => goBooleans.get(text);
 
-/** `skip=A,B;error=true;experimental=C`, or the sentence that says what is wrong with it. LANGUAGE 1.2.6. */
+/** `skip=A,B;error=true;experimental=C`, or the sentence that says what is wrong with it. */
 export function parseCheck(value: string): CheckOptions | string {
   const parts = value.split(";");
   if (parts.length > 3) return "check takes skip, error and experimental, and nothing more";

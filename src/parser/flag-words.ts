@@ -1,4 +1,7 @@
-/** The words between keyword and arguments that start with `--`. LANGUAGE 1.6. */
+/**
+ * The words between keyword and arguments that start with `--`.
+ * Source: BuildKit, frontend/dockerfile/parser/split_command.go.
+ */
 import { isBlank } from "./blanks.ts";
 import { addSlice, type MappedText, mappedText, noPieces } from "./mapped-text.ts";
 

@@ -1,4 +1,7 @@
-/** Reads the flag words of an instruction against its row in the table. LANGUAGE 1.6.3. */
+/**
+ * Reads the flag words of an instruction against its row in the table.
+ * Source: BuildKit, frontend/dockerfile/instructions/bflag.go.
+ */
 import { nearestWord } from "../nearest-word.ts";
 import type { Range } from "./ast.ts";
 import { badFlagValue, flagNeedsValue, noFlags, type Report, repeatedFlag, unknownFlag } from "./diagnostics.ts";

@@ -1,6 +1,7 @@
 /**
  * Finds the heredoc markers of a joined line. The line is split as a shell would, always with backslash as the escape,
- * and a marker must be a whole word; one unbalanced quote and there are none. LANGUAGE 1.8.1 to 1.8.4.
+ * and a marker must be a whole word; one unbalanced quote and there are none. Source: BuildKit,
+ * frontend/dockerfile/parser/parser.go, `heredocsFromLine`.
  */
 import { isSpace } from "./blanks.ts";
 import { substitutionEnd } from "./word.ts";
@@ -109,7 +110,9 @@ function skipDoubleQuotes(text: string, open: number, end: number): number | und
   return undefined;
 }
 
-/** Quotes and backslashes removed, `$` left alone; undefined when a quote stays open or a blank stands outside quotes. */
+/**
+ * Quotes and backslashes removed, `$` left alone; undefined when a quote stays open or a blank stands outside quotes.
+ */
 function unquote(written: string): string | undefined {
   const text = written.replace(/^\s+/, "");
   let name = "";

@@ -1,6 +1,7 @@
 /**
  * What the language has: the instructions, how the arguments of each are split, whether heredocs may stand there, and
- * its flags. The lexer, the heredoc search and the builders all ask this table. LANGUAGE 1.5, 1.6, 2.1, 3.
+ * its flags. The lexer, the heredoc search and the builders all ask this table. Source: Dockerfile reference and
+ * BuildKit, frontend/dockerfile/instructions.
  */
 import { argumentsStart, skipBlanks } from "./flag-words.ts";
 
@@ -122,7 +123,7 @@ function keywordAt(line: string, start: number): string {
   return word.exec(line)?.[0] ?? "";
 }
 
-/** The array, when the rest of the line from `start` is one JSON array and nothing else. LANGUAGE 1.7. */
+/** The array, when the rest of the line from `start` is one JSON array and nothing else. */
 export function jsonArrayAt(text: string, start: number): readonly unknown[] | undefined {
   if (text[start] !== "[") return undefined;
   const feed = text.indexOf("\n", start);

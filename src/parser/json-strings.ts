@@ -1,4 +1,4 @@
-/** JSON string tokens, decoded, with the place in the file of each character. LANGUAGE 1.7. */
+/** JSON string tokens, decoded, with the place in the file of each character. */
 import { addPiece, addSlice, type MappedText, mappedText, noPieces, originOf, sliceMapped } from "./mapped-text.ts";
 
 const simple: ReadonlyMap<string, string> = new Map([

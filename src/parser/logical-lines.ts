@@ -2,7 +2,7 @@
  * Physical lines to instruction lines: directives and comments taken out, continuations joined, heredoc bodies set
  * aside. All joined lines stand in one text, an instruction a line, which knows where each character came from; the
  * lexer reads that text. This is no work for the lexer, because joining comes before anything else is looked at: a
- * keyword, a quote and a heredoc marker may all be split. LANGUAGE 1.1 to 1.4, 1.8.
+ * keyword, a quote and a heredoc marker may all be split. Source: BuildKit, frontend/dockerfile/parser/parser.go.
  */
 import type { Comment, Directive, Range } from "./ast.ts";
 import { trimmedEnd, trimmedStart } from "./blanks.ts";
@@ -156,7 +156,7 @@ function joinLine(
   };
 }
 
-/** Where the escape at the end of a line stands, or undefined when the line does not continue. LANGUAGE 1.4.1. */
+/** Where the escape at the end of a line stands, or undefined when the line does not continue. */
 function continuedAt(text: string, line: Range, escaper: string): number | undefined {
   let at = line.end - 1;
   while (at >= line.start && (text[at] === " " || text[at] === "\t")) at--;

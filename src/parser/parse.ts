@@ -34,7 +34,7 @@ export function parse(text: string, options: ParseOptions): ParseResult {
   return failed && isBinary(text) ? { ...result, diagnostics: [notText({ start: 0, end: 0 })] } : result;
 }
 
-/** An ONBUILD trigger as a base image holds it: one instruction, always with backslash as the escape. LANGUAGE 1.9. */
+/** An ONBUILD trigger as a base image holds it: one instruction, always with backslash as the escape. */
 export function parseTrigger(trigger: string, options: ParseOptions): ParseResult {
   return parseLines(trigger, options, (instructions, report) => {
     const [first, second] = instructions;
@@ -74,7 +74,7 @@ function isWanted(directives: readonly Directive[]): (diagnostic: Diagnostic) =>
   };
 }
 
-/** What only the whole file can tell. LANGUAGE 1.1.6. */
+/** What only the whole file can tell. */
 function checkFile(instructions: readonly Instruction[], report: Report, text: string): void {
   const last = instructions.at(-1);
   if (last === undefined) {

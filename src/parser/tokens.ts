@@ -186,7 +186,10 @@ function pairTokens(name: string, escaper: string): { readonly legacy: TokenType
   };
 }
 
-/** LANGUAGE 2.1: at blanks outside quotes; an escape and its character stay together; `'…'` knows no escape. */
+/**
+ * As BuildKit's `parseWords`: at blanks outside quotes; an escape and its character stay together; `'…'` knows no
+ * escape.
+ */
 function pairWordEnd(text: string, start: number, escaper: string): number {
   let quote = "";
   let at = start;

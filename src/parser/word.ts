@@ -1,7 +1,7 @@
 /**
  * Takes one word apart: quotes and escapes removed, variables with their modifiers parsed and not evaluated. By hand and
  * not by the grammar, because what a character means here depends on what it stands in, down to any depth.
- * LANGUAGE 2.2 to 2.4; 1.8.11 for heredoc bodies.
+ * Sources: Dockerfile reference, "Environment replacement"; BuildKit, frontend/dockerfile/shell/lex.go.
  */
 import type { Modifier, TextPart, VariablePart, Word, WordPart } from "./ast.ts";
 import {

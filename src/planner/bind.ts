@@ -125,7 +125,7 @@ function splitStages(instructions: readonly Instruction[]): {
   return { globals, froms };
 }
 
-/** By name only, the last of that name. Source: LANGUAGE §4.1, §4.4. */
+/** By name only, the last of that name. */
 function findTarget(stages: readonly StageLines[], target: string | undefined): number | undefined {
   if (target === undefined || target === "") return stages.length === 0 ? undefined : stages.length - 1;
   const index = stages.findLastIndex((stage) => stage.from.stageName === target.toLowerCase());
@@ -134,7 +134,7 @@ function findTarget(stages: readonly StageLines[], target: string | undefined): 
   throw targetNotFound(target, [...new Set(names)]);
 }
 
-/** The FROM line of every stage is expanded, needed or not. Source: LANGUAGE §4.4. */
+/** The FROM line of every stage is expanded, needed or not. As in BuildKit. */
 function bindFrom(
   { from, body }: StageLines,
   index: number,
@@ -159,7 +159,7 @@ function bindFrom(
 
 // Checks over all stages -----------------------------------------------------------------------------------------
 
-/** COPY --from indexes and cycles are checked for every stage, needed or not. Source: LANGUAGE §4.3, §4.4. */
+/** COPY --from indexes and cycles are checked for every stage, needed or not. As in BuildKit. */
 function checkOrigins(stages: readonly StageSource[], source: Dockerfile): void {
   const needs = stages.map((stage) => stageNeeds(stage, stages, source));
   const done = new Set<number>();
@@ -237,7 +237,7 @@ function startResolving(target: number, context: BindContext): void {
 
 // Build arguments ------------------------------------------------------------------------------------------------
 
-/** Declared nowhere in the file, and no name that the builder knows. Source: LANGUAGE §2.7.6. */
+/** Declared nowhere in the file, and no name that the builder knows. */
 function warnUnusedArgs(dockerfile: Dockerfile, evaluated: readonly StageState[], context: BindContext): void {
   // Triggers of base images declare some too.
   const declared = new Set<string>(evaluated.flatMap((state) => [...state.environment.declared.keys()]));

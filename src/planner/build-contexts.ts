@@ -1,6 +1,6 @@
 /**
  * The contexts of one build, opened when something takes from them, each with its own ignore rules; and what ADD
- * fetches. Source: LANGUAGE §4.5, §3.5.12.
+ * fetches.
  */
 import { readFileSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";

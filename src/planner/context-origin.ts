@@ -1,4 +1,4 @@
-/** A context's folder as an origin: ignored entries do not exist, every file belongs to 0:0. Source: LANGUAGE §4.6. */
+/** A context's folder as an origin: ignored entries do not exist, every file belongs to 0:0. */
 import { type BigIntStats, lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { errnoOf, TsbuildError } from "../errors.ts";
 import { type BytePath, bytePathOfLatin1, fsPathBelow, joinBytePath, textOfBytePath } from "../kernel/byte-path.ts";

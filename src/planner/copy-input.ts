@@ -1,4 +1,7 @@
-/** COPY and ADD: from the instruction to the value that is hashed and run. Source: LANGUAGE §3.5. */
+/**
+ * COPY and ADD: from the instruction to the value that is hashed and run.
+ * Source: Dockerfile reference, "ADD" and "COPY".
+ */
 import type { Where } from "../errors.ts";
 import type { AddInstruction, CopyInstruction } from "../parser/ast.ts";
 import type { CopyInput, CopySource, TreeRef } from "./build-graph.ts";
@@ -85,7 +88,7 @@ function copySource(instruction: "copy" | "add", text: string, parents: boolean,
   return { kind: "path", path: pivotedPath(text, where) };
 }
 
-/** `--parents` keeps what follows `/./`, so that stays in the path. Source: LANGUAGE §3.5.9. */
+/** `--parents` keeps what follows `/./`, so that stays in the path. */
 function pivotedPath(text: string, where: Where): string {
   const at = text.indexOf("/./");
   const root = at < 0 ? "/" : absolutePath(text.slice(0, at));
@@ -94,14 +97,14 @@ function pivotedPath(text: string, where: Where): string {
   return at < 0 ? kept : `${root === "/" ? "" : root}/.${kept}`;
 }
 
-/** Absolute and clean; what ends in `/` or `/.`, and the workdir itself, is a folder. Source: LANGUAGE §3.5.3. */
+/** Absolute and clean; what ends in `/` or `/.`, and the workdir itself, is a folder. */
 export function destinationPath(text: string, workdir: string): string {
   const folder = text === "" || text === "." || text.endsWith("/") || text.endsWith("/.");
   const path = absolutePath(text, absolutePath(workdir));
   return folder && path !== "/" ? `${path}/` : path;
 }
 
-/** Source: LANGUAGE §3.5.7. */
+/** Source: Dockerfile reference, "COPY --chown --chmod". */
 export function parseChmod(text: string, where: Where): NonNullable<CopyInput["chmod"]> {
   if (/^[0-9]/.test(text)) {
     const mode = /^[0-7]+$/.test(text) ? Number.parseInt(text, 8) : Number.NaN;

@@ -104,7 +104,7 @@ function variables(env: readonly string[]): ReadonlyMap<string, string> {
 const secretParts = new Set("apikey auth credential credentials key password pword passwd secret token".split(" "));
 const publicParts = new Set(["public", "file", "version"]);
 
-/** Names as the check SecretsUsedInArgOrEnv reads them. Source: LANGUAGE §8. */
+/** Names as the check SecretsUsedInArgOrEnv reads them. Source: Docker docs, "Build checks". */
 function shown(name: string, value: string | undefined): string | undefined {
   const parts = name.toLowerCase().split("_");
   const secret = parts.some((part) => secretParts.has(part)) && !parts.some((part) => publicParts.has(part));

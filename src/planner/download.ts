@@ -1,4 +1,7 @@
-/** ADD of URLs: fetched at every build, because only the bytes say whether they changed. Source: LANGUAGE §3.5.12. */
+/**
+ * ADD of URLs: fetched at every build, because only the bytes say whether they changed.
+ * Source: Dockerfile reference, "ADD".
+ */
 import { createHash } from "node:crypto";
 import { closeSync, openSync, rmSync, writeSync } from "node:fs";
 import { posix } from "node:path";
@@ -94,7 +97,9 @@ export function fileNameOf(url: string): string {
   }
 }
 
-/** @throws {TsbuildError} `COPY_FAILED` when the bytes are others, `INVALID_ARGUMENT` for a checksum of no known form */
+/**
+ * @throws {TsbuildError} `COPY_FAILED` when the bytes are others, `INVALID_ARGUMENT` for a checksum of no known form
+ */
 export function verifyChecksum(wanted: string, got: Download, url: string, where: Where): void {
   const [algorithm = "", hex = ""] = wanted.split(":");
   const actual = got.checksums.get(algorithm);

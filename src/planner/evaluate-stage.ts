@@ -1,4 +1,4 @@
-/** One stage: what FROM means, then line after line, triggers of the base first. Source: LANGUAGE §3, §4. */
+/** One stage: what FROM means, then line after line, triggers of the base first. */
 import type { Where } from "../errors.ts";
 import type { Platform } from "../oci/platform.ts";
 import type {
@@ -62,7 +62,7 @@ export async function evaluateStage(index: number, context: BindContext): Promis
   return { ...state, steps: labelled(state, stage, context) };
 }
 
-/** The stage is a context: its base is not resolved, its lines are not run. Source: LANGUAGE §4.2.1. */
+/** The stage is a context: its base is not resolved, its lines are not run. */
 async function replacedStage(stage: StageSource, name: string, context: BindContext): Promise<StageState> {
   const state = await namedState(stage, name, context, whereOf(context.source, stage.from.range));
   return { ...state, steps: labelled(state, stage, context) };
@@ -217,7 +217,7 @@ class StageEvaluation {
     this.#addStep(instruction, place, input, history);
   }
 
-  /** Source: LANGUAGE §3.11: an absolute path is stored as it is written, and `/` makes no layer. */
+  /** As in BuildKit: an absolute path is stored as it is written, and `/` makes no layer. */
   #workdir(instruction: WorkdirInstruction, place: Place): void {
     const state = this.#state;
     const text = expandWord(instruction.path, state.environment.variables, place.locate);
@@ -265,7 +265,7 @@ class StageEvaluation {
     return this.#origin(value, stageByOrigin(value, this.#context.stages, where), where);
   }
 
-  /** Source: LANGUAGE §4.3. Sources resolve from the root of that tree. */
+  /** Sources resolve from the root of that tree. */
   async #origin(name: string, index: number | undefined, where: Where): Promise<TreeRef> {
     const { stages, options, target } = this.#context;
     if (index !== undefined) {

@@ -11,7 +11,7 @@ export type Variables = ReadonlyMap<string, string>;
 export type Locate = (range: Range) => Where;
 
 /**
- * The value of one word; blanks in values never split. Source: LANGUAGE §2.2–2.4.
+ * The value of one word; blanks in values never split. Source: Dockerfile reference, "Environment replacement".
  * @throws {TsbuildError} `EXPANSION_FAILED` for `${v:?…}` and for a bad escape in a pattern.
  */
 export function expandWord(word: Word, variables: Variables, locate: Locate): string {
@@ -20,7 +20,7 @@ export function expandWord(word: Word, variables: Variables, locate: Locate): st
   return value;
 }
 
-/** EXPOSE: the value is split again at blanks outside quotes. Source: LANGUAGE §2.5. */
+/** EXPOSE: the value is split again at blanks outside quotes. */
 export function expandWords(word: Word, variables: Variables, locate: Locate): readonly string[] {
   const words: string[] = [];
   let current: string | undefined;

@@ -1,4 +1,4 @@
-/** The ports of EXPOSE: `[[IP:]HOST:]PORT[-PORT][/proto]`. Source: LANGUAGE §3.8; Docker's go-connections `nat`. */
+/** The ports of EXPOSE: `[[IP:]HOST:]PORT[-PORT][/proto]`. Source: Docker's go-connections `nat`. */
 import { isIP } from "node:net";
 import type { Where } from "../errors.ts";
 import { portInvalid } from "./errors.ts";

@@ -1,6 +1,6 @@
 /**
  * Instructions that only change the image's config and the build environment: folded into the stage's state, each with
- * the history text that BuildKit writes. Source: LANGUAGE §3, §5.2.
+ * the history text that BuildKit writes. Source: BuildKit, frontend/dockerfile/dockerfile2llb/convert.go.
  */
 import { constants } from "node:os";
 import { assertNever, type Where } from "../errors.ts";
@@ -165,7 +165,7 @@ function expose(
   return `EXPOSE ${goList([...new Set(keys)])}`;
 }
 
-/** A non-zero integer, or a name of the kernel's with or without `SIG`. Source: LANGUAGE §3.12. */
+/** A non-zero integer, or a name of the kernel's with or without `SIG`. */
 function checkSignal(text: string, where: Where): void {
   if (/^[-+]?[0-9]+$/.test(text)) {
     if (Number(text) === 0) throw signalInvalid(text, where);

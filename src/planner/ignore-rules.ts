@@ -1,6 +1,6 @@
 /**
  * `.dockerignore` and `--exclude`: patterns over whole paths, the last match wins, what a folder matched its content
- * matches too. Source: LANGUAGE §3.6, §3.5.10; moby's `patternmatcher` and `ignorefile`, whose quirks are kept.
+ * matches too. Source: moby's `patternmatcher` and `ignorefile`, whose quirks are kept.
  */
 import { type ErrorCode, TsbuildError } from "../errors.ts";
 import { cleanPath } from "./clean-path.ts";

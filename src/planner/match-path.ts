@@ -1,4 +1,4 @@
-/** Go's `filepath.Match`, which decides for the wildcards of COPY. Source: Go, path/filepath; LANGUAGE §3.5.2. */
+/** Go's `filepath.Match`, which decides for the wildcards of COPY. Source: Go, path/filepath. */
 
 const compiled = new Map<string, RegExp | undefined>();
 

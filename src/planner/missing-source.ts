@@ -1,4 +1,4 @@
-/** Why a source is not there: hidden, mistyped, or somewhere else. Source: SURFACE §2.2. */
+/** Why a source is not there: hidden, mistyped, or somewhere else. */
 import { lstatSync } from "node:fs";
 import { dirname, posix, resolve } from "node:path";
 import { TsbuildError, type Where } from "../errors.ts";

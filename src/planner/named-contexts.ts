@@ -1,4 +1,4 @@
-/** `--build-context name=value`: which one a name means. Source: LANGUAGE §4.5. */
+/** `--build-context name=value`: which one a name means. Source: docker buildx build, "--build-context". */
 import { formatPlatform, type Platform } from "../oci/platform.ts";
 import { canonicalReference, parseReference } from "../oci/reference.ts";
 import type { NamedContext } from "./build-options.ts";

@@ -2,7 +2,7 @@
 
 /**
  * One spelling for owners that mean the same whatever the image's passwd holds: `07`, `7` and `7:7`; `root` and `0:0`.
- * Names stay: what they mean is in the parent's files, which the key has. Source: LANGUAGE §3.5.6, §7.3.
+ * Names stay: what they mean is in the parent's files, which the key has.
  */
 export function canonicalOwner(text: string): string {
   if (text === "root") return "0:0";

@@ -1,4 +1,7 @@
-/** RUN: from the instruction and the stage's state to the value that is hashed and run. Source: LANGUAGE §3.4, §6.1. */
+/**
+ * RUN: from the instruction and the stage's state to the value that is hashed and run.
+ * Source: Dockerfile reference, "RUN".
+ */
 import { posix } from "node:path";
 import { assertNever, type Where } from "../errors.ts";
 import type { Command, Heredoc, MountFlag, RunInstruction, Word } from "../parser/ast.ts";
@@ -74,7 +77,7 @@ interface RunCommand {
   readonly scripts: RunInput["scripts"];
 }
 
-/** Source: LANGUAGE rules 1.8.7 and 1.8.8. */
+/** Source: Dockerfile reference, "Here-Documents". */
 function runCommand(command: Command, shell: readonly string[]): RunCommand {
   if (command.form === "exec") return { argv: command.argv, scripts: [] };
   const [first] = command.heredocs;

@@ -1,4 +1,7 @@
-/** Where names get their values: the global scope of FROM lines, and each stage's environment. LANGUAGE §2.5–2.8. */
+/**
+ * Where names get their values: the global scope of FROM lines, and each stage's environment.
+ * Source: Dockerfile reference, "Environment replacement" and "ARG".
+ */
 import type { Platform } from "../oci/platform.ts";
 import { formatPlatform } from "../oci/platform.ts";
 import type { ArgInstruction } from "../parser/ast.ts";
@@ -48,7 +51,10 @@ export interface GlobalScope {
   readonly names: ReadonlySet<string>;
 }
 
-/** Names that are builder switches even when an ARG declares them: never in the environment. Source: §2.8. */
+/**
+ * Names that are builder switches even when an ARG declares them: never in the environment.
+ * Source: Dockerfile reference, "BuildKit built-in build args".
+ */
 export const switchArgs: ReadonlySet<string> = new Set(["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"]);
 
 /** Taken from build-args without ARG. */
@@ -83,7 +89,7 @@ export function proxyVariables(buildArgs: ReadonlyMap<string, string>): readonly
   return pairs;
 }
 
-/** Source: §2.8. Empty parts are set and empty. */
+/** Empty parts are set and empty. Source: Dockerfile reference, "Automatic platform ARGs in the global scope". */
 export function platformArgs(build: Platform, target: Platform, targetStage: string): ReadonlyMap<string, string> {
   const parts = (prefix: string, platform: Platform): readonly (readonly [string, string])[] => [
     [`${prefix}PLATFORM`, formatPlatform(platform)],
@@ -119,7 +125,7 @@ export function globalScope(
   return { variables, names };
 }
 
-/** One ARG instruction of a stage. Returns its history text. Source: §2.7.2, §2.7.5, §2.7.8. */
+/** One ARG instruction of a stage. Returns its history text. Source: Dockerfile reference, "ARG", "Scope". */
 export function declareArgs(
   instruction: ArgInstruction,
   environment: StageEnvironment,

@@ -1,6 +1,6 @@
 /**
  * What COPY, ADD and bind mounts take, entry by entry, from a context or a tree of layers. Only paths that are named are
- * looked at. Source: LANGUAGE §3.5.1, §3.5.2, §3.5.4, §3.5.9, §3.5.10, §7.1.
+ * looked at. Source: Dockerfile reference, "ADD" and "COPY".
  */
 import { readlinkSync } from "node:fs";
 import type { TsbuildError } from "../errors.ts";
@@ -78,7 +78,7 @@ function heredocDraft({ name, content }: { readonly name: string; readonly conte
   return { basename: bytePath(name), matched: false, entries: [{ kind: "content", entry }], keptParents: [] };
 }
 
-/** Mode 0600 and the time the server says, whatever came. Source: LANGUAGE §3.5.12. */
+/** Mode 0600 and the time the server says, whatever came. */
 function urlDraft(url: string, { fetched, unpackFetched }: SelectionRequest): Draft {
   const file = fetched.get(url);
   if (file === undefined) throw new Error("a URL that nobody fetched");
@@ -171,7 +171,7 @@ function addBelow(folder: OriginNode, walk: Walk, entries: DraftEntry[]): void {
 
 // --parents ------------------------------------------------------------------------------------------------------
 
-/** Links in the kept part are not followed. Source: LANGUAGE §3.5.9. */
+/** Links in the kept part are not followed. */
 function keptDrafts(path: string, request: SelectionRequest, exclude: IgnoreRules): readonly Draft[] {
   const { origin } = request;
   const pivot = path.indexOf("/./");

@@ -1,6 +1,6 @@
 /**
  * The patterns of `${v#p}`, `${v%p}` and `${v/p/r}`: `*` any run, `?` one character, neither crosses a newline. No
- * bracket classes, no anchors. Source: LANGUAGE §2.4.
+ * bracket classes, no anchors. Source: BuildKit, frontend/dockerfile/shell/lex.go.
  */
 
 /** An escape that means nothing: the caller knows the place. */

@@ -1,4 +1,4 @@
-/** Stages as the file names them. Source: LANGUAGE §4.1, §4.3. */
+/** Stages as the file names them. */
 import { TsbuildError, type Where } from "../errors.ts";
 import type { Platform } from "../oci/platform.ts";
 import type { FromInstruction, Instruction } from "../parser/ast.ts";
@@ -18,7 +18,7 @@ export function stageTitle(stages: readonly StageSource[], index: number): strin
   return stages[index]?.name ?? String(index);
 }
 
-/** All digits (or `-N`) are an index; else the last stage of that name in the file. Source: LANGUAGE §4.1, §4.3. */
+/** All digits (or `-N`) are an index; else the last stage of that name in the file. */
 export function stageByOrigin(value: string, stages: readonly StageSource[], where: Where): number | undefined {
   if (!/^-?[0-9]+$/.test(value)) return lastStageNamed(value, stages);
   const index = Number(value);

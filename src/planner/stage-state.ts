@@ -1,4 +1,4 @@
-/** What a stage carries from line to line, and the image it starts with. Source: LANGUAGE §4.2, §5.1. */
+/** What a stage carries from line to line, and the image it starts with. */
 import { type ContainerConfig, defaultPath, type ImageConfig } from "../oci/image-config.ts";
 import { normalisePlatform, type Platform } from "../oci/platform.ts";
 import type { HistoryTemplate, ImageTemplate, ResolvedImage, Step, TreeRef } from "./build-graph.ts";
@@ -30,7 +30,6 @@ interface StageHead {
   readonly name: string | undefined;
 }
 
-/** Source: LANGUAGE §4.2.3. */
 export function scratchState(head: StageHead, target: Platform, build: Platform, explicit: boolean): StageState {
   return {
     ...head,
@@ -49,7 +48,7 @@ export function scratchState(head: StageHead, target: Platform, build: Platform,
   };
 }
 
-/** Source: LANGUAGE §4.2.5: the image's config is taken over, but for OnBuild; a missing PATH is added. */
+/** As in BuildKit: the image's config is taken over, but for OnBuild; a missing PATH is added. */
 export function imageState(
   head: StageHead,
   image: ResolvedImage,
@@ -99,7 +98,7 @@ export function childState(head: StageHead, parent: StageState): StageState {
   };
 }
 
-/** Labels of the command line come last and leave no history. Source: LANGUAGE §3.3. */
+/** Labels of the command line come last and leave no history. */
 export function imageTemplate(state: StageState, labels: ReadonlyMap<string, string>): ImageTemplate {
   const config =
     labels.size === 0
@@ -128,7 +127,7 @@ function platformFields(platform: Platform): StageState["target"] {
   return variant === undefined ? { architecture, os } : { architecture, os, variant };
 }
 
-/** With an explicit platform the target's, keeping a variant that only the base names. Source: LANGUAGE §5.1. */
+/** With an explicit platform the target's, keeping a variant that only the base names. As in BuildKit. */
 function configPlatform(
   base: ImageConfig,
   target: { readonly platform: Platform; readonly explicit: boolean },

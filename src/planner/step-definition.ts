@@ -1,6 +1,7 @@
 /**
  * A step's definition: its own effective input with the contents it takes from elsewhere, in canonical form. With the
- * parent's result it makes the cache key. What is in and what is out: LANGUAGE §7.1–7.3.
+ * parent's result it makes the cache key. Times of files, paths of this
+ * machine and secrets stay out.
  */
 import { assertNever, type Where } from "../errors.ts";
 import { canonicalJson, type Json } from "../oci/canonical-json.ts";
@@ -136,7 +137,7 @@ async function defineCopy(step: Step, input: CopyInput, context: DefinitionConte
       unpack: input.instruction === "ADD" ? (input.unpack ?? !input.sources.some(isUrl)) : undefined,
       files: selection.lines,
     },
-    // With --chmod a linked copy becomes a plain one. Source: LANGUAGE §3.5.8.
+    // With --chmod a linked copy becomes a plain one. As in BuildKit.
     { selection, mounts: new Map(), needsParent: !(input.link && input.chmod === undefined) },
   );
 }
@@ -248,7 +249,7 @@ async function mountSelection(mount: RunMount, step: Step, context: DefinitionCo
   );
 }
 
-/** Source: LANGUAGE §7.1, §7.2: a bind counts by content and not by path, a cache by what it is and not what is in it. */
+/** A bind counts by content and not by path, a cache by what it is and not what is in it. */
 function mountJson(mount: RunMount, selection: Selection | undefined): Json {
   // The name of what is shown is the target's, so it is left out.
   const files = selection?.sources.flatMap((source) => selectionLines({ ...source, basename: unnamed }));

@@ -1,4 +1,4 @@
-/** ONBUILD lines of a base, run as if they stood below FROM. Source: LANGUAGE §3.13. */
+/** ONBUILD lines of a base, run as if they stood below FROM. Source: Dockerfile reference, "ONBUILD". */
 import type { Where } from "../errors.ts";
 import type { Instruction } from "../parser/ast.ts";
 import { triggerInvalid } from "./errors.ts";

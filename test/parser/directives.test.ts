@@ -1,4 +1,4 @@
-// LANGUAGE 1.2: parser directives.
+// Parser directives.
 import { expect, test } from "vitest";
 import { parseCheck } from "../../src/parser/directives.ts";
 import { parseText, problemsOf, warningsOf } from "./parsed.ts";

@@ -1,4 +1,4 @@
-// LANGUAGE 1.6: flags.
+// Flags.
 import { expect, test } from "vitest";
 import { nodeOf, problemsOf, rejected, show } from "./parsed.ts";
 

@@ -1,4 +1,4 @@
-// LANGUAGE 1.8: heredocs; 1.9: ONBUILD with them.
+// Heredocs, and ONBUILD with them.
 import { expect, test } from "vitest";
 import { kindsOf, nodeOf, parseText, problemsOf, rejected, show } from "./parsed.ts";
 

@@ -1,4 +1,4 @@
-// LANGUAGE 3: forms, arity and what must be rejected, instruction by instruction.
+// Forms, arity and what must be rejected, instruction by instruction.
 import { expect, test } from "vitest";
 import { parseGoDuration } from "../../src/parser/instructions/go-duration.ts";
 import { nodeOf, problemsOf, rejected, show, warningsOf } from "./parsed.ts";

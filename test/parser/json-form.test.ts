@@ -1,4 +1,4 @@
-// LANGUAGE 1.7: the JSON form.
+// The JSON form.
 import { expect, test } from "vitest";
 import { nodeOf, parseText, rejected } from "./parsed.ts";
 

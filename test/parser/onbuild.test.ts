@@ -1,4 +1,4 @@
-// LANGUAGE 1.9, 3.13: ONBUILD, and its triggers parsed later.
+// ONBUILD, and its triggers parsed later.
 import { expect, test } from "vitest";
 import { parseTrigger } from "../../src/parser/parse.ts";
 import { nodeOf, rejected } from "./parsed.ts";

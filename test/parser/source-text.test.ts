@@ -1,4 +1,4 @@
-// LANGUAGE 1.1 to 1.5: bytes, lines, comments, continuations.
+// Bytes, lines, comments, continuations.
 import { expect, test } from "vitest";
 import { kindsOf, nodeOf, parseText, problemsOf, rejected, warningsOf } from "./parsed.ts";
 

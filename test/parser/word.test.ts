@@ -1,4 +1,4 @@
-// LANGUAGE 2.1 to 2.4: splitting and taking apart words.
+// Splitting and taking apart words.
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Diagnostic } from "../../src/parser/ast.ts";
@@ -13,7 +13,7 @@ function word(text: string, quotes = true, escaper: "\\" | "`" = "\\") {
 }
 
 test.for([
-  // LANGUAGE 2.2: quotes and escapes
+  // Quotes and escapes
   ["abc", "abc"],
   ["'a b'", "«a b»"],
   [`"a b"c`, "«a b»c"],
@@ -27,7 +27,7 @@ test.for([
   [`'a\\nb'`, "«a\\nb»"],
   ["\\😀x", "«😀»x"],
   [`""`, ""],
-  // 2.3: names
+  // Names
   ["$a", "${a}"],
   ["${a}", "${a}"],
   ["$a_1-b", "${a_1}-b"],
@@ -46,7 +46,7 @@ test.for([
   [`"$a"`, "${«a»}"],
   [`"\${a}b"`, "${«a»}«b»"],
   ["${*}", "${*}"],
-  // 2.4: modifiers
+  // Modifiers
   ["${v-w}", "${v - w}"],
   ["${v:-w}", "${v :- w}"],
   ["${v+w}", "${v + w}"],
@@ -145,7 +145,7 @@ test("text without special characters is itself", () => {
   );
 });
 
-// LANGUAGE 2.1: splitters -----------------------------------------------------------------------------------------
+// Splitters -------------------------------------------------------------------------------------------------------
 
 const pairsOf = (line: string) => {
   const node = nodeOf(line);

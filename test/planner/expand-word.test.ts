@@ -11,7 +11,7 @@ async function resultOf(expression: string, v: string): Promise<string | undefin
   return env.find((pair) => pair.startsWith("r="))?.slice(2);
 }
 
-// LANGUAGE §2.2–2.4. The variable is foobarfoo unless the row says otherwise.
+// The variable is foobarfoo unless the row says otherwise.
 const rows: readonly (readonly [string, string, string?])[] = [
   ["$v", "foobarfoo"],
   ["${v}", "foobarfoo"],

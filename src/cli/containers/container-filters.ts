@@ -1,4 +1,4 @@
-/** Which containers `ps` means. Source: SURFACE 3.3. */
+/** Which containers `ps` means. Source: docker ps, "Filtering". */
 
 import { TsbuildError } from "../../errors.ts";
 import { type Container, findContainer } from "../../runtime/containers/container-folder.ts";

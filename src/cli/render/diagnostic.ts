@@ -1,4 +1,4 @@
-/** One message with its place, the source line and a hint; and all that a Dockerfile has of them. STYLE fixes the form. */
+/** One message with its place, the source line and a hint; and all that a Dockerfile has of them. */
 import { styleText } from "node:util";
 import type { Where } from "../../errors.ts";
 import type { Diagnostic, Dockerfile } from "../../parser/ast.ts";

@@ -1,4 +1,4 @@
-/** An error as a person reads it: where, what, one hint. SURFACE and STYLE fix the words around it. */
+/** An error as a person reads it: where, what, one hint. */
 import { styleText } from "node:util";
 import { TsbuildError } from "../../errors.ts";
 import { DockerfileInvalid } from "../../parser/errors.ts";

@@ -1,4 +1,4 @@
-/** Sizes as people read and write them. Source: docker/go-units; SURFACE 3.5. */
+/** Sizes as people read and write them. Source: docker/go-units. */
 import { TsbuildError } from "../../errors.ts";
 
 const decimalUnits = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];

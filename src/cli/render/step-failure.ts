@@ -1,4 +1,4 @@
-/** The report of a failed step. Source: SURFACE §2.2.3. */
+/** The report of a failed step. */
 import { styleText } from "node:util";
 import type { StepFailed } from "../../executor/step-failed.ts";
 import { printable } from "./printable.ts";

@@ -1,6 +1,6 @@
 /**
  * Lists as `--format` asks for them: the command's own table, `table TEMPLATE`, `json`, or a template for each row.
- * Source: SURFACE 3.4, whose layout is docker's: three blanks between columns, cells at least ten wide.
+ * The layout is docker's: three blanks between columns, cells at least ten wide.
  */
 import { displayWidth, padCell } from "./display-width.ts";
 import { printable } from "./printable.ts";

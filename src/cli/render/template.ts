@@ -1,5 +1,5 @@
 /**
- * Go templates, the part that `--format` needs (SURFACE 3.4). A template is compiled once and applied to rows or to
+ * Go templates, the part that `--format` needs. A template is compiled once and applied to rows or to
  * the objects of `inspect`: plain objects, whose keys are the fields. Nothing of a row is printed when it fails.
  */
 import { nearestWord } from "../../nearest-word.ts";

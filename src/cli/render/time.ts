@@ -1,4 +1,4 @@
-/** Times and durations as people read and write them. Source: docker/go-units, Go's time package; SURFACE 3.3, 3.5. */
+/** Times and durations as people read and write them. Source: docker/go-units, Go's time package. */
 import { TsbuildError } from "../../errors.ts";
 
 const minuteMs = 60_000;

@@ -1,4 +1,7 @@
-/** CMD, ENTRYPOINT, SHELL, and the command that RUN and HEALTHCHECK share with them. LANGUAGE 3.7. */
+/**
+ * CMD, ENTRYPOINT, SHELL, and the command that RUN and HEALTHCHECK share with them.
+ * Source: Dockerfile reference, "Shell and exec form".
+ */
 import type { Command, Heredoc } from "../ast.ts";
 import { needsJson } from "../diagnostics.ts";
 import { rangeIn } from "../mapped-text.ts";

@@ -1,4 +1,4 @@
-/** COPY and ADD. LANGUAGE 3.5. */
+/** COPY and ADD. Source: Dockerfile reference, "ADD" and "COPY". */
 import type { Heredoc, Word } from "../ast.ts";
 import {
   badChmod,
@@ -145,12 +145,12 @@ export function splitReport(line: Line): Report {
   };
 }
 
-/** Octal 0 to 07777, or symbolic as chmod(1) has it. LANGUAGE 3.5.7. */
+/** Octal 0 to 07777, or symbolic as chmod(1) has it. */
 function isMode(text: string): boolean {
   const octal = /^0*([0-7]{1,4})$/;
   const symbolic = /^[ugoa]*([-+=]([rwxXst]*|[ugo]))+(,[ugoa]*([-+=]([rwxXst]*|[ugo]))+)*$/;
   return octal.test(text) || (text.length < 256 && symbolic.test(text));
 }
 
-/** A URL or a git repository. LANGUAGE 3.5.12, 3.5.13. */
+/** A URL or a git repository. */
 const isRemote = (source: string): boolean => /^(https?:\/\/|git:\/\/|ssh:\/\/|git@[^/:]+:)/.test(source);

@@ -1,4 +1,4 @@
-/** FROM [--platform=P] IMAGE [AS NAME]. LANGUAGE 3.1. */
+/** FROM [--platform=P] IMAGE [AS NAME]. Source: Dockerfile reference, "FROM". */
 import type { IToken } from "chevrotain";
 import { badStageName, emptyName, fromArity } from "../diagnostics.ts";
 import { type Built, flagWord, type Line, literalOf, rangeOf, spanOf, textOf, wordOf } from "./line.ts";

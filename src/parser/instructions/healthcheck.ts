@@ -1,4 +1,4 @@
-/** HEALTHCHECK. LANGUAGE 3.9. */
+/** HEALTHCHECK. Source: Dockerfile reference, "HEALTHCHECK". */
 import type { HealthcheckInstruction } from "../ast.ts";
 import { badFlagValue, healthcheckNone, healthcheckType, needsArgument } from "../diagnostics.ts";
 import { type CommandArguments, commandOf } from "./command.ts";

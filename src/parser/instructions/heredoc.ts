@@ -1,4 +1,4 @@
-/** The heredocs of a line as nodes. LANGUAGE 1.8. */
+/** The heredocs of a line as nodes. Source: Dockerfile reference, "Here-Documents". */
 import type { Heredoc } from "../ast.ts";
 import type { RawHeredoc } from "../logical-lines.ts";
 import { addPiece, mappedText, noPieces } from "../mapped-text.ts";
@@ -20,7 +20,7 @@ export function shellHeredoc(line: Line, raw: RawHeredoc): Heredoc {
   };
 }
 
-/** A body that becomes a file: taken apart like a word, unless the marker was quoted. LANGUAGE 1.8.11. */
+/** A body that becomes a file: taken apart like a word, unless the marker was quoted. */
 export function fileHeredoc(line: Line, raw: RawHeredoc): Heredoc {
   const node = shellHeredoc(line, raw);
   if (raw.quoted) return node;

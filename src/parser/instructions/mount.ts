@@ -1,4 +1,7 @@
-/** `RUN --mount=`: a line of CSV with options that fit one type and not the other. LANGUAGE 3.4. */
+/**
+ * `RUN --mount=`: a line of CSV with options that fit one type and not the other.
+ * Source: Dockerfile reference, "RUN --mount".
+ */
 import { nearestWord } from "../../nearest-word.ts";
 import type { MountFlag, Range, Word } from "../ast.ts";
 import { badMount, idleMountOption, oneOf, unknownMountOption } from "../diagnostics.ts";

@@ -1,4 +1,4 @@
-/** ARG, ENV and LABEL. LANGUAGE 2.1, 3.2, 3.3. */
+/** ARG, ENV and LABEL. Source: Dockerfile reference, "ARG", "ENV" and "LABEL". */
 import type { Pair } from "../ast.ts";
 import { emptyName, pairWithoutEquals, pairWithoutValue } from "../diagnostics.ts";
 import { type Built, type Line, rangeOf, reportMissing, type Span, textOf, wordOf } from "./line.ts";

@@ -1,4 +1,4 @@
-/** RUN. LANGUAGE 3.4. */
+/** RUN. Source: Dockerfile reference, "RUN". */
 import type { RunInstruction } from "../ast.ts";
 import { badFlagValue, oneOf } from "../diagnostics.ts";
 import { type CommandArguments, commandOf } from "./command.ts";

@@ -1,4 +1,4 @@
-/** Those that take the rest of their line as one word: USER, WORKDIR, STOPSIGNAL, MAINTAINER. LANGUAGE 3.10 to 3.12. */
+/** Those that take the rest of their line as one word: USER, WORKDIR, STOPSIGNAL, MAINTAINER. */
 import { nearestWord } from "../../nearest-word.ts";
 import { badSignal } from "../diagnostics.ts";
 import { type Built, type Line, literalOf, reportMissing, type Span, textOf, wordOf } from "./line.ts";
@@ -31,7 +31,7 @@ const signals: ReadonlySet<string> = new Set(
   ).split(" "),
 );
 
-/** A number that is not zero, or a name with or without SIG, in any case. LANGUAGE 3.12. */
+/** A number that is not zero, or a name with or without SIG, in any case. */
 export function isSignal(text: string): boolean {
   if (/^[+-]?\d+$/.test(text)) return Number(text) !== 0;
   const name = text.toUpperCase().replace(/^SIG/, "");

@@ -1,4 +1,4 @@
-/** EXPOSE and VOLUME. LANGUAGE 3.8, 3.12. */
+/** EXPOSE and VOLUME. Source: Dockerfile reference, "EXPOSE" and "VOLUME". */
 import type { Word } from "../ast.ts";
 import { badPort, emptyVolume } from "../diagnostics.ts";
 import { parseWord } from "../word.ts";
