@@ -19,11 +19,25 @@ export function hostsFile({ address, hostname, extraHosts, gateway, hostFile }: 
   const own = address === undefined ? [] : [`${address}\t${hostname}`];
   const extra = extraHosts.map((entry) => {
     const colon = entry.indexOf(":");
-    const target = entry.slice(colon + 1).replace(/^\[(.*)\]$/, "$1");
-    return `${target === "host-gateway" ? (gateway ?? "127.0.0.1") : target}\t${entry.slice(0, colon).toLowerCase()}`;
+    return hostsLine(entry.slice(0, colon), entry.slice(colon + 1).replace(/^\[(.*)\]$/, "$1"), gateway);
   });
   const base = hostFile?.trimEnd() ?? localLines.join("\n");
   return `${[base, ...extra, ...own].join("\n")}\n`;
+}
+
+/** A RUN step's file, in which its own name is one of the loopback's, as with BuildKit. */
+export function stepHostsFile(
+  hostname: string,
+  extraHosts: readonly { readonly name: string; readonly address: string }[],
+  gateway: string | undefined,
+): string {
+  const extra = extraHosts.map(({ name, address }) => hostsLine(name, address, gateway));
+  return `${[`127.0.0.1\tlocalhost ${hostname}`, localLines[1], ...extra].join("\n")}\n`;
+}
+
+/** Where there is no gateway, the host is this machine itself. */
+function hostsLine(name: string, address: string, gateway = "127.0.0.1"): string {
+  return `${address === "host-gateway" ? gateway : address}\t${name.toLowerCase()}`;
 }
 
 const localLines: readonly string[] = [

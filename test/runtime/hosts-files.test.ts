@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { hostsFile, resolvFile } from "../../src/runtime/hosts-files.ts";
+import { hostsFile, resolvFile, stepHostsFile } from "../../src/runtime/hosts-files.ts";
 
 describe("/etc/hosts", () => {
   const options = { address: undefined, hostname: "box", extraHosts: [], gateway: undefined, hostFile: undefined };
@@ -28,6 +28,17 @@ describe("/etc/hosts", () => {
       extraHosts: ["a:1.2.3.4"],
     });
     expect(text).toBe("127.0.0.1 localhost\n10.9.9.9 peer\n1.2.3.4\ta\n");
+  });
+
+  test("a step's own name is the loopback's, and its added hosts come last", () => {
+    const extraHosts = [
+      { name: "Db", address: "10.0.0.5" },
+      { name: "h", address: "host-gateway" },
+    ];
+    const text = (last: string): string =>
+      `127.0.0.1\tlocalhost box\n::1\tlocalhost ip6-localhost ip6-loopback\n10.0.0.5\tdb\n${last}\th\n`;
+    expect(stepHostsFile("box", extraHosts, "172.17.0.1")).toBe(text("172.17.0.1"));
+    expect(stepHostsFile("box", extraHosts, undefined)).toBe(text("127.0.0.1"));
   });
 });
 

@@ -22,6 +22,7 @@ import {
 import { errnoOf, TsbuildError } from "../../errors.ts";
 import { check, libc } from "../../kernel/libc.ts";
 import { inNetworkNamespace, openNetlink, openNetlinkOf } from "../../kernel/netlink.ts";
+import { startTimeOf } from "../../kernel/processes.ts";
 import type { NetworkMode } from "../driver.ts";
 import { freeSubnet, gatewayOf, hostAddresses, macOf, parseRoutes, type Subnet } from "./address-pool.ts";
 import { bridgeRuleset, findBlockingChain } from "./nat-rules.ts";
@@ -260,16 +261,9 @@ function isAlive(file: string): boolean {
   }
 }
 
-/** `pid starttime`, or `pid -` for a process that is not there (or a zombie). */
+/** `pid starttime`, or `pid gone` for a process that is not there (or a zombie). */
 function identity(pid: number): string {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    // Counted after the last `)`: a process's name may hold blanks and parentheses.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return fields[0] === "Z" || fields[0] === "X" ? `${pid} gone` : `${pid} ${fields[19]}`;
-  } catch {
-    return `${pid} gone`;
-  }
+  return `${pid} ${startTimeOf(pid) ?? "gone"}`;
 }
 
 const LOCK_EX = 2;

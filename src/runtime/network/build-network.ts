@@ -4,7 +4,7 @@
  * no NAT, the host's network takes its place and a note says why.
  */
 import type { NetworkMode } from "../driver.ts";
-import { hostResolvFile, resolvFile } from "../hosts-files.ts";
+import { hostResolvFile, resolvFile, stepHostsFile } from "../hosts-files.ts";
 import { type Bridge, openBridge } from "./bridge.ts";
 
 /** One step's network. Dispose it after the step has ended. */
@@ -40,8 +40,7 @@ export class BuildNetworks implements Disposable {
     return {
       mode,
       kind: mode.kind,
-      // In the host's own network the host is this machine itself.
-      hosts: hostsFile(request.hostname, request.extraHosts, bridge?.gateway ?? "127.0.0.1"),
+      hosts: stepHostsFile(request.hostname, request.extraHosts, bridge?.gateway),
       resolvConf: isolated
         ? resolvFile({ hostFile: hostResolvFile(false), hostNetwork: false, dns: [], dnsSearch: [], dnsOptions: [] })
         : hostResolvFile(true),
@@ -65,11 +64,4 @@ export class BuildNetworks implements Disposable {
     this.#bridge?.[Symbol.dispose]();
     this.#bridge = undefined;
   }
-}
-
-function hostsFile(hostname: string, extraHosts: BuildNetworkRequest["extraHosts"], gateway: string): string {
-  const lines = [`127.0.0.1\tlocalhost ${hostname}`, "::1\tlocalhost ip6-localhost ip6-loopback"];
-  for (const { name, address } of extraHosts)
-    lines.push(`${address === "host-gateway" ? gateway : address}\t${name.toLowerCase()}`);
-  return `${lines.join("\n")}\n`;
 }

@@ -4,13 +4,13 @@
  */
 import { closeSync } from "node:fs";
 import type { TsbuildError } from "../../../errors.ts";
+import { startTimeOf } from "../../../kernel/processes.ts";
 import { posixSpawn, reap, socketPair } from "../../../kernel/spawn.ts";
 import type { ContainerPty, ExitStatus, RunningContainer } from "../../driver.ts";
 import { type EncodedProgram, encodeProgram, type Op, printProgram } from "../../launcher-program.ts";
 import type { SyscallArch } from "../../syscall-table.ts";
 import { runtimeFailed } from "../errors.ts";
 import { type ControlChannel, controlChannel, type LauncherRecord, listen, send } from "./control-channel.ts";
-import { startTimeOf } from "./identity.ts";
 import { launcherExecutable } from "./launcher-file.ts";
 import { openPty } from "./pty.ts";
 import type { Stdio } from "./stdio.ts";
@@ -159,7 +159,8 @@ function supervise({ pid: launcherPid, channel, ops }: Launcher, request: Launch
           if (request.detach) send(channel, "detach");
           resolve({
             pid,
-            startTime: startTimeOf(pid),
+            // One that has ended already has a time that no process has.
+            startTime: startTimeOf(pid) ?? "0",
             stdin: request.stdio.stdin,
             stdout: request.stdio.stdout,
             stderr: request.stdio.stderr,

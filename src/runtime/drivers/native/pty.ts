@@ -1,18 +1,18 @@
 /** The container's terminal, seen from here: the master that the launcher keeps, taken with pidfd_getfd(2). */
 import { ReadStream } from "node:tty";
 import { check, libc } from "../../../kernel/libc.ts";
+import { openPid } from "../../../kernel/processes.ts";
 import type { ContainerPty } from "../../driver.ts";
 import { TIOCSWINSZ } from "../../linux-constants.ts";
 import { windowSize } from "./terminal.ts";
 
-/** Numbers from 424 on are equal on all architectures. */
-const PIDFD_OPEN = 434;
+/** Equal on all architectures, as all numbers from 424 on. */
 const PIDFD_GETFD = 438;
 
 /** Takes descriptor `fd` of process `pid`. Needs the right to trace it. */
 export function openPty(pid: number, fd: number): ContainerPty {
   const doing = "taking the container's terminal";
-  const pidfd = check(libc("syscall", PIDFD_OPEN, pid, 0, 0, 0, 0), doing);
+  const pidfd = check(openPid(pid), doing);
   let master: number;
   try {
     master = check(libc("syscall", PIDFD_GETFD, pidfd, fd, 0, 0, 0), doing);

@@ -1,6 +1,6 @@
 /** Finds a process by its pid in a namespace below ours. */
 import { readdirSync, readFileSync } from "node:fs";
-import { startTimeOf } from "../native/identity.ts";
+import { startTimeOf } from "../../../kernel/processes.ts";
 
 /**
  * `inner` is a pid in the namespace whose pid 1 is `runtime` for us. What has ended already has pid 0 and a start time
@@ -16,7 +16,8 @@ export function findContainerProcess(
     // "NSpid: <ours> <in the namespace> …", outermost first.
     const pids = /^NSpid:\s+(.*)$/m.exec(status)?.[1]?.split(/\s+/).map(Number) ?? [];
     const parent = Number(/^PPid:\s+(\d+)$/m.exec(status)?.[1]);
-    if (parent === runtime && pids[1] === inner) return { pid: Number(name), startTime: startTimeOf(Number(name)) };
+    if (parent === runtime && pids[1] === inner)
+      return { pid: Number(name), startTime: startTimeOf(Number(name)) ?? "0" };
   }
   return { pid: 0, startTime: "0" };
 }

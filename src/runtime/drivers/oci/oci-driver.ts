@@ -8,7 +8,7 @@ import { mkdirSync, readFileSync, watch, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import type { TsbuildError } from "../../../errors.ts";
-import { libc } from "../../../kernel/libc.ts";
+import { signalPid } from "../../../kernel/processes.ts";
 import type { RuntimeSpec } from "../../../oci/runtime-spec.ts";
 import { cgroupFolders, oomKillsOf, removeCgroup, reserveCgroup } from "../../cgroup/cgroup.ts";
 import type { ContainerRequest, Driver, ExitStatus, RunningContainer } from "../../driver.ts";
@@ -16,7 +16,6 @@ import { makeStubTree } from "../../stub-tree.ts";
 import { checkSpec } from "../check-spec.ts";
 import { commandNotExecutable, commandNotFound, initUnsupported, runtimeFailed } from "../errors.ts";
 import { explainFailure } from "../native/explain.ts";
-import { openContainer } from "../native/identity.ts";
 import { launch } from "../native/launch.ts";
 import { mountSteps, stubMountPoints } from "../native/mount-steps.ts";
 import { architecture, createNativeDriver } from "../native/native-driver.ts";
@@ -93,7 +92,7 @@ function withInnerProcess(
 ): RunningContainer {
   let lastSignal: number | undefined;
   const kill = (signal: number): boolean => {
-    const sent = sendSignal({ ...inner, containerId: request.id }, signal);
+    const sent = signalPid(inner.pid, inner.startTime, signal);
     if (sent) lastSignal = signal;
     return sent;
   };
@@ -111,20 +110,6 @@ function withInnerProcess(
 }
 
 const SIGKILL = 9;
-/** Equal on all architectures. */
-const PIDFD_SEND_SIGNAL = 424;
-
-function sendSignal(identity: Parameters<typeof openContainer>[0], signal: number): boolean {
-  let pidfd: number;
-  try {
-    pidfd = openContainer(identity);
-  } catch {
-    return false; // it has ended
-  }
-  const result = libc("syscall", PIDFD_SEND_SIGNAL, pidfd, signal, 0, 0, 0);
-  libc("close", pidfd);
-  return result >= 0;
-}
 
 /** The network namespace is the one around the runtime; the control group has a name we know. */
 function ociSpec(request: ContainerRequest): RuntimeSpec {
