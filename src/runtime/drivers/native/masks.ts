@@ -4,6 +4,7 @@ import * as linux from "../../linux-constants.ts";
 import type { SyscallArch } from "../../syscall-table.ts";
 import { mountAttr, openHow } from "./mount-structs.ts";
 import { setOption } from "./mounts.ts";
+import { moveMount } from "./move-mount.ts";
 import { registers } from "./registers.ts";
 
 /** A clone of the path's own mount, read-only, over itself. */
@@ -35,26 +36,8 @@ export function readonlyPathOps(path: string, index: number): Op[] {
       [registers.mount, text(""), linux.AT_EMPTY_PATH | linux.AT_RECURSIVE, mountAttr(linux.MOUNT_ATTR_RDONLY, 0), 32],
       { doing },
     ),
-    ...moveOver(doing),
+    ...moveMount(doing),
     label(done),
-  ];
-}
-
-function moveOver(doing: string): Op[] {
-  return [
-    syscall(
-      "move_mount",
-      [
-        registers.mount,
-        text(""),
-        registers.target,
-        text(""),
-        linux.MOVE_MOUNT_F_EMPTY_PATH | linux.MOVE_MOUNT_T_EMPTY_PATH,
-      ],
-      { doing },
-    ),
-    syscall("close", [registers.mount], { doing }),
-    syscall("close", [registers.target], { doing }),
   ];
 }
 
@@ -107,7 +90,7 @@ export function maskedPathOps(path: string, index: number, arch: SyscallArch): O
     open(0, { tolerate: ["ENOENT", "ENOTDIR", "EACCES"], jump: { when: "negative", to: done } }),
     syscall("open_tree", [registers.dev, text("null"), clone], { into: registers.mount, doing }),
     label(over),
-    ...moveOver(doing),
+    ...moveMount(doing),
     label(done),
   ];
 }

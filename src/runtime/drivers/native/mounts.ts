@@ -13,6 +13,7 @@ import { parseMountOptions } from "./mount-options.ts";
 import { isBind, type MountStep } from "./mount-steps.ts";
 import { mountAttr } from "./mount-structs.ts";
 import { openTarget } from "./mount-target.ts";
+import { moveMount } from "./move-mount.ts";
 import { registers } from "./registers.ts";
 
 export function mountOps(step: MountStep, index: number, spec: RuntimeSpec, arch: SyscallArch): Op[] {
@@ -121,22 +122,7 @@ function bindSource(mount: MountSpec, doing: string): Op[] {
 
 /** Moves `registers.mount` onto its target and closes both. */
 function attach(step: MountStep, index: number, arch: SyscallArch, doing: string): Op[] {
-  return [
-    ...openTarget(step.target, index, arch, doing),
-    syscall(
-      "move_mount",
-      [
-        registers.mount,
-        text(""),
-        registers.target,
-        text(""),
-        linux.MOVE_MOUNT_F_EMPTY_PATH | linux.MOVE_MOUNT_T_EMPTY_PATH,
-      ],
-      { doing },
-    ),
-    syscall("close", [registers.mount], { doing }),
-    syscall("close", [registers.target], { doing }),
-  ];
+  return [...openTarget(step.target, index, arch, doing), ...moveMount(doing)];
 }
 
 /** v2: one mount. v1: a tmpfs with a folder for each hierarchy, all read-only. */
@@ -161,19 +147,7 @@ function cgroupOps(step: MountStep, index: number, arch: SyscallArch, doing: str
         ...links.map((link) => syscall("symlinkat", [text(name), root, text(link)], { doing })),
         ...makeV1(options.attributesSet, words, doing),
         syscall("openat", [root, text(name), linux.O_PATH | linux.O_CLOEXEC], { into: registers.target, doing }),
-        syscall(
-          "move_mount",
-          [
-            registers.mount,
-            text(""),
-            registers.target,
-            text(""),
-            linux.MOVE_MOUNT_F_EMPTY_PATH | linux.MOVE_MOUNT_T_EMPTY_PATH,
-          ],
-          { doing },
-        ),
-        syscall("close", [registers.mount], { doing }),
-        syscall("close", [registers.target], { doing }),
+        ...moveMount(doing),
       ];
     }),
     ...(readOnly === 0

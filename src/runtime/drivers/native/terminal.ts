@@ -16,6 +16,7 @@ import {
   text,
 } from "../../launcher-program.ts";
 import * as linux from "../../linux-constants.ts";
+import { moveMount } from "./move-mount.ts";
 import { CHILD_SYNC_FD, registers } from "./registers.ts";
 
 /** `struct msghdr` with one byte and one control message of one descriptor. */
@@ -91,19 +92,7 @@ function consoleOps(doing: string): Op[] {
       into: registers.target,
       doing,
     }),
-    syscall(
-      "move_mount",
-      [
-        registers.mount,
-        text(""),
-        registers.target,
-        text(""),
-        linux.MOVE_MOUNT_F_EMPTY_PATH | linux.MOVE_MOUNT_T_EMPTY_PATH,
-      ],
-      { doing },
-    ),
-    syscall("close", [registers.mount], { doing }),
-    syscall("close", [registers.target], { doing }),
+    ...moveMount(doing),
   ];
 }
 

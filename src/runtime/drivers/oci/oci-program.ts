@@ -9,6 +9,7 @@ import * as linux from "../../linux-constants.ts";
 import type { SyscallArch } from "../../syscall-table.ts";
 import { beginLauncher, cloneOps, makeSync } from "../native/clone.ts";
 import { openHow } from "../native/mount-structs.ts";
+import { moveMount } from "../native/move-mount.ts";
 import { bindToLauncher, closeOnExec, unblockSignals } from "../native/process.ts";
 import { registers } from "../native/registers.ts";
 import { type RootPaths, rootOps } from "../native/root.ts";
@@ -95,17 +96,7 @@ function ownProc(arch: SyscallArch): Op[] {
       into: registers.target,
       doing,
     }),
-    syscall(
-      "move_mount",
-      [
-        registers.mount,
-        text(""),
-        registers.target,
-        text(""),
-        linux.MOVE_MOUNT_F_EMPTY_PATH | linux.MOVE_MOUNT_T_EMPTY_PATH,
-      ],
-      { doing },
-    ),
+    ...moveMount(doing),
   ];
 }
 
