@@ -32,16 +32,21 @@ export type Inode =
 
 /** The index, in the order that layers of our own have: depth first, names by bytes. */
 export function sortedEntries(inodes: ReadonlyMap<BytePath, Inode>): readonly LayerEntry[] {
-  const paths = [...inodes.keys()].map((path) => ({ path, key: path.replaceAll("/", "\0") }));
-  paths.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
   const first = new Map<Inode, BytePath>();
-  const entries: LayerEntry[] = [];
-  for (const { path } of paths) {
-    const inode = inodes.get(path);
-    if (inode !== undefined) entries.push(...entriesOf(path, inode, first));
-  }
-  return entries;
+  return [...inodes].sort(([a], [b]) => comparePaths(a, b)).flatMap(([path, inode]) => entriesOf(path, inode, first));
 }
+
+/** As if each slash were lower than all other bytes. Without keys to sort by: a layer may have a million names. */
+function comparePaths(a: BytePath, b: BytePath): number {
+  const length = Math.min(a.length, b.length);
+  for (let at = 0; at < length; at += 1) {
+    const [x, y] = [a.charCodeAt(at), b.charCodeAt(at)];
+    if (x !== y) return x === SLASH ? -1 : y === SLASH ? 1 : x - y;
+  }
+  return a.length - b.length;
+}
+
+const SLASH = 0x2f;
 
 function entriesOf(path: BytePath, inode: Inode, first: Map<Inode, BytePath>): readonly LayerEntry[] {
   switch (inode.kind) {

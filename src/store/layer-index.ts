@@ -27,8 +27,11 @@ interface Document {
 }
 
 export function encodeIndex({ entries, omitted }: LayerIndex): string {
-  const document: Document = { format: indexFormat, entries: entries.map(lineOf), omitted };
-  return JSON.stringify(document);
+  // In parts: all lines as arrays at once would need several times the memory of the text.
+  const parts: string[] = [];
+  for (let at = 0; at < entries.length; at += 1000)
+    parts.push(JSON.stringify(entries.slice(at, at + 1000).map(lineOf)).slice(1, -1));
+  return `{"format":${indexFormat},"entries":[${parts.join(",")}],"omitted":${JSON.stringify(omitted)}}`;
 }
 
 /** @throws {Error} when the text is no index: the caller knows which layer it is */
