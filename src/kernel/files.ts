@@ -1,5 +1,5 @@
 /** What Node's `fs` cannot do to files: nodes, times in nanoseconds, exclusive renames, cheap copies, syncfs. */
-import { closeSync, constants, fstatSync, futimesSync, openSync, readSync, writeSync } from "node:fs";
+import { type BigIntStats, closeSync, constants, fstatSync, futimesSync, openSync, readSync, writeSync } from "node:fs";
 import { check, cPath, errno, libc, libcInBackground } from "./libc.ts";
 
 /** Source: fcntl.h. */
@@ -30,6 +30,17 @@ export function deviceNumber(rdev: bigint): DeviceNumber {
 export function rdevOf({ major, minor }: DeviceNumber): bigint {
   const [a, i] = [BigInt(major), BigInt(minor)];
   return ((a & 0xfffn) << 8n) | ((a & ~0xfffn) << 32n) | (i & 0xffn) | ((i & ~0xffn) << 12n);
+}
+
+export type FileType = "file" | "dir" | "symlink" | "char" | "block" | "fifo" | "socket";
+
+export function fileTypeOf(stat: BigIntStats): FileType {
+  if (stat.isFile()) return "file";
+  if (stat.isDirectory()) return "dir";
+  if (stat.isSymbolicLink()) return "symlink";
+  if (stat.isCharacterDevice()) return "char";
+  if (stat.isBlockDevice()) return "block";
+  return stat.isFIFO() ? "fifo" : "socket";
 }
 
 export type NodeKind =

@@ -2,9 +2,10 @@
 import { type BigIntStats, lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { errnoOf, TsbuildError } from "../errors.ts";
 import { type BytePath, bytePathOfLatin1, fsPathBelow, joinBytePath, textOfBytePath } from "../kernel/byte-path.ts";
+import { fileTypeOf } from "../kernel/files.ts";
 import type { FileDigests } from "./file-digests.ts";
 import type { FolderMatches, IgnoreRules } from "./ignore-rules.ts";
-import type { FileFacts, NodeType, Origin, OriginNode } from "./origin.ts";
+import type { FileFacts, Origin, OriginNode } from "./origin.ts";
 
 interface ContextNode extends OriginNode {
   readonly excluded: boolean;
@@ -104,7 +105,7 @@ export class ContextOrigin implements Origin {
   }
 
   #made(path: BytePath, hostPath: string | Buffer, stat: BigIntStats, folder: FolderMatches | undefined): ContextNode {
-    const type = typeOf(stat);
+    const type = fileTypeOf(stat);
     if (path === "" || this.rules.isEmpty) return { path, hostPath, stat, type, excluded: false, matches: undefined };
     const { excluded, matches } = this.rules.match(textOfBytePath(path), folder);
     return { path, hostPath, stat, type, excluded, matches };
@@ -163,13 +164,4 @@ function unreadable(path: string | Buffer, error: unknown): TsbuildError {
 
 function parentOf(path: BytePath): BytePath {
   return bytePathOfLatin1(path.slice(0, Math.max(0, path.lastIndexOf("/"))));
-}
-
-function typeOf(stat: BigIntStats): NodeType {
-  if (stat.isFile()) return "file";
-  if (stat.isDirectory()) return "dir";
-  if (stat.isSymbolicLink()) return "symlink";
-  if (stat.isCharacterDevice()) return "char";
-  if (stat.isBlockDevice()) return "block";
-  return stat.isFIFO() ? "fifo" : "socket";
 }

@@ -4,10 +4,8 @@
  */
 import type { BigIntStats } from "node:fs";
 import { type BytePath, bytePathOfLatin1 } from "../kernel/byte-path.ts";
+import type { FileType } from "../kernel/files.ts";
 import type { Digest } from "../oci/digest.ts";
-
-/** Sockets mean nothing without their server and are never taken. */
-export type NodeType = "file" | "dir" | "symlink" | "char" | "block" | "fifo" | "socket";
 
 /** What a selection needs to know of an entry. */
 export type OriginStat = Pick<
@@ -21,7 +19,8 @@ export interface OriginNode {
   /** For Node's functions. */
   readonly hostPath: string | Buffer;
   readonly stat: OriginStat;
-  readonly type: NodeType;
+  /** Sockets mean nothing without their server and are never taken. */
+  readonly type: FileType;
 }
 
 export interface FileFacts {

@@ -15,7 +15,7 @@ import {
 } from "node:fs";
 import { errnoOf } from "../errors.ts";
 import { type BytePath, bytePathOfLatin1, joinBytePath } from "../kernel/byte-path.ts";
-import { deviceNumber } from "../kernel/files.ts";
+import { deviceNumber, fileTypeOf } from "../kernel/files.ts";
 import { libc } from "../kernel/libc.ts";
 import { pathBelowFd } from "../kernel/resolve-in-root.ts";
 import type { TarHandler, TarHeader, TarType } from "../store/tar-reader.ts";
@@ -172,10 +172,6 @@ function headerOf(name: BytePath, type: TarType, stat: BigIntStats): TarHeader {
 
 /** Undefined for a socket: it means nothing without its process. */
 function typeOf(stat: BigIntStats): TarType | undefined {
-  if (stat.isFile()) return "file";
-  if (stat.isDirectory()) return "dir";
-  if (stat.isSymbolicLink()) return "symlink";
-  if (stat.isFIFO()) return "fifo";
-  if (stat.isCharacterDevice()) return "char";
-  return stat.isBlockDevice() ? "block" : undefined;
+  const type = fileTypeOf(stat);
+  return type === "socket" ? undefined : type;
 }

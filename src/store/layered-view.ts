@@ -15,12 +15,11 @@ import {
   joinBytePath,
   textOfBytePath,
 } from "../kernel/byte-path.ts";
+import { type FileType, fileTypeOf } from "../kernel/files.ts";
 import { storeCorrupt } from "./errors.ts";
 import { type Merged, mergedName, mergedNames } from "./merged-folders.ts";
 import { ownLayout } from "./overlay-marks.ts";
 import type { Layout } from "./store-context.ts";
-
-export type FoundType = "file" | "dir" | "symlink" | "char" | "block" | "fifo" | "socket";
 
 export interface Found {
   /** Where it really is: relative to the root, without symlinks before the last component; "" is the root. */
@@ -28,7 +27,7 @@ export interface Found {
   /** For Node's functions. For a folder, the topmost of the folders that show merged. */
   readonly hostPath: string | Buffer;
   readonly stat: BigIntStats;
-  readonly type: FoundType;
+  readonly type: FileType;
 }
 
 export interface LayeredView {
@@ -173,19 +172,10 @@ class View implements LayeredView {
   }
 
   #found(path: BytePath, merged: Merged): Found {
-    const found: Found = { path, hostPath: fsPath(merged.host), stat: merged.stat, type: typeOf(merged.stat) };
+    const found: Found = { path, hostPath: fsPath(merged.host), stat: merged.stat, type: fileTypeOf(merged.stat) };
     if (merged.folders.length > 0) this.#folders.set(found, merged.folders);
     return found;
   }
-}
-
-function typeOf(stat: BigIntStats): FoundType {
-  if (stat.isFile()) return "file";
-  if (stat.isDirectory()) return "dir";
-  if (stat.isSymbolicLink()) return "symlink";
-  if (stat.isCharacterDevice()) return "char";
-  if (stat.isBlockDevice()) return "block";
-  return stat.isFIFO() ? "fifo" : "socket";
 }
 
 function readTarget(host: BytePath): string {
