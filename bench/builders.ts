@@ -8,6 +8,8 @@ import type { Timed } from "./scenario.ts";
 export interface BuildInput {
   readonly context: string;
   readonly noCache?: boolean;
+  /** Of RUN steps. `default` is what a user gets without asking: a network of the step's own, mostly. */
+  readonly network?: "default" | "host";
   readonly tag?: string;
 }
 
@@ -30,7 +32,7 @@ export const base = "bench-base";
 export function availableBuilders(machine: Machine): readonly Builder[] {
   const builders = [tsbuild(machine)];
   if (machine.dockerHost !== undefined) {
-    builders.push(docker(machine.dockerHost, "docker BuildKit", "1"), docker(machine.dockerHost, "docker legacy", "0"));
+    builders.push(docker(machine, "docker BuildKit", "1"), docker(machine, "docker legacy", "0"));
   }
   for (const name of ["buildah", "podman"] as const) if (findProgram(name)) builders.push(containers(machine, name));
   return builders.filter((builder, index) => {
@@ -40,6 +42,7 @@ export function availableBuilders(machine: Machine): readonly Builder[] {
     const { argv, env } = builder.import(machine.baseTar, base);
     try {
       run(argv, env);
+      if (storeOf(builder) === "docker") run(argv, { ...env, DOCKER_HOST: machine.dockerBridgeHost ?? "" });
       return true;
     } catch (error) {
       process.stderr.write(`${builder.name} is left out: ${error instanceof Error ? error.message : String(error)}\n`);
@@ -56,8 +59,8 @@ function tsbuild(machine: Machine): Builder {
   });
   return {
     name: "tsbuild",
-    build: ({ context, noCache, tag }) =>
-      argv("build", "--network=host", ...(noCache ? ["--no-cache"] : []), ...(tag ? ["-t", tag] : []), context),
+    build: ({ context, noCache, tag, network = "host" }) =>
+      argv("build", `--network=${network}`, ...(noCache ? ["--no-cache"] : []), ...(tag ? ["-t", tag] : []), context),
     runTrue: (image) => argv("run", "--rm", "--network=none", image, "true"),
     import: (file, name) => argv("import", file, name),
     save: (image, file) => argv("save", "-o", file, image),
@@ -68,16 +71,23 @@ function tsbuild(machine: Machine): Builder {
   };
 }
 
-function docker(host: string, name: string, buildkit: "0" | "1"): Builder {
+function docker(machine: Machine, name: string, buildkit: "0" | "1"): Builder {
   const client = dockerClient();
-  const argv = (...words: readonly string[]): Timed => ({
+  const call = (host: string | undefined, words: readonly string[]): Timed => ({
     argv: [client, ...words],
-    env: { DOCKER_HOST: host, DOCKER_BUILDKIT: buildkit },
+    env: { DOCKER_HOST: host ?? "", DOCKER_BUILDKIT: buildkit },
   });
+  const argv = (...words: readonly string[]): Timed => call(machine.dockerHost, words);
   return {
     name,
-    build: ({ context, noCache, tag }) =>
-      argv("build", "--network=host", ...(noCache ? ["--no-cache"] : []), ...(tag ? ["-t", tag] : []), context),
+    build: ({ context, noCache, tag, network = "host" }) =>
+      call(network === "host" ? machine.dockerHost : machine.dockerBridgeHost, [
+        "build",
+        `--network=${network}`,
+        ...(noCache ? ["--no-cache"] : []),
+        ...(tag ? ["-t", tag] : []),
+        context,
+      ]),
     ...(buildkit === "1" && { runTrue: (image: string) => argv("run", "--rm", "--network=none", image, "true") }),
     import: (file, image) => argv("import", file, image),
     save: (image, file) => argv("save", "-o", file, image),
@@ -100,12 +110,13 @@ function containers(machine: Machine, program: "buildah" | "podman"): Builder {
     program === "podman" ? podman(...words) : { argv: ["buildah", ...storage, ...words] };
   return {
     name: program,
-    build: ({ context, noCache, tag }) =>
+    build: ({ context, noCache, tag, network = "host" }) =>
       own(
         program === "podman" ? "build" : "bud",
         "--isolation=chroot",
         "--layers",
-        "--network=host",
+        // Isolated by chroot only, they have the host's network in any case.
+        ...(network === "host" ? ["--network=host"] : []),
         ...(noCache ? ["--no-cache"] : []),
         ...(tag ? ["-t", tag] : []),
         context,

@@ -12,6 +12,8 @@ export interface Machine extends AsyncDisposable {
   readonly baseTar: string;
   /** `unix:///…` of a dockerd started here; undefined where none is installed. */
   readonly dockerHost: string | undefined;
+  /** A second one in a network namespace of its own, with docker's usual bridge and firewall rules. */
+  readonly dockerBridgeHost: string | undefined;
   /** `127.0.0.1:12345`; undefined where docker-registry is not installed. */
   readonly registry: string | undefined;
 }
@@ -26,10 +28,11 @@ export async function startMachine(settings: { readonly baseTar: string | undefi
   };
   try {
     const baseTar = settings.baseTar ?? makeBase(folder);
-    const dockerHost =
-      findProgram("dockerd") && findProgram("docker") ? await startDocker(folder, children) : undefined;
+    const hasDocker = findProgram("dockerd") !== undefined && findProgram("docker") !== undefined;
+    const dockerHost = hasDocker ? await startDocker(join(folder, "docker"), children, false) : undefined;
+    const dockerBridgeHost = hasDocker ? await startDocker(join(folder, "docker-bridge"), children, true) : undefined;
     const registry = findProgram("docker-registry") ? await startRegistry(folder, children) : undefined;
-    return { folder, baseTar, dockerHost, registry, [Symbol.asyncDispose]: dispose };
+    return { folder, baseTar, dockerHost, dockerBridgeHost, registry, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await dispose();
     throw error;
@@ -45,8 +48,7 @@ function makeBase(folder: string): string {
   return tar;
 }
 
-async function startDocker(folder: string, children: ChildProcess[]): Promise<string | undefined> {
-  const root = join(folder, "docker");
+async function startDocker(root: string, children: ChildProcess[], withBridge: boolean): Promise<string | undefined> {
   mkdirSync(root);
   const socket = join(root, "docker.sock");
   const log = openSync(join(root, "log"), "w");
@@ -55,10 +57,12 @@ async function startDocker(folder: string, children: ChildProcess[]): Promise<st
     ["--exec-root", join(root, "exec")],
     ["--pidfile", join(root, "pid")],
     ["-H", `unix://${socket}`],
-    // No bridge, no firewall rules: nothing of it outlives the benchmark.
-    ["--bridge=none", "--iptables=false", "--ip-masq=false"],
+    // A bridge and its rules go with their network namespace; in ours there are none.
+    withBridge ? [] : ["--bridge=none", "--iptables=false", "--ip-masq=false"],
   ].flat();
-  const child = spawn(findProgram("dockerd") ?? "dockerd", flags, { stdio: ["ignore", log, log] });
+  const dockerd = findProgram("dockerd") ?? "dockerd";
+  const [program = dockerd, ...before] = withBridge ? ["unshare", "--net", dockerd] : [dockerd];
+  const child = spawn(program, [...before, ...flags], { stdio: ["ignore", log, log] });
   children.push(child);
   const isUp = await until(30_000, () => {
     if (child.exitCode !== null) return true;

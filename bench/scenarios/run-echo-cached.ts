@@ -11,6 +11,9 @@ export const runEchoCached: Scenario = {
   ],
   subjects(machine, builders) {
     const context = makeContext(machine.folder, "run-echo-cached", tenEchoes);
-    return builders.map((builder) => ({ name: builder.name, timed: () => builder.build({ context }) }));
+    return builders.map((builder) => ({
+      name: builder.name,
+      timed: () => builder.build({ context, network: "default" }),
+    }));
   },
 };

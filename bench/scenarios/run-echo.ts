@@ -11,7 +11,7 @@ export const runEcho: Scenario = {
     const context = makeContext(machine.folder, "run-echo", tenEchoes);
     return builders.map((builder) => ({
       name: builder.name,
-      timed: () => builder.build({ context, noCache: true }),
+      timed: () => builder.build({ context, noCache: true, network: "default" }),
     }));
   },
 };
