@@ -121,9 +121,9 @@ async function bundle() {
     // `require` is also what bundled CommonJS asks for.
     banner: {
       js: [
-        'import { createRequire as __createRequire } from "node:module";',
-        "const require = __createRequire(import.meta.url), __builtins = new Map();",
+        "const __builtins = new Map();",
         "const __builtin = (name) => __builtins.get(name) ?? (__builtins.set(name, process.getBuiltinModule(name)), __builtins.get(name));",
+        'const require = __builtin("node:module").createRequire(import.meta.url);',
       ].join("\n"),
     },
     plugins: [lateVendors(), sources(entries)],
@@ -218,27 +218,23 @@ function commit() {
 function writeProgram() {
   const major = Number.parseInt(packageJson.engines.node.replace(/\D+/, ""), 10);
   const program = `#!/usr/bin/env node
-import module from "node:module";
-import { accessSync, constants } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-
 if (Number.parseInt(process.versions.node, 10) < ${major}) {
   process.stderr.write(
     "tsbuild: needs Node ${major} or newer, and this is " + process.version + ": install a current one (npm install -g node@${major}), or put it first on the PATH\\n",
   );
   process.exit(1);
 }
-module.enableCompileCache(process.env.NODE_COMPILE_CACHE || cacheFolder());
+const environment = process.env;
+process.getBuiltinModule("node:module").enableCompileCache(environment.NODE_COMPILE_CACHE || cacheFolder());
 await import("./main.js");
 
 function cacheFolder() {
-  const here = dirname(fileURLToPath(import.meta.url));
+  const fs = process.getBuiltinModule("node:fs");
   try {
-    accessSync(here, constants.W_OK);
-    return join(here, ".compiled");
+    fs.accessSync(import.meta.dirname, fs.constants.W_OK);
+    return import.meta.dirname + "/.compiled";
   } catch {
-    return join(process.env.XDG_CACHE_HOME || join(process.env.HOME || "/", ".cache"), "tsbuild");
+    return (environment.XDG_CACHE_HOME || (environment.HOME || "") + "/.cache") + "/tsbuild";
   }
 }
 `;
