@@ -8,7 +8,7 @@ import fc from "fast-check";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { freeSubnet, gatewayOf, hostAddresses, macOf, parseRoutes } from "../../src/runtime/network/address-pool.ts";
 import { type Bridge, openBridge } from "../../src/runtime/network/bridge.ts";
-import { findBlockingChain } from "../../src/runtime/network/nat-rules.ts";
+import { findBlockingChain, iptablesChain } from "../../src/runtime/network/nat-rules.ts";
 
 describe("address pools", () => {
   test("the first pool without a route on it is taken, and a default route takes none", () => {
@@ -67,12 +67,22 @@ describe("address pools", () => {
 });
 
 test("a forward chain of another firewall with policy drop is found", () => {
-  const chain = (table: string, policy: string) => ({
-    chain: { family: "ip", table, name: "FORWARD", hook: "forward", policy },
+  const chain = (table: string, policy: string, name = "filter_FORWARD") => ({
+    chain: { family: "ip", table, name, hook: "forward", policy },
   });
   const ruleset = (...chains: readonly object[]) => JSON.stringify({ nftables: [{ metainfo: {} }, ...chains] });
   expect(findBlockingChain(ruleset(chain("filter", "accept")))).toBeUndefined();
-  expect(findBlockingChain(ruleset(chain("filter", "drop")))).toBe("filter/FORWARD");
+  expect(findBlockingChain(ruleset(chain("filter", "drop")))).toBe("filter/filter_FORWARD");
+  // iptables' own chain is opened with iptables.
+  expect(findBlockingChain(ruleset(chain("filter", "drop", "FORWARD")))).toBeUndefined();
+});
+
+test.for([
+  ["-P FORWARD ACCEPT\n", undefined],
+  ["-P FORWARD DROP\n", "FORWARD"],
+  ["-P FORWARD DROP\n-A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-ISOLATION-STAGE-1\n", "DOCKER-USER"],
+] as const)("iptables says %j: containers are let through in %s", ([rules, chain]) => {
+  expect(iptablesChain(rules)).toBe(chain);
 });
 
 describe.skipIf(process.getuid?.() !== 0 || spawnSync("nft", ["--version"]).status !== 0)("the bridge", () => {
@@ -186,4 +196,21 @@ describe.skipIf(process.getuid?.() !== 0 || spawnSync("nft", ["--version"]).stat
     expect(tables()).toContain(place.table);
     expect(readFileSync("/proc/sys/net/ipv4/ip_forward", "latin1").trim()).toBe("1");
   });
+
+  test.skipIf(spawnSync("iptables", ["--version"]).status !== 0)(
+    "with docker's firewall on the machine containers still reach the outside, and its chains are as before afterwards",
+    async () => {
+      const script = join(import.meta.dirname, "bridge-behind-docker.ts");
+      // A sysfs of its own, since that shows the links of the network namespace it was mounted in.
+      const inside = 'mount -t sysfs sysfs /sys && exec "$0" "$1"';
+      const child = spawn("unshare", ["--net", "--mount", "sh", "-c", inside, process.execPath, script]);
+      started.push(child);
+      const [out, error] = await Promise.all([child.stdout.toArray(), child.stderr.toArray()]);
+      expect(error.join("")).toBe("");
+      const seen = JSON.parse(out.join("")) as Record<string, string>;
+      expect(seen["answer"]).toContain("refused");
+      expect(seen["whileOpen"]).toContain("-j ACCEPT");
+      expect(seen["after"]).toBe(seen["before"]);
+    },
+  );
 });

@@ -25,7 +25,7 @@ import { inNetworkNamespace, openNetlink, openNetlinkOf } from "../../kernel/net
 import { startTimeOf } from "../../kernel/processes.ts";
 import type { NetworkMode } from "../driver.ts";
 import { freeSubnet, gatewayOf, hostAddresses, macOf, parseRoutes, type Subnet } from "./address-pool.ts";
-import { bridgeRuleset, findBlockingChain } from "./nat-rules.ts";
+import { bridgeRuleset, findBlockingChain, iptablesChain, iptablesRules } from "./nat-rules.ts";
 
 /** Names on the machine, so that tests have a network of their own. */
 export interface BridgePlace {
@@ -121,12 +121,34 @@ function ensureBridge(place: BridgePlace): Subnet {
     netlink.linkUp(bridge);
     writeFileSync("/proc/sys/net/ipv4/ip_forward", "1");
     nft(["-f", "-"], bridgeRuleset(place, subnet));
+    openIptables(place);
   } catch (error) {
     netlink.removeLink(bridge);
     throw error;
   }
   writeFileSync(`${stateDir}/subnet`, `${subnet.network}/${subnet.prefixLength}`, { mode: 0o600 });
   return subnet;
+}
+
+/**
+ * Docker, ufw and others set the policy of iptables' FORWARD chain to DROP, and an accept in our own table does not undo
+ * that. iptables itself adds the rules: rules that nft adds to its tables it can no longer list.
+ */
+function openIptables({ bridge, stateDir }: BridgePlace): void {
+  const listed = spawnSync("iptables", ["-w", "-S", "FORWARD"], { encoding: "utf8" });
+  const chain = listed.status === 0 ? iptablesChain(listed.stdout) : undefined;
+  if (chain === undefined) return;
+  writeFileSync(iptablesFile(stateDir), chain, { mode: 0o600 });
+  for (const rule of iptablesRules(bridge)) {
+    if (spawnSync("iptables", ["-w", "-C", chain, ...rule], { stdio: "ignore" }).status === 0) continue;
+    const added = spawnSync("iptables", ["-w", "-I", chain, ...rule], { encoding: "utf8" });
+    if (added.status !== 0) throw failed(`iptables: ${added.stderr.trim().split("\n")[0]}`);
+  }
+}
+
+/** Names the chain that holds rules of ours. */
+function iptablesFile(stateDir: string): string {
+  return `${stateDir}/iptables`;
 }
 
 function readSubnet({ stateDir }: BridgePlace): Subnet | undefined {
@@ -150,7 +172,14 @@ function rulesAreThere(table: string): boolean {
  */
 function removeBridge({ bridge, table, stateDir }: BridgePlace, lock: number): void {
   rmSync(`${stateDir}/subnet`, { force: true });
-  const script = `ip link delete ${bridge}; nft delete table ip ${table}`;
+  const chain = existsSync(iptablesFile(stateDir)) ? readFileSync(iptablesFile(stateDir), "latin1") : undefined;
+  rmSync(iptablesFile(stateDir), { force: true });
+  const rules = chain === undefined ? [] : iptablesRules(bridge);
+  const script = [
+    `ip link delete ${bridge}`,
+    `nft delete table ip ${table}`,
+    ...rules.map((rule) => `iptables -w -D ${chain} ${rule.join(" ")}`),
+  ].join("; ");
   const child = spawn("sh", ["-c", script], { detached: true, stdio: ["ignore", "ignore", "ignore", lock] });
   child.on("error", () => {
     using netlink = openNetlink();
