@@ -25,6 +25,7 @@ import { check, libc } from "../kernel/libc.ts";
 import type { SelectedEntry, SelectedSource } from "../planner/selection.ts";
 import { changeMode, type ModeChange } from "./change-mode.ts";
 import { cannotCopyToNonDirectory, cannotReplaceDirectory, changedWhileCopied } from "./errors.ts";
+import { linkEarlier, type ReusableFiles } from "./reusable-files.ts";
 import { type FolderMetadata, parentOf, UpperTree } from "./upper-tree.ts";
 
 /** Plain data: it crosses to a worker as it is. */
@@ -40,6 +41,8 @@ export interface CopyTask {
   readonly chmod: ModeChange | undefined;
   /** `--parents`: the destination is a folder, and each source brings the folders it lay in. */
   readonly parents: boolean;
+  /** What an earlier run of the same step made. */
+  readonly reusable?: ReusableFiles | undefined;
 }
 
 /** @throws {TsbuildError} `COPY_FAILED`, `NO_SPACE` */
@@ -146,7 +149,7 @@ class SourceCopy {
     if (entry.type === "file" && entry.inode === undefined && tree.isFresh(parentOf(place))) {
       // The common case without a look: the name is free unless an earlier source took it.
       try {
-        this.#write(tree.hostPath(place), entry);
+        this.#write(place, entry);
         return;
       } catch (error) {
         if (errnoOf(error) !== "EEXIST") throw error;
@@ -162,15 +165,20 @@ class SourceCopy {
       return;
     }
     if (entry.inode !== undefined) this.#firstNames.set(entry.inode, place);
-    this.#write(tree.hostPath(place), entry);
+    this.#write(place, entry);
   }
 
-  #write(hostPath: string | Buffer, entry: SelectedEntry): void {
+  #write(place: BytePath, entry: SelectedEntry): void {
+    const hostPath = this.#tree.hostPath(place);
     const { uid, gid } = this.#owner(entry);
+    const { reusable } = this.#task;
     switch (entry.type) {
-      case "file":
-        writeFile(hostPath, entry, uid, gid, this.#mode(entry));
+      case "file": {
+        const mode = this.#mode(entry);
+        if (reusable !== undefined && linkEarlier(reusable, { place, entry, uid, gid, mode }, hostPath)) return;
+        writeFile(hostPath, entry, uid, gid, mode);
         return;
+      }
       case "symlink":
         symlinkSync(fsPath(entry.target ?? ("" as BytePath)), hostPath);
         lchownSync(hostPath, uid, gid);

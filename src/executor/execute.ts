@@ -25,6 +25,7 @@ import type { Chain, LayerId, LayerRecord, Lease, Store, StoredImage, UnsealedLa
 import { commitImage } from "./commit-image.ts";
 import { mountSourceNotFound, unsupported } from "./errors.ts";
 import type { BuildEvent, BuildSummary } from "./events.ts";
+import { type ReusableFiles, reusableFiles } from "./reusable-files.ts";
 import type { ContextSource } from "./run-mounts.ts";
 import { StepFailed } from "./step-failed.ts";
 
@@ -333,6 +334,16 @@ class Execution {
     return node === undefined ? { kind: "selection", selection } : { kind: "path", path: String(node.hostPath) };
   }
 
+  /** `--no-cache` takes nothing from earlier layers. */
+  #earlierFiles(step: Step): ReusableFiles | undefined {
+    if (step.noCache) return undefined;
+    const [nearest] = this.#store.cache.nearest(siteOf(this.#graph, step), "copy");
+    if (nearest === undefined) return undefined;
+    this.#lease.addLayers([nearest.layer]);
+    const { layers } = this.#store;
+    return reusableFiles(layers.tree(nearest.layer), layers.index(nearest.layer));
+  }
+
   async #perform(place: Place): Promise<OwnLayer> {
     const { step, parent, definition } = place;
     const { now, driver, trace } = this.#environment;
@@ -358,6 +369,7 @@ class Execution {
         standsAlone: !definition.needsParent,
         storeRoot: this.#store.root,
         isAlone: this.#running.size === 1 && this.#queue?.size === 0,
+        earlierFiles: () => this.#earlierFiles(step),
         where: whereOf(this.#graph, step.range),
         cacheMountsFolder: this.#store.cacheMountsFolder,
         secrets: this.#options.secrets,

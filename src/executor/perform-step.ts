@@ -9,6 +9,7 @@ import { lookupOwner } from "../runtime/user.ts";
 import { warmLayerWorker } from "../store/layer-work.ts";
 import { type CopyTask, copySteps } from "./copy-tree.ts";
 import { fileWorkFailed, noAccountsForName } from "./errors.ts";
+import type { ReusableFiles } from "./reusable-files.ts";
 import { failureCauses, failureSentence, startFailureSentence } from "./run-failure.ts";
 import type { RunPlace } from "./run-step.ts";
 import { StepFailed } from "./step-failed.ts";
@@ -24,6 +25,8 @@ export interface StepPlace extends Omit<RunPlace, "driver"> {
   readonly storeRoot: string;
   /** Nothing else of this build runs now. */
   readonly isAlone: boolean;
+  /** What the same COPY made the last time, looked up only where there are files enough to gain by it. */
+  readonly earlierFiles: () => ReusableFiles | undefined;
   readonly onNote: (text: string) => void;
 }
 
@@ -114,6 +117,9 @@ const manyBytes = 32 * 1024 * 1024;
 /** From so many files on the layer will be hashed in a worker, which starts meanwhile. */
 const manyFiles = 500;
 
+/** With so few files reading the earlier layer's index costs more than it saves. */
+const someFiles = 50;
+
 async function copy(input: CopyInput, place: StepPlace): Promise<void> {
   const { snapshot, selection, signal } = place;
   const lowerdirs = place.standsAlone ? [] : place.lowerdirs;
@@ -135,12 +141,13 @@ async function copy(input: CopyInput, place: StepPlace): Promise<void> {
   }
   const { files, bytes } = weightOf(task);
   if (files > manyFiles) warmLayerWorker();
+  const reusing = files > someFiles ? { ...task, reusable: place.earlierFiles() } : task;
   if (bytes > manyBytes || (files > manyFiles && !place.isAlone)) {
     const { copyTreeInWorker } = await import("./copy-tree-thread.ts");
-    await copyTreeInWorker(task, signal);
+    await copyTreeInWorker(reusing, signal);
     return;
   }
-  for (const _ of copySteps(task)) {
+  for (const _ of copySteps(reusing)) {
     await setImmediate();
     signal.throwIfAborted();
   }

@@ -4,9 +4,8 @@ import { type BytePath, bytePath, bytePathOfLatin1, fsPath, joinBytePath } from 
 import type { Digest } from "../oci/digest.ts";
 import type { LayerId, Store } from "./store.ts";
 
-/** Bytes; 0 for what is not there. */
-export function diskUsage(path: string): number {
-  const seen = new Set<string>();
+/** Bytes; 0 for what is not there. Inodes in `seen` count no more, those of this tree are added. */
+export function diskUsage(path: string, seen: Set<string> = new Set()): number {
   return Number(usageOf(bytePath(path), seen));
 }
 
@@ -56,6 +55,10 @@ export interface StoreUsage {
 /** Reads the whole store's folder structure. Bytes. */
 export function storeUsage(store: Store): StoreUsage {
   const { root } = store;
+  // Layers share the files that a COPY found unchanged: the first one carries their weight.
+  const seen = new Set<string>();
+  const partsOf = (folder: string): ReadonlyMap<string, number> =>
+    new Map(namesIn(bytePath(folder)).map((name) => [name, diskUsage(`${folder}/${name}`, seen)]));
   const layers = partsOf(`${root}/layers`) as ReadonlyMap<LayerId, number>;
   const blobs = new Map<Digest, number>();
   for (const algorithm of namesIn(bytePath(`${root}/blobs`)))
@@ -63,16 +66,12 @@ export function storeUsage(store: Store): StoreUsage {
   const containers = partsOf(`${root}/containers`);
   const volumes = partsOf(store.volumesFolder);
   const cacheMounts = partsOf(store.cacheMountsFolder);
-  const failed = diskUsage(store.failedFolder);
-  const temporary = diskUsage(`${root}/tmp`);
+  const failed = diskUsage(store.failedFolder, seen);
+  const temporary = diskUsage(`${root}/tmp`, seen);
   const total = diskUsage(root);
   const parts = [layers, blobs, containers, volumes, cacheMounts].map((part) => sumOf(part.values()));
   const metadata = total - sumOf(parts) - failed - temporary;
   return { layers, blobs, containers, volumes, cacheMounts, failed, temporary, metadata, total };
-}
-
-function partsOf(folder: string): ReadonlyMap<string, number> {
-  return new Map(namesIn(bytePath(folder)).map((name) => [name, diskUsage(`${folder}/${name}`)]));
 }
 
 function sumOf(numbers: Iterable<number>): number {

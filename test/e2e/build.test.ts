@@ -1,11 +1,13 @@
 /** `tsbuild build` as a user meets it: output, exit codes, the cache, failures, and what is left when it is stopped. */
 import { type ChildProcess, execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect } from "vitest";
 import { removeCgroup } from "../../src/runtime/cgroup/cgroup.ts";
+import { storeUsage } from "../../src/store/disk-usage.ts";
+import { openStore } from "../../src/store/open-store.ts";
 import { leftovers, type MachineState, machineState } from "../support/leftovers.ts";
 import { needs } from "../support/needs.ts";
 import { startTsbuild } from "../support/tsbuild.ts";
@@ -109,6 +111,27 @@ describe("the cache", () => {
     const { stderr } = await workshop.buildIn(context, file);
     expect([cachedSteps(stderr), doneSteps(stderr)]).toEqual([1, 2]);
     expect(stderr).toMatch(/a\.ts changed/);
+  });
+
+  test("of many files only the changed one is written again; the store still weighs what du says", async () => {
+    const names = Array.from({ length: 60 }, (_, number) => `d/f${number}`);
+    const context = workshop.context(Object.fromEntries(names.map((name) => [name, name])));
+    await workshop.buildIn(context, "FROM b⏎COPY d /d");
+    writeFileSync(`${context}/d/f7`, "changed");
+    const second = await workshop.buildIn(context, "FROM b⏎COPY d /d");
+    expect(second.image.read("/d/f7")).toBe("changed");
+    expect(second.image.read("/d/f8")).toBe("d/f8");
+    using store = openStore(workshop.root);
+    const copies = store.cache.list().filter(({ instruction }) => instruction === "COPY d /d");
+    const inodes = (name: string) =>
+      new Set(copies.map(({ layer }) => lstatSync(`${store.layers.tree(layer)}/d/${name}`).ino));
+    expect(copies.length).toBeGreaterThanOrEqual(2);
+    expect(inodes("f7").size).toBe(inodes("f8").size + 1);
+    const usage = storeUsage(store);
+    const du = Number(execFileSync("du", ["-s", "-B1", workshop.root], { encoding: "utf8" }).split("\t")[0]);
+    expect(Math.abs(usage.total - du)).toBeLessThanOrEqual(du / 100);
+    expect(usage.metadata).toBeGreaterThan(0);
+    expect((await workshop.tsbuild(["system", "check"])).stdout).toContain("0 faults");
   });
 
   test.for([
