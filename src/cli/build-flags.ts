@@ -80,7 +80,7 @@ export function defineBuildFlags(command: Command): void {
     .option("--metadata-file <file>", "write what was built here, as JSON")
     .option("--progress <mode>", "auto, tty, plain, quiet, json")
     .option("-q, --quiet", "print only the image's ID")
-    .option("-j, --jobs <number>", "steps at once (default: the number of processors)");
+    .option("-j, --jobs <number>", "steps at once (default: four for each processor, at least 8)");
   for (const flag of ignoredFlags) command.addOption(new Option(flag).hideHelp());
 }
 
@@ -153,7 +153,7 @@ export async function readBuildRequest(command: Command, context: CommandContext
       iidFile: flags.iidfile === undefined ? undefined : resolve(context.cwd, flags.iidfile),
       metadataFile: flags.metadataFile === undefined ? undefined : resolve(context.cwd, flags.metadataFile),
       pull: flags.pull ?? false,
-      jobs: flags.jobs === undefined ? availableParallelism() : parseJobs(flags.jobs),
+      jobs: flags.jobs === undefined ? defaultJobs() : parseJobs(flags.jobs),
       notes,
       [Symbol.dispose]: input.dispose,
     };
@@ -161,4 +161,9 @@ export async function readBuildRequest(command: Command, context: CommandContext
     input.dispose();
     throw error;
   }
+}
+
+/** More than processors: a step waits for the network, the disk or a timer most of its time. */
+function defaultJobs(): number {
+  return Math.max(8, 4 * availableParallelism());
 }

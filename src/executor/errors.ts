@@ -72,3 +72,11 @@ export const secretMissing = (id: string): TsbuildError =>
 
 export const workdirIsNoFolder = (path: string): TsbuildError =>
   new TsbuildError({ code: "COPY_FAILED", what: `the working directory ${path} is not a directory` });
+
+/** Owners, device nodes and overlay marks of a layer are root's to write. */
+export const layersNeedRoot = (): TsbuildError =>
+  new TsbuildError({
+    code: "UNSUPPORTED",
+    what: "building needs root for now",
+    hint: "run it with sudo; plan and parse work without",
+  });

@@ -23,7 +23,7 @@ import type { Driver } from "../runtime/driver.ts";
 import { BuildNetworks } from "../runtime/network/build-network.ts";
 import type { Chain, LayerId, LayerRecord, Lease, Store, StoredImage, UnsealedLayer } from "../store/store.ts";
 import { commitImage } from "./commit-image.ts";
-import { mountSourceNotFound, unsupported } from "./errors.ts";
+import { layersNeedRoot, mountSourceNotFound, unsupported } from "./errors.ts";
 import type { BuildEvent, BuildSummary } from "./events.ts";
 import { type ReusableFiles, reusableFiles } from "./reusable-files.ts";
 import type { ContextSource } from "./run-mounts.ts";
@@ -346,6 +346,7 @@ class Execution {
 
   async #perform(place: Place): Promise<OwnLayer> {
     const { step, parent, definition } = place;
+    if (process.geteuid?.() !== 0) throw layersNeedRoot();
     const { now, driver, trace } = this.#environment;
     const { layers } = this.#store;
     const [{ performStep }, { explainMiss }] = await Promise.all([

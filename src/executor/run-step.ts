@@ -125,7 +125,7 @@ function environmentOf(input: RunInput, unkeyed: Unkeyed, user: ResolvedUser): r
   const has = (name: string): boolean => environment.some((pair) => pair.startsWith(`${name}=`));
   if (!has("PATH")) environment.push(`PATH=${defaultPath}`);
   if (!environment.some((pair) => /^HOME=./s.test(pair))) {
-    const own = environment.findIndex((pair) => pair === "HOME=");
+    const own = environment.indexOf("HOME=");
     if (own >= 0) environment.splice(own, 1);
     environment.push(`HOME=${user.home}`);
   }

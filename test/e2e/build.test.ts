@@ -218,7 +218,7 @@ describe("scheduling", () => {
     const stage = (n: number): string => `FROM b AS s${n}⏎RUN sleep 1; echo ${n} > /f`;
     const file = `${stage(1)}⏎${stage(2)}⏎${stage(3)}⏎FROM scratch⏎COPY --from=s1 /f /1⏎COPY --from=s2 /f /2⏎COPY --from=s3 /f /3`;
     const started = performance.now();
-    const { image } = await workshop.build(file, {}, ["--jobs", "3"]);
+    const { image } = await workshop.build(file);
     expect(performance.now() - started).toBeLessThan(2900);
     expect(image.read("/3")).toBe("3\n");
   });

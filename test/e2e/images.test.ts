@@ -141,7 +141,7 @@ test.for([
     'error: error parsing reference: "UP" is not a valid repository/tag: invalid reference format: repository name (UP) must be lowercase\n',
   ],
   [
-    ["a", "b@sha256:" + "0".repeat(64)],
+    ["a", `b@sha256:${"0".repeat(64)}`],
     "is not a valid repository/tag: refusing to create a tag with a digest reference\n",
   ],
   [["a", "-"], "tsbuild"],

@@ -166,7 +166,7 @@ describe.skipIf(!canRunContainers)("the environment of a RUN", () => {
     expect(
       `${ids} groups=${groups
         .split(",")
-        .sort((a, b) => Number.parseInt(a) - Number.parseInt(b))
+        .sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10))
         .join(",")}`,
     ).toBe(says);
   });
