@@ -1,8 +1,10 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, rmdirSync } from "node:fs";
+import { once } from "node:events";
+import { existsSync, mkdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { describe, expect, test } from "vitest";
+import { makeCgroup } from "../../src/runtime/cgroup/cgroup.ts";
 import { cgroupLayout, parseCgroupLayout } from "../../src/runtime/cgroup/detect.ts";
 import { deviceFilter } from "../../src/runtime/cgroup/device-filter.ts";
 import { cpuWeight, v1Limits, v2Limits } from "../../src/runtime/cgroup/limits.ts";
@@ -208,3 +210,23 @@ function tryRemove(folder: string): boolean {
   }
   return true;
 }
+
+test.skipIf(process.getuid?.() !== 0 || cgroupLayout().kind !== "v1")(
+  "a group that is made again while its former life still ends is not taken away under the new one",
+  async () => {
+    const spec = { cgroupsPath: `/tsbuild/test-${process.pid}-again` };
+    const first = makeCgroup(spec, { pausable: false });
+    const process1 = spawn("sleep", ["60"]);
+    for (const file of first.procsFiles) writeFileSync(file, String(process1.pid));
+    first.remove(); // busy: it is tried again in a moment
+    const second = makeCgroup(spec, { pausable: false });
+    process1.kill("SIGKILL");
+    await once(process1, "exit");
+    // Longer than a try would take; a former life's removal would come in this time.
+    const late = performance.now() + 100;
+    await expect.poll(() => performance.now() > late).toBe(true);
+    for (const folder of second.folders) expect(existsSync(folder)).toBe(true);
+    second.remove();
+    await expect.poll(() => second.folders.filter((folder) => existsSync(folder))).toEqual([]);
+  },
+);

@@ -127,6 +127,7 @@ function orRemove(folders: readonly string[], fill: () => void): void {
 
 function tryMakeFolder(folder: string, needed: boolean): boolean {
   try {
+    cancelRemoval(folder);
     mkdirGroup(folder);
     return true;
   } catch (error) {
@@ -236,10 +237,36 @@ function countOf(folder: string | undefined, file: string): number {
 const REMOVE_TRIES = 50;
 const REMOVE_PAUSE_MS = 20;
 
+/** Groups whose last process the kernel still counts, with the timer of the next try. */
+const removals = new Map<string, NodeJS.Timeout>();
+
 function removeFolders(folders: readonly string[], tries = REMOVE_TRIES): void {
-  const busy = folders.filter((folder) => removeFolder(folder) === "EBUSY");
+  for (const folder of folders) removeSoon(folder, tries);
+  removeParents(folders);
+}
+
+function removeSoon(folder: string, tries: number): void {
+  removals.delete(folder);
+  if (removeFolder(folder) !== "EBUSY" || tries === 0) return;
+  const again = (): void => {
+    removeSoon(folder, tries - 1);
+    removeParents([folder]);
+  };
+  removals.set(folder, setTimeout(again, REMOVE_PAUSE_MS));
+}
+
+function removeParents(folders: readonly string[]): void {
   for (const parent of parentsToRemove(folders)) removeFolder(parent);
-  if (busy.length > 0 && tries > 0) setTimeout(() => removeFolders(busy, tries - 1), REMOVE_PAUSE_MS);
+}
+
+/** A container that starts again has the group of its former life: nobody may take it away under its feet. */
+function cancelRemoval(folder: string): void {
+  const timer = removals.get(folder);
+  if (timer === undefined) return;
+  clearTimeout(timer);
+  removals.delete(folder);
+  // Better a fresh one, with counters at zero, if the kernel has let go by now.
+  removeFolder(folder);
 }
 
 function removeFolder(folder: string): string | undefined {
