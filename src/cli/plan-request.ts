@@ -2,19 +2,38 @@
 import type { Command } from "commander";
 import type { Diagnostic } from "../parser/ast.ts";
 import type { Plan } from "../planner/plan.ts";
-import { readBuildRequest } from "./build-flags.ts";
+import { defineBuildFlags, readBuildRequest } from "./build-flags.ts";
 import type { CommandContext } from "./command.ts";
 import { diagnosticLines } from "./render/diagnostic.ts";
+import { renderPlan } from "./render/plan.ts";
 import { imageResolver } from "./resolve-base-image.ts";
 
-export interface RequestedPlan {
+export function definePlanFlags(command: Command): void {
+  defineBuildFlags(command);
+  command.option("--json", "the plan as one JSON object");
+}
+
+/** @throws {TsbuildError} what a build would reject before it runs anything */
+export async function printPlan(
+  command: Command,
+  context: CommandContext,
+  { showNearest }: { readonly showNearest: boolean },
+): Promise<number> {
+  const { json = false } = command.opts<{ json?: boolean }>();
+  const { plan, file } = await requestedPlan(command, context);
+  const text = json ? `${JSON.stringify(plan)}\n` : renderPlan(plan, { file, nowMs: context.now(), showNearest });
+  context.stdout.write(text);
+  return 0;
+}
+
+interface RequestedPlan {
   readonly plan: Plan;
   /** As places are shown: `Dockerfile`. */
   readonly file: string;
 }
 
-/** Warnings and notes go to stderr. @throws {TsbuildError} what a build would reject before it runs anything */
-export async function requestedPlan(command: Command, context: CommandContext): Promise<RequestedPlan> {
+/** Warnings and notes go to stderr. */
+async function requestedPlan(command: Command, context: CommandContext): Promise<RequestedPlan> {
   using request = await readBuildRequest(command, context);
   const { options } = request;
   const note = (text: string): void => void context.stderr.write(`${text}\n`);

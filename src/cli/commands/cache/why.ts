@@ -1,20 +1,12 @@
 /** `tsbuild cache why`: for each step a hit, or every difference to the nearest record. */
 import type { Command } from "commander";
-import { defineBuildFlags } from "../../build-flags.ts";
 import type { CommandContext } from "../../command.ts";
-import { requestedPlan } from "../../plan-request.ts";
-import { renderPlan } from "../../render/plan.ts";
+import { definePlanFlags, printPlan } from "../../plan-request.ts";
 
 export function define(command: Command): void {
-  defineBuildFlags(command);
-  command.option("--json", "the plan as one JSON object");
+  definePlanFlags(command);
 }
 
 export async function run(command: Command, context: CommandContext): Promise<number> {
-  const { json = false } = command.opts<{ json?: boolean }>();
-  const { plan, file } = await requestedPlan(command, context);
-  context.stdout.write(
-    json ? `${JSON.stringify(plan)}\n` : renderPlan(plan, { file, nowMs: context.now(), showNearest: true }),
-  );
-  return 0;
+  return await printPlan(command, context, { showNearest: true });
 }
