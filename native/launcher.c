@@ -355,14 +355,16 @@ static void write_exit_file(int64_t fd, int status)
 }
 
 /*
- * The owner closes the channel when it has cleaned up behind the container; its end closes it too. Either way the
- * program goes on with what it has to clean up itself.
+ * The owner says RELEASE when it has cleaned up behind the container: then nothing here is ours any more, for the next
+ * container of that name may have begun. The end of the channel is the end of the owner, and the program goes on with
+ * what has to be cleaned up.
  */
 static void wait_for_owner(void)
 {
 	struct record record;
-	while (retry(NR_recvfrom, CONTROL_FD, (long)&record, sizeof record, 0, 0, 0) > 0)
-		;
+	while (retry(NR_recvfrom, CONTROL_FD, (long)&record, sizeof record, MSG_WAITALL, 0, 0) == sizeof record)
+		if (record.type == RECORD_RELEASE)
+			stop(0);
 }
 
 static void end_supervision(struct supervisor *s)

@@ -34,7 +34,8 @@ enum op_kind {
 	KIND_ITOA = 4,      /* decimal of arg1 and a NUL at data arg0 (21 bytes) */
 	KIND_REPORT = 5,    /* record of type arg0 with arg1, arg2 to descriptor 3 */
 	KIND_SUPERVISE = 6, /* parent: arg0 pid, arg1 pidfd, arg2 sync socket, arg3 exit file or -1, arg4 pty master or
-			       -1; goes on when the child has ended and the control channel is closed */
+			       -1; goes on when the child has ended and the control channel is closed; ends the
+			       program on RELEASE */
 	KIND_INIT = 7,      /* pid 1: arg0 pid of the main process; never returns */
 	KIND_CWDCHECK = 8,  /* fails with ENOENT when the working directory is outside the root */
 	KIND_EXIT = 9       /* report arg0 as errno unless 0, leave with exit_code */
@@ -85,7 +86,8 @@ enum record_type {
 	RECORD_HEAD = 8,    /* the beginning of a file that could not be executed */
 	RECORD_GO = 16,
 	RECORD_SIGNAL = 17, /* a: signal for the child */
-	RECORD_DETACH = 18  /* from now on the end of the channel does not end the child */
+	RECORD_DETACH = 18, /* from now on the end of the channel does not end the child */
+	RECORD_RELEASE = 19 /* after EXITED: the owner has cleaned up, the program need not */
 };
 
 _Static_assert(sizeof(struct header) == 48, "header layout");

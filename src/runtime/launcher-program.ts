@@ -103,6 +103,7 @@ export const recordTypes = {
   go: 16,
   signal: 17,
   detach: 18,
+  release: 19,
 } as const;
 
 export const RECORD_BYTES = 16;

@@ -522,6 +522,13 @@ export function driverSuite(name: string, makeDriver: () => Driver, { available,
       expect(findCgroups(cgroupsPath)).toEqual([]);
     });
 
+    test("the next container of a group finds it, however soon it comes", async () => {
+      const spec = { cgroupsPath: `/tsbuild/test-${process.pid}-again` };
+      for (let round = 0; round < 40; round += 1) {
+        expect((await runOnce(driver, box.request({ args: ["true"], spec }))).status).toMatchObject({ code: 0 });
+      }
+    });
+
     test("a container with a state folder outlives its owner's channel and writes its exit file", async () => {
       const stateDir = join(box.folder, "state");
       mkdirSync(stateDir);

@@ -89,7 +89,7 @@ export function controlChannel(fd: number): ControlChannel {
  * Past the stream: a launcher that is ending does not take our word any more, and a stream that fails to write throws
  * away what it had still to read, the launcher's last words.
  */
-export function send(channel: ControlChannel, type: "go" | "signal" | "detach", a = 0): void {
+export function send(channel: ControlChannel, type: "go" | "signal" | "detach" | "release", a = 0): void {
   const bytes = Buffer.alloc(RECORD_BYTES);
   bytes.writeUInt32LE(recordTypes[type], 0);
   bytes.writeInt32LE(a, 4);

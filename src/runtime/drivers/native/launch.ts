@@ -179,6 +179,7 @@ function supervise({ pid: launcherPid, channel, ops }: Launcher, request: Launch
         case "exited":
           end(record.status);
           // The launcher waits for this, and would clean up itself if we had died before.
+          send(channel, "release");
           channel.socket.destroy();
           break;
       }

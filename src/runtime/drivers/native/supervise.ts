@@ -36,7 +36,7 @@ export function superviseOps({ terminal, exitFile, cgroupFolders }: SupervisePla
 const REMOVE_ROUNDS = 4;
 
 /**
- * For kill -9 of whoever started us; in all other cases they are gone already. A group is busy for a moment after its
+ * For kill -9 of whoever started us; in all other cases it has cleaned up and released us before we come here. A group is busy for a moment after its
  * last process: then all are tried again.
  */
 function removeCgroups(folders: readonly string[]): Op[] {
