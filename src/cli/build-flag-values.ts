@@ -1,10 +1,8 @@
-/** What single flags of `build` may say. */
-import { statSync } from "node:fs";
-import { basename, resolve } from "node:path";
+import { resolve } from "node:path";
 import { TsbuildError } from "../errors.ts";
 import { type Platform, parsePlatform } from "../oci/platform.ts";
 import { parseReference, parseReferenceAsWritten, type Reference } from "../oci/reference.ts";
-import type { BuildOptions, NamedContext, SecretSource } from "../planner/build-options.ts";
+import type { NamedContext } from "../planner/build-options.ts";
 import type { CommandContext } from "./command.ts";
 
 export type ProgressMode = "auto" | "tty" | "plain" | "quiet" | "json";
@@ -76,91 +74,6 @@ export function parseBuildPlatform(text: string | undefined): Platform | undefin
       hint: "build one platform at a time",
     });
   return parsePlatform(text);
-}
-
-export function parseNetwork(text: string | undefined): BuildOptions["network"] {
-  switch (text) {
-    case undefined:
-    case "":
-    case "default":
-      return "default";
-    case "none":
-    case "host":
-      return text;
-    default:
-      throw invalidFlag("--network", text, "must be default, none or host");
-  }
-}
-
-/** `NAME:ADDRESS` or `NAME=ADDRESS`; an IPv6 address may stand in brackets. */
-export function parseExtraHost(text: string): { readonly name: string; readonly address: string } {
-  const match = /^([^:=]+)[:=](.+)$/s.exec(text);
-  const address = match?.[2]?.replace(/^\[(.*)\]$/s, "$1") ?? "";
-  const valid =
-    address === "host-gateway" ||
-    /^[0-9]{1,3}(?:\.[0-9]{1,3}){3}$/.test(address) ||
-    /^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$/.test(address);
-  if (match?.[1] === undefined || !valid) throw invalidFlag("--add-host", text, "must be name:address");
-  return { name: match[1].toLowerCase(), address };
-}
-
-export function parseUlimit(text: string): BuildOptions["ulimits"][number] {
-  const match = /^([a-z]+)=(-?[0-9]+)(?::(-?[0-9]+))?$/.exec(text);
-  if (match?.[1] === undefined) throw invalidFlag("--ulimit", text, "must be name=soft[:hard]");
-  const soft = Number(match[2]);
-  const hard = match[3] === undefined ? soft : Number(match[3]);
-  if (hard !== -1 && (soft === -1 || soft > hard))
-    throw invalidFlag("--ulimit", text, "the soft limit is above the hard limit");
-  return { name: match[1], soft, hard };
-}
-
-const maxSecretBytes = 500 * 1024;
-
-/** Everything is looked at before anything runs. */
-export function parseSecrets(values: readonly string[], context: CommandContext): ReadonlyMap<string, SecretSource> {
-  const secrets = new Map<string, SecretSource>();
-  for (const text of values) {
-    const fields = new Map(text.split(",").map(splitPair));
-    for (const key of fields.keys())
-      if (!["id", "src", "source", "env", "type"].includes(key))
-        throw invalidFlag("--secret", text, `unexpected key '${key}'`, "id=NAME[,src=FILE|,env=VARIABLE]");
-    const type = fields.get("type");
-    const file = fields.get("src") ?? fields.get("source");
-    const id = fields.get("id") || (file === undefined ? fields.get("env") : basename(file));
-    if (id === undefined || id === "")
-      throw invalidFlag("--secret", text, "id is missing", "--secret id=NAME,src=FILE");
-    if (type !== undefined && type !== "file" && type !== "env")
-      throw invalidFlag("--secret", text, `unsupported type '${type}'`, "the types are file and env");
-    const variable = fields.get("env") ?? (type === "env" ? (file ?? id) : undefined);
-    secrets.set(id, secretSource(id, variable, file, type, context));
-  }
-  return secrets;
-}
-
-function secretSource(
-  id: string,
-  variable: string | undefined,
-  file: string | undefined,
-  type: string | undefined,
-  context: CommandContext,
-): SecretSource {
-  const bare = variable === undefined && file === undefined && type === undefined;
-  const named = variable ?? (bare && context.environment[id] !== undefined ? id : undefined);
-  if (named !== undefined) {
-    const value = context.environment[named];
-    if (value === undefined) throw usage(`secret ${id}: the variable ${named} is not set`);
-    if (Buffer.byteLength(value) > maxSecretBytes) throw usage(`secret ${id} is larger than 500 KiB`);
-    return { kind: "environment", value };
-  }
-  const path = resolve(context.cwd, file ?? id);
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (stat === undefined || !stat.isFile())
-    throw usage(
-      `secret ${id}: no such file: ${file ?? id}`,
-      "--secret id=NAME,src=FILE or --secret id=NAME,env=VARIABLE",
-    );
-  if (stat.size > maxSecretBytes) throw usage(`secret ${id} is larger than 500 KiB`);
-  return { kind: "file", path };
 }
 
 export function parseTag(text: string): Reference {

@@ -12,19 +12,15 @@ import {
   type ProgressMode,
   parseBuildArgs,
   parseBuildPlatform,
-  parseExtraHost,
   parseJobs,
   parseNamedContexts,
-  parseNetwork,
   parsePairs,
   parseProgress,
-  parseSecrets,
   parseTag,
-  parseUlimit,
 } from "./build-flag-values.ts";
 import { readInput } from "./build-input.ts";
 import type { CommandContext } from "./command.ts";
-import { parseSize } from "./render/size.ts";
+import { defineStepFlags, readStepFlags } from "./step-flags.ts";
 
 /** What was asked: the library's options, and what the command itself does with the result. */
 export interface BuildRequest extends Disposable {
@@ -67,15 +63,9 @@ export function defineBuildFlags(command: Command): void {
     .addOption(list("--label <key=value>", "label of the image"))
     .option("--no-cache", "run every step; results are still recorded")
     .addOption(list("--no-cache-filter <stage>", "the same for these stages (comma-separated)"))
-    .option("--pull", "ask the registry for every FROM again")
-    .addOption(list("--secret <spec>", "id=NAME[,src=FILE|,env=VARIABLE]"))
-    .option("--network <mode>", "network of RUN steps: default, none, host")
-    .addOption(list("--add-host <name:address>", "a line for /etc/hosts of RUN steps"))
-    .option("--shm-size <size>", "size of /dev/shm of RUN steps")
-    .addOption(list("--ulimit <name=soft[:hard]>", "resource limit of RUN steps"))
-    .option("-m, --memory <size>", "memory limit of RUN steps")
-    .option("--cgroup-parent <path>", "cgroup that RUN steps are placed below")
-    .addOption(list("--allow <entitlement>", "network.host"))
+    .option("--pull", "ask the registry for every FROM again");
+  defineStepFlags(command);
+  command
     .option("--iidfile <file>", "write the image's ID here")
     .option("--metadata-file <file>", "write what was built here, as JSON")
     .option("--progress <mode>", "auto, tty, plain, quiet, json")
@@ -98,14 +88,6 @@ interface BuildFlags {
   /** `--no-cache-filter`: commander takes the `no` away, and starts it at true. */
   readonly cacheFilter?: readonly string[] | boolean;
   readonly pull?: boolean;
-  readonly secret?: readonly string[];
-  readonly network?: string;
-  readonly addHost?: readonly string[];
-  readonly shmSize?: string;
-  readonly ulimit?: readonly string[];
-  readonly memory?: string;
-  readonly cgroupParent?: string;
-  readonly allow?: readonly string[];
   readonly iidfile?: string;
   readonly metadataFile?: string;
   readonly progress?: string;
@@ -138,14 +120,7 @@ export async function readBuildRequest(command: Command, context: CommandContext
         noCacheFilter: commaLists(typeof flags.cacheFilter === "object" ? flags.cacheFilter : []).map((name) =>
           name.toLowerCase(),
         ),
-        network: parseNetwork(flags.network),
-        extraHosts: (flags.addHost ?? []).map(parseExtraHost),
-        shmSizeBytes: flags.shmSize === undefined ? undefined : parseSize(flags.shmSize),
-        ulimits: (flags.ulimit ?? []).map(parseUlimit),
-        memoryBytes: flags.memory === undefined ? undefined : parseSize(flags.memory),
-        cgroupParent: flags.cgroupParent,
-        allow: flags.allow ?? [],
-        secrets: parseSecrets(flags.secret ?? [], context),
+        ...(await readStepFlags(command, context)),
       },
       tags: (flags.tag ?? []).map(parseTag),
       progress: quiet ? "quiet" : parseProgress(flags.progress ?? (BUILDKIT_PROGRESS || "auto")),

@@ -70,6 +70,28 @@ export const secretMissing = (id: string): TsbuildError =>
     hint: `--secret id=${id},src=FILE`,
   });
 
+export const agentMissing = (id: string): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_ARGUMENT",
+    what: `the ssh agent ${id} is required and was not given`,
+    hint: id === "default" ? "--ssh default" : `--ssh ${id}=SOCKET or --ssh ${id}=KEYFILE`,
+  });
+
+export const privateKeyEncrypted = (file: string): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_ARGUMENT",
+    what: `${file}: the private key is encrypted, and nobody can be asked for its passphrase`,
+    hint: `ssh-add ${file}, and give the agent: --ssh default`,
+  });
+
+export const privateKeyInvalid = (file: string, why: string, cause?: unknown): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_ARGUMENT",
+    what: `cannot read a private key from ${file}: ${why}`,
+    hint: "an unencrypted RSA, ECDSA or Ed25519 key, or the socket of an agent",
+    cause,
+  });
+
 export const workdirIsNoFolder = (path: string): TsbuildError =>
   new TsbuildError({ code: "COPY_FAILED", what: `the working directory ${path} is not a directory` });
 

@@ -374,6 +374,7 @@ class Execution {
         where: whereOf(this.#graph, step.range),
         cacheMountsFolder: this.#store.cacheMountsFolder,
         secrets: this.#options.secrets,
+        ssh: this.#options.ssh,
         trees: (from) => this.#committedTrees(from),
         context: (name, target, source) => this.#contextSource(definition, name, target, source),
         onOutput: (stream, bytes) => this.#emit({ kind: "stepOutput", step: step.id, stream, bytes, time: now() }),

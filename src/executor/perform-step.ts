@@ -64,7 +64,7 @@ async function run(step: Step, input: RunInput, place: StepPlace): Promise<void>
     step,
     place,
     failureSentence(input.argv, status),
-    failureCauses(status, input, step.unkeyed.memoryBytes, place.storeRoot),
+    failureCauses(status, input, step.unkeyed.limits.memoryBytes, place.storeRoot),
     undefined,
     keepTree(step, place),
   );

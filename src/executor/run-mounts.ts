@@ -26,10 +26,10 @@ import { canonicalJson } from "../oci/canonical-json.ts";
 import { hexOf, sha256 } from "../oci/digest.ts";
 import type { MountSpec } from "../oci/runtime-spec.ts";
 import type { RunInput, RunMount, TreeRef } from "../planner/build-graph.ts";
-import type { SecretSource } from "../planner/build-options.ts";
+import type { SecretSource, SshSource } from "../planner/build-options.ts";
 import type { Selection } from "../planner/selection.ts";
 import { copyTree } from "./copy-tree.ts";
-import { mountSourceNotFound, secretMissing } from "./errors.ts";
+import { agentMissing, mountSourceNotFound, secretMissing } from "./errors.ts";
 import { treeSource } from "./tree-source.ts";
 import { UpperTree } from "./upper-tree.ts";
 
@@ -38,6 +38,7 @@ export interface MountPlace {
   readonly scratchDir: string;
   readonly cacheMountsFolder: string;
   readonly secrets: ReadonlyMap<string, SecretSource>;
+  readonly ssh: ReadonlyMap<string, SshSource>;
   /** Trees of a stage or image, bottom first. */
   readonly trees: (from: TreeRef) => Promise<readonly string[]>;
   /** What a bind shows of a context: a folder as it is, or a part of it. */
@@ -78,7 +79,9 @@ class Preparation implements PreparedMounts {
   readonly #place: MountPlace;
   readonly #caches = new Map<string, string>();
   readonly #locks: number[] = [];
+  readonly #agents: Disposable[] = [];
   #secretsFolder: string | undefined;
+  #socketsFolder: string | undefined;
   #count = 0;
 
   constructor(place: MountPlace) {
@@ -127,7 +130,8 @@ class Preparation implements PreparedMounts {
         this.#secret(mount);
         return;
       case "ssh":
-        throw new Error("an ssh mount came through the planner");
+        await this.#agent(mount);
+        return;
       default:
         assertNever(mount);
     }
@@ -140,6 +144,9 @@ class Preparation implements PreparedMounts {
 
   [Symbol.dispose](): void {
     this.started();
+    for (const agent of this.#agents.splice(0)) agent[Symbol.dispose]();
+    if (this.#socketsFolder !== undefined) rmSync(this.#socketsFolder, { recursive: true, force: true });
+    this.#socketsFolder = undefined;
     for (const lock of this.#locks.splice(0)) closeSync(lock);
   }
 
@@ -289,7 +296,7 @@ class Preparation implements PreparedMounts {
     const value = secret.kind === "file" ? readFileSync(secret.path) : Buffer.from(secret.value);
     if (mount.env !== undefined) this.env.push(`${mount.env}=${value.toString("utf8")}`);
     if (mount.target === undefined) return;
-    this.#secretsFolder ??= makeSecretsFolder();
+    this.#secretsFolder ??= makeMemoryFolder("secrets");
     const source = `${this.#secretsFolder}/${this.#count++}`;
     writeFileSync(source, value, { mode: 0o400 });
     chownSync(source, mount.uid, mount.gid);
@@ -301,6 +308,22 @@ class Preparation implements PreparedMounts {
       source,
       options: ["rbind", "ro", "nosuid", "nodev", ...noexec],
     });
+  }
+
+  // ssh -------------------------------------------------------------------------------------------------------------
+
+  async #agent(mount: Extract<RunMount, { type: "ssh" }>): Promise<void> {
+    const agent = this.#place.ssh.get(mount.id);
+    if (agent === undefined) {
+      if (mount.required) throw agentMissing(mount.id);
+      return;
+    }
+    // Not in the store: the name of a socket has at most 107 bytes.
+    this.#socketsFolder ??= makeMemoryFolder("ssh");
+    const source = `${this.#socketsFolder}/${this.#count++}`;
+    const { forwardAgent } = await import("./ssh/forward-agent.ts");
+    this.#agents.push(await forwardAgent(agent, source, mount));
+    this.mounts.push({ destination: mount.target, type: "bind", source, options: ["rbind", "rw", "nosuid", "nodev"] });
   }
 
   #scratch(what: string): string {
@@ -352,14 +375,14 @@ function copyFolderMetadata(from: string, to: string): void {
  * A folder in memory for as long as a container starts: its binds keep the files when their names are gone. One that a
  * killed process has left is taken away by the next.
  */
-function makeSecretsFolder(): string {
+function makeMemoryFolder(kind: "secrets" | "ssh"): string {
   const base = ["/run", "/dev/shm"].find((folder) => isTmpfs(folder)) ?? "/run";
   for (const name of readdirSync(base)) {
-    const owner = /^tsbuild-secrets-([0-9]+)-/.exec(name)?.[1];
+    const owner = /^tsbuild-(?:secrets|ssh)-([0-9]+)-/.exec(name)?.[1];
     if (owner !== undefined && lstatSync(`/proc/${owner}`, { throwIfNoEntry: false }) === undefined)
       rmSync(`${base}/${name}`, { recursive: true, force: true });
   }
-  return mkdtempSync(`${base}/tsbuild-secrets-${process.pid}-`);
+  return mkdtempSync(`${base}/tsbuild-${kind}-${process.pid}-`);
 }
 
 function isTmpfs(folder: string): boolean {

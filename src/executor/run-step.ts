@@ -9,7 +9,9 @@ import { defaultPath } from "../oci/image-config.ts";
 import type { MountSpec } from "../oci/runtime-spec.ts";
 import type { RunInput, Unkeyed } from "../planner/build-graph.ts";
 import { containerSpec } from "../runtime/container-spec.ts";
+import { insecureDevices } from "../runtime/devices.ts";
 import type { Driver, ExitStatus } from "../runtime/driver.ts";
+import { resourcesOf } from "../runtime/limits.ts";
 import type { BuildNetworks } from "../runtime/network/build-network.ts";
 import { type ResolvedUser, resolveUser } from "../runtime/user.ts";
 import type { Snapshot } from "../store/store.ts";
@@ -61,7 +63,8 @@ export async function runStep(input: RunInput, unkeyed: Unkeyed, place: RunPlace
     ulimits: input.ulimits,
     cgroupsPath: `${cgroupParent}/${id}`,
     ...(input.shmSizeBytes !== undefined && { shmSizeBytes: input.shmSizeBytes }),
-    ...(unkeyed.memoryBytes !== undefined && { resources: { memory: { limit: unkeyed.memoryBytes } } }),
+    resources: resourcesOf(unkeyed.limits),
+    ...(input.security === "insecure" && { privileged: true, devices: insecureDevices }),
   });
   signal.throwIfAborted();
   const container = await place.driver.start({

@@ -196,5 +196,18 @@ export interface Unkeyed {
   /** HTTP_PROXY and its like, given by build-arg. */
   readonly proxies: readonly string[];
   readonly extraHosts: readonly { readonly name: string; readonly address: string }[];
+  readonly limits: RunLimits;
+}
+
+/** Absent means unlimited. */
+export interface RunLimits {
   readonly memoryBytes?: number;
+  /** Memory and swap together; −1 = unlimited. */
+  readonly memorySwapBytes?: number;
+  readonly cpuShares?: number;
+  readonly cpuPeriodUs?: number;
+  readonly cpuQuotaUs?: number;
+  /** `0-2,4`. */
+  readonly cpusetCpus?: string;
+  readonly cpusetMems?: string;
 }

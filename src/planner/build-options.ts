@@ -1,7 +1,8 @@
 /** What a build is asked to do, as a value: what the CLI's flags become. */
+import type { KeyObject } from "node:crypto";
 import type { Platform } from "../oci/platform.ts";
 import type { Reference } from "../oci/reference.ts";
-import type { ResolvedImage } from "./build-graph.ts";
+import type { ResolvedImage, RunLimits } from "./build-graph.ts";
 
 export interface BuildOptions {
   /** The Dockerfile's text and the name it is shown under. */
@@ -23,11 +24,13 @@ export interface BuildOptions {
   readonly extraHosts: readonly { readonly name: string; readonly address: string }[];
   readonly shmSizeBytes: number | undefined;
   readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
-  readonly memoryBytes: number | undefined;
+  readonly limits: RunLimits;
   readonly cgroupParent: string | undefined;
-  /** Entitlements: `network.host`, `security.insecure`. */
+  /** Entitlements: `network.host`, `security.insecure`, `device`, `device=NAME`. */
   readonly allow: readonly string[];
   readonly secrets: ReadonlyMap<string, SecretSource>;
+  /** What RUN steps see as their ssh agent, by ID. */
+  readonly ssh: ReadonlyMap<string, SshSource>;
 }
 
 export type BuildContext =
@@ -47,6 +50,12 @@ export type NamedContext =
 export type SecretSource =
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "environment"; readonly value: string };
+
+export type SshSource =
+  /** An agent that runs already; absolute. */
+  | { readonly kind: "socket"; readonly path: string }
+  /** Private keys, which an agent of ours serves. */
+  | { readonly kind: "keys"; readonly keys: readonly KeyObject[] };
 
 /**
  * Finds an image in the store, or pulls it.

@@ -132,7 +132,7 @@ async function namedState(stage: StageSource, key: string, context: BindContext,
         parents: false,
         exclude: [],
       },
-      unkeyed: { proxies: [], extraHosts: [] },
+      unkeyed: { proxies: [], extraHosts: [], limits: {} },
       args: [],
       noCache: context.options.noCache,
     });

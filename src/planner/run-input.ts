@@ -30,22 +30,24 @@ export const defaultShell: readonly string[] = ["/bin/sh", "-c"];
 export async function runInput(instruction: RunInstruction, context: RunContext): Promise<RunInput> {
   const { options, locate } = context;
   const where = locate(instruction.range);
-  if (instruction.security === "insecure") throw unsupported("RUN --security=insecure", where);
+  if (instruction.security === "insecure" && !options.allow.includes("security.insecure"))
+    throw notEntitled("RUN --security=insecure", "security.insecure", where);
   if (instruction.devices.length > 0) throw unsupported("RUN --device", where);
   if (instruction.network === "host" && options.network !== "host" && !options.allow.includes("network.host"))
     throw notEntitled("RUN --network=host", "network.host", where);
   const { argv, scripts } = runCommand(instruction.command, context.shell);
   if (argv.length === 0) throw emptyCommand(where);
   const mounts: RunMount[] = [];
-  for (const mount of instruction.mounts) mounts.push(await runMount(mount, context));
+  for (const mount of instruction.mounts)
+    mounts.push(await runMount(mount, mounts.filter((before) => before.type === "ssh").length, context));
   return {
     kind: "run",
     argv,
-    env: [...context.variables].map(([name, value]) => `${name}=${value}`),
+    env: environmentOf(context.variables, mounts),
     cwd: absolutePath(context.workdir),
     user: context.user,
     network: networkOf(instruction, options),
-    security: "sandbox",
+    security: instruction.security ?? "sandbox",
     hostname: options.buildArgs.get("BUILDKIT_SANDBOX_HOSTNAME") || "buildkitsandbox",
     extraHostNames: options.extraHosts.map((host) => host.name),
     ...(options.shmSizeBytes !== undefined && { shmSizeBytes: options.shmSizeBytes }),
@@ -56,11 +58,18 @@ export async function runInput(instruction: RunInstruction, context: RunContext)
   };
 }
 
+/** The first ssh mount is the agent that programs find, unless the Dockerfile names another; also when there is none. */
+function environmentOf(variables: Variables, mounts: readonly RunMount[]): readonly string[] {
+  const env = [...variables].map(([name, value]) => `${name}=${value}`);
+  const agent = mounts.find((mount) => mount.type === "ssh");
+  return agent === undefined || variables.has("SSH_AUTH_SOCK") ? env : [...env, `SSH_AUTH_SOCK=${agent.target}`];
+}
+
 export function unkeyedOf(options: BuildOptions): Unkeyed {
   return {
     proxies: proxyVariables(options.buildArgs),
     extraHosts: options.extraHosts,
-    ...(options.memoryBytes !== undefined && { memoryBytes: options.memoryBytes }),
+    limits: options.limits,
   };
 }
 
@@ -104,7 +113,8 @@ export function heredocBody(heredoc: Heredoc): string {
 
 // Mounts ---------------------------------------------------------------------------------------------------------
 
-async function runMount(mount: MountFlag, context: RunContext): Promise<RunMount> {
+/** `sshCount`: mounts of type ssh that stand before this one. */
+async function runMount(mount: MountFlag, sshCount: number, context: RunContext): Promise<RunMount> {
   const { locate } = context;
   const where = locate(mount.range);
   const text = (word: Word | undefined): string | undefined => {
@@ -152,7 +162,16 @@ async function runMount(mount: MountFlag, context: RunContext): Promise<RunMount
     case "secret":
       return secretMount(mount, targetText, context);
     case "ssh":
-      throw unsupported("RUN --mount=type=ssh", where);
+      return {
+        type: "ssh",
+        target:
+          targetText === undefined ? `/run/buildkit/ssh_agent.${sshCount}` : absolutePath(targetText, context.workdir),
+        id: text(mount.id) ?? "default",
+        required: mount.required ?? false,
+        mode: octal(text(mount.mode), 0o600, where),
+        uid: decimal("uid", text(mount.uid), where),
+        gid: decimal("gid", text(mount.gid), where),
+      };
     default:
       return assertNever(mount.type);
   }

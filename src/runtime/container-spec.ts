@@ -12,6 +12,7 @@ import type {
   RuntimeSpec,
   SeccompSpec,
 } from "../oci/runtime-spec.ts";
+import { hostDevices } from "./devices.ts";
 import { unknownCapability } from "./drivers/errors.ts";
 import { capabilities } from "./linux-constants.ts";
 import { rememberProgram } from "./seccomp/compile-seccomp.ts";
@@ -36,6 +37,8 @@ export interface ContainerSpecOptions {
   readonly readonlyRootfs?: boolean;
   /** After the default mounts, sorted by depth of their destination. One at a default's destination replaces it. */
   readonly mounts?: readonly MountSpec[];
+  /** Beside the default ones; one at the path of another replaces it. */
+  readonly devices?: readonly DeviceSpec[];
   /** 64 MiB unless told. */
   readonly shmSizeBytes?: number;
   /** `host` has no network namespace; the others do. */
@@ -142,7 +145,7 @@ export function containerSpec(options: ContainerSpecOptions): RuntimeSpec {
     mounts: mountsOf(options, privileged),
     linux: {
       namespaces: namespaceTypes(options).map((type) => ({ type })),
-      devices,
+      devices: devicesOf(options),
       ...(options.cgroupsPath === undefined ? {} : { cgroupsPath: options.cgroupsPath }),
       resources: {
         ...options.resources,
@@ -156,6 +159,14 @@ export function containerSpec(options: ContainerSpecOptions): RuntimeSpec {
       ...sysctlOf(options),
     },
   };
+}
+
+/** Those that a container may use, it has nodes of. */
+function devicesOf(options: ContainerSpecOptions): readonly DeviceSpec[] {
+  const byPath = new Map<string, DeviceSpec>();
+  const host = options.privileged === true ? hostDevices() : [];
+  for (const device of [...host, ...devices, ...(options.devices ?? [])]) byPath.set(device.path, device);
+  return [...byPath.values()];
 }
 
 function processSpec(options: ContainerSpecOptions, held: readonly string[]): ProcessSpec {

@@ -99,7 +99,7 @@ test("flags become values", async () => {
     ],
     shmSizeBytes: 64 * 1024 * 1024,
     ulimits: [{ name: "nofile", soft: 64, hard: 128 }],
-    memoryBytes: 1024 ** 3,
+    limits: { memoryBytes: 1024 ** 3 },
   });
 });
 

@@ -51,7 +51,7 @@ const plain: RunInput = {
   mounts: [],
   scripts: [],
 };
-const nothing: Unkeyed = { proxies: [], extraHosts: [] };
+const nothing: Unkeyed = { proxies: [], extraHosts: [], limits: {} };
 
 interface Ran {
   readonly status: ExitStatus;
@@ -79,6 +79,7 @@ async function run(
       lowerdirs: [base],
       cacheMountsFolder: store.cacheMountsFolder,
       secrets: new Map(),
+      ssh: new Map(),
       trees: async () => [],
       context: () => ({ kind: "path", path: folder }),
       onOutput: (_, bytes) => void chunks.push(bytes),

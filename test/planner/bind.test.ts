@@ -505,8 +505,12 @@ test.for<FailureRow>([
   { text: "FROM scratch⏎ADD https://h/x.git /", code: "UNSUPPORTED", what: /ADD of a git repository/ },
   { text: "FROM scratch⏎COPY --parents . /", code: "INSTRUCTION_INVALID", what: /names nothing to keep/ },
   { text: "FROM b⏎RUN []", code: "INSTRUCTION_INVALID", what: /no command/ },
-  { text: "FROM b⏎RUN --mount=type=ssh x", code: "UNSUPPORTED", what: /type=ssh/, at: [2, 5] },
-  { text: "FROM b⏎RUN --security=insecure x", code: "UNSUPPORTED", what: /insecure/ },
+  {
+    text: "FROM b⏎RUN --security=insecure x",
+    code: "INSTRUCTION_INVALID",
+    what: /security.insecure/,
+    hint: /--allow security.insecure/,
+  },
   {
     text: "FROM b⏎RUN --network=host x",
     code: "INSTRUCTION_INVALID",

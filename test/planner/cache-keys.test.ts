@@ -219,7 +219,7 @@ test.for<Row>([
   {
     name: "memory and host addresses",
     first: { text: "FROM b⏎RUN x", options: { extraHosts: [{ name: "h", address: "1.1.1.1" }] } },
-    second: { options: { memoryBytes: 1e9, extraHosts: [{ name: "h", address: "2.2.2.2" }] } },
+    second: { options: { limits: { memoryBytes: 1e9 }, extraHosts: [{ name: "h", address: "2.2.2.2" }] } },
     runs: [],
   },
   {

@@ -1,10 +1,9 @@
 /** What the values of container flags mean, one function each. Texts of refusals are docker's. */
 import { readFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { isAbsolute, resolve } from "node:path";
 import { errnoOf, TsbuildError } from "../../errors.ts";
 import type { Healthcheck } from "../../oci/image-config.ts";
-import type { HostRequest, Limits, LogRequest, RestartPolicy } from "../../runtime/containers/container-record.ts";
+import type { LogRequest, RestartPolicy } from "../../runtime/containers/container-record.ts";
 import type { CommandContext } from "../command.ts";
 import { parseSize } from "../render/size.ts";
 import { parseDuration } from "../render/time.ts";
@@ -63,59 +62,6 @@ export function logRequest(driver: string, options: readonly string[]): LogReque
     else throw invalidFlagValue("--log-opt", key, "there are max-size and max-file");
   }
   return { driver, ...(maxSizeBytes !== undefined && { maxSizeBytes }), maxFiles };
-}
-
-export function limitsOf(typed: CreateFlags): Limits {
-  const size = (text: string | undefined): number | undefined => (text === undefined ? undefined : parseSize(text));
-  const memory = size(typed.memory);
-  const swap = typed.memorySwap === "-1" ? -1 : size(typed.memorySwap);
-  if (swap !== undefined && swap >= 0 && memory !== undefined && swap < memory) {
-    throw new TsbuildError({
-      code: "INVALID_ARGUMENT",
-      what: "Minimum memoryswap limit should be larger than memory limit, see usage",
-    });
-  }
-  const nanoCpus = typed.cpus === undefined ? undefined : cpus(typed.cpus);
-  if (nanoCpus !== undefined && (typed.cpuPeriod !== undefined || typed.cpuQuota !== undefined)) {
-    throw conflicting("Nano CPUs and CPU Period or Quota cannot both be set");
-  }
-  const optional = <Name extends keyof Limits>(name: Name, value: Limits[Name] | undefined): Limits =>
-    value === undefined ? {} : { [name]: value };
-  const number = (flag: string, text: string | undefined): number | undefined =>
-    text === undefined ? undefined : integer(flag, text);
-  return {
-    ...optional("memoryBytes", memory),
-    ...optional("memoryReservationBytes", size(typed.memoryReservation)),
-    ...optional("memorySwapBytes", swap),
-    ...optional("nanoCpus", nanoCpus),
-    ...optional("cpuShares", number("--cpu-shares", typed.cpuShares)),
-    ...optional("cpuPeriodUs", number("--cpu-period", typed.cpuPeriod)),
-    ...optional("cpuQuotaUs", number("--cpu-quota", typed.cpuQuota)),
-    ...optional("cpusetCpus", typed.cpusetCpus),
-    ...optional("cpusetMems", typed.cpusetMems),
-    ...optional("pids", number("--pids-limit", typed.pidsLimit)),
-  };
-}
-
-function cpus(text: string): number {
-  const most = availableParallelism();
-  const count = /^\d*\.?\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (count >= 0.01 && count <= most) return Math.round(count * 1e9);
-  if (Number.isNaN(count)) throw invalidFlagValue("--cpus", text, "not a number");
-  throw new TsbuildError({
-    code: "INVALID_ARGUMENT",
-    what: `range of CPUs is from 0.01 to ${most}.00, as there are only ${most} CPUs available`,
-  });
-}
-
-export function ulimit(text: string): HostRequest["ulimits"][number] {
-  const match = /^([a-z]+)=(-?\d+)(?::(-?\d+))?$/.exec(text);
-  if (match === null) throw invalidFlagValue("--ulimit", text, "it must be name=soft[:hard]");
-  const [, name = "", soft = "", hard = soft] = match;
-  if (Number(hard) !== -1 && Number(soft) > Number(hard)) {
-    throw invalidFlagValue("--ulimit", text, "the soft limit is above the hard one");
-  }
-  return { name, soft: Number(soft), hard: Number(hard) };
 }
 
 export function exposedPort(text: string): string {

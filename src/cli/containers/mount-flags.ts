@@ -4,6 +4,7 @@ import { TsbuildError } from "../../errors.ts";
 import type { Propagation } from "../../runtime/containers/container-record.ts";
 import type { RequestedMount } from "../../runtime/containers/create-container.ts";
 import { parseVolumeName } from "../../runtime/volumes.ts";
+import { csvFields } from "../csv-fields.ts";
 import { parseSwitch } from "../global-flags.ts";
 import { parseSize } from "../render/size.ts";
 
@@ -128,25 +129,6 @@ export function parseMount(text: string, cwd: string): RequestedMount {
     default:
       throw invalidMount(`mount type ${JSON.stringify(type)} is not supported`);
   }
-}
-
-function csvFields(text: string): readonly string[] {
-  const fields: string[] = [];
-  let field = "";
-  let quoted = false;
-  for (let at = 0; at < text.length; at += 1) {
-    const character = text[at] ?? "";
-    if (character === '"') {
-      if (quoted && text[at + 1] === '"') {
-        field += '"';
-        at += 1;
-      } else quoted = !quoted;
-    } else if (character === "," && !quoted) {
-      fields.push(field);
-      field = "";
-    } else field += character;
-  }
-  return [...fields, field];
 }
 
 function invalidVolume(text: string, why = "it must be [source:]path[:options]"): TsbuildError {

@@ -6,6 +6,7 @@ import type { HostRequest } from "../../runtime/containers/container-record.ts";
 import type { CreateRequest, RequestedMount } from "../../runtime/containers/create-container.ts";
 import { signalNumber } from "../../runtime/containers/signal-name.ts";
 import type { CommandContext } from "../command.ts";
+import { limitsOf, parseUlimit } from "../limit-flags.ts";
 import { parseSize } from "../render/size.ts";
 import { invalidFlagValue } from "../usage-errors.ts";
 import type { CreateFlags } from "./create-flags.ts";
@@ -17,12 +18,10 @@ import {
   integer,
   ipAddress,
   keyValue,
-  limitsOf,
   linesOf,
   logRequest,
   pullPolicy,
   restartPolicy,
-  ulimit,
   variable,
 } from "./flag-values.ts";
 import { parseMount, parseTmpfs, parseVolume } from "./mount-flags.ts";
@@ -94,7 +93,7 @@ export function readCreateFlags(
         tmpfs: Object.fromEntries((typed.tmpfs ?? []).map(parseTmpfs)),
         shmSizeBytes: typed.shmSize === undefined ? 64 * 1024 * 1024 : parseSize(typed.shmSize),
         limits: limitsOf(typed),
-        ulimits: (typed.ulimit ?? []).map(ulimit),
+        ulimits: (typed.ulimit ?? []).map(parseUlimit),
         oomScoreAdj: typed.oomScoreAdj === undefined ? 0 : integer("--oom-score-adj", typed.oomScoreAdj),
         extraHosts: (typed.addHost ?? []).map(extraHost),
         dns: (typed.dns ?? []).map(ipAddress),

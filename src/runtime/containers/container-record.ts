@@ -5,6 +5,7 @@
 import type { ImageId } from "../../oci/digest.ts";
 import type { Healthcheck } from "../../oci/image-config.ts";
 import type { LayerId } from "../../store/store.ts";
+import type { Limits } from "../limits.ts";
 import type { ContainerId } from "./container-id.ts";
 
 /** Raised when a field changes its meaning; a record of another format is shown as dead and can only be removed. */
@@ -86,21 +87,6 @@ export interface HostRequest {
   readonly volumesFrom: readonly string[];
   readonly containerIdFile: string;
   readonly runtime: string;
-}
-
-/** Absent means unlimited. Bytes; CPUs in billionths, as docker counts them. */
-export interface Limits {
-  readonly memoryBytes?: number;
-  readonly memoryReservationBytes?: number;
-  /** Memory and swap together; −1 = unlimited. */
-  readonly memorySwapBytes?: number;
-  readonly nanoCpus?: number;
-  readonly cpuShares?: number;
-  readonly cpuPeriodUs?: number;
-  readonly cpuQuotaUs?: number;
-  readonly cpusetCpus?: string;
-  readonly cpusetMems?: string;
-  readonly pids?: number;
 }
 
 export type RestartPolicy =

@@ -2,18 +2,19 @@
 import { hostname as hostName } from "node:os";
 import { bytePath } from "../../kernel/byte-path.ts";
 import { defaultPath } from "../../oci/image-config.ts";
-import type { MountSpec, ResourcesSpec, RuntimeSpec, SeccompSpec } from "../../oci/runtime-spec.ts";
+import type { MountSpec, RuntimeSpec, SeccompSpec } from "../../oci/runtime-spec.ts";
 import { layeredView } from "../../store/layered-view.ts";
 import type { Store } from "../../store/store.ts";
 import { invalidSecurityOption } from "../container-errors.ts";
 import { containerSpec } from "../container-spec.ts";
 import { hostHostsFile, hostResolvFile, hostsFile, resolvFile, writeInPlace } from "../hosts-files.ts";
+import { resourcesOf } from "../limits.ts";
 import { type ReadRootFile, resolveUser } from "../user.ts";
 import { volumeData } from "../volumes.ts";
 import type { TerminalSize } from "./connection.ts";
 import type { LiveContainer } from "./container-folder.ts";
 import { cgroupsPath, shortId } from "./container-id.ts";
-import { type ContainerRecord, commandLine, type Limits } from "./container-record.ts";
+import { type ContainerRecord, commandLine } from "./container-record.ts";
 import { mergeEnv } from "./create-container.ts";
 import type { Launch } from "./launch.ts";
 
@@ -182,32 +183,4 @@ function securityOf(options: readonly string[]): {
 function withMasks(spec: RuntimeSpec, securityOpt: readonly string[]): RuntimeSpec {
   if (!securityOpt.includes("systempaths=unconfined")) return spec;
   return { ...spec, linux: { ...spec.linux, maskedPaths: [], readonlyPaths: [] } };
-}
-
-const defaultCpuPeriodUs = 100_000;
-
-function resourcesOf(limits: Limits): ResourcesSpec {
-  const { memoryBytes, memoryReservationBytes, memorySwapBytes, nanoCpus, pids } = limits;
-  // docker's default: as much swap again as memory.
-  const swap = memorySwapBytes ?? (memoryBytes === undefined ? undefined : memoryBytes * 2);
-  const period = limits.cpuPeriodUs ?? (nanoCpus === undefined ? undefined : defaultCpuPeriodUs);
-  const quota =
-    limits.cpuQuotaUs ?? (nanoCpus === undefined ? undefined : Math.round((nanoCpus / 1e9) * defaultCpuPeriodUs));
-  const memory = {
-    ...(memoryBytes !== undefined && { limit: memoryBytes }),
-    ...(memoryReservationBytes !== undefined && { reservation: memoryReservationBytes }),
-    ...(swap !== undefined && { swap }),
-  };
-  const cpu = {
-    ...(limits.cpuShares !== undefined && { shares: limits.cpuShares }),
-    ...(quota !== undefined && { quota }),
-    ...(period !== undefined && { period }),
-    ...(limits.cpusetCpus !== undefined && { cpus: limits.cpusetCpus }),
-    ...(limits.cpusetMems !== undefined && { mems: limits.cpusetMems }),
-  };
-  return {
-    ...(Object.keys(memory).length > 0 && { memory }),
-    ...(Object.keys(cpu).length > 0 && { cpu }),
-    ...(pids !== undefined && pids > 0 && { pids: { limit: pids } }),
-  };
 }

@@ -25,10 +25,11 @@ export const noOptions: BuildOptions = {
   extraHosts: [],
   shmSizeBytes: undefined,
   ulimits: [],
-  memoryBytes: undefined,
+  limits: {},
   cgroupParent: undefined,
   allow: [],
   secrets: new Map(),
+  ssh: new Map(),
 };
 
 export interface GraphRequest {

@@ -1,0 +1,153 @@
+/** What a RUN can be given, from the flag on the command line to the command in the container. */
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { cpSync, existsSync, readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { canRunContainers } from "../support/container.ts";
+import { lacks } from "../support/needs.ts";
+import { programTree } from "../support/program-tree.ts";
+import { Workshop } from "./build-support.ts";
+
+let workshop: Workshop;
+
+beforeAll(async () => {
+  if (!canRunContainers) return;
+  workshop = new Workshop();
+  await workshop.importBase();
+});
+afterAll(() => workshop?.[Symbol.dispose]());
+
+describe.skipIf(!canRunContainers || lacks("ssh-keygen", "ssh-add", "ssh-agent"))("RUN --mount=type=ssh", () => {
+  let key: string;
+  let agentSocket: string;
+  let stopAgent: () => Promise<void>;
+
+  beforeAll(async () => {
+    programTree(`${workshop.folder}/ssh`, ["/usr/bin/ssh-add", "/usr/bin/ssh-keygen"]);
+    key = `${workshop.folder}/id`;
+    execFileSync("ssh-keygen", ["-q", "-N", "", "-t", "ed25519", "-C", "the key", "-f", key]);
+    agentSocket = `${workshop.folder}/agent`;
+    const agent = spawn("ssh-agent", ["-D", "-a", agentSocket], { stdio: "ignore" });
+    stopAgent = async () => {
+      agent.kill();
+      await once(agent, "close");
+    };
+    await vi.waitFor(() => expect(existsSync(agentSocket)).toBe(true));
+    execFileSync("ssh-add", ["-q", key], { env: { ...process.env, SSH_AUTH_SOCK: agentSocket }, stdio: "ignore" });
+  });
+  afterAll(async () => await stopAgent?.());
+
+  /** A context with OpenSSH's programs and the public key. */
+  function context(): string {
+    const folder = workshop.context({ "id.pub": readFileSync(`${key}.pub`, "utf8"), message: "text to sign" });
+    cpSync(`${workshop.folder}/ssh`, `${folder}/ssh`, { recursive: true });
+    return folder;
+  }
+
+  const signing = [
+    "FROM b",
+    "COPY ssh /",
+    "COPY id.pub message /",
+    "RUN --mount=type=ssh ssh-add -L && ssh-keygen -Y sign -f /id.pub -n test /message",
+    "RUN ssh-keygen -Y check-novalidate -n test -s /message.sig < /message",
+  ].join("⏎");
+
+  test.for([
+    { name: "the caller's agent", flag: () => "default", environment: true },
+    { name: "an agent at a socket", flag: () => `default=${agentSocket}`, environment: false },
+    { name: "a key file", flag: () => `default=${key}`, environment: false },
+  ])("a command signs with $name", async ({ flag, environment }) => {
+    const env = process.env["SSH_AUTH_SOCK"];
+    try {
+      if (environment) process.env["SSH_AUTH_SOCK"] = agentSocket;
+      else delete process.env["SSH_AUTH_SOCK"];
+      const built = await workshop.buildIn(context(), signing, ["--no-cache", "--ssh", flag()]);
+      expect(built.stderr).toMatch(/ssh-ed25519 AAAA/);
+      expect(built.stderr).toMatch(/Good "test" signature/);
+      expect(built.image.layers.flat().filter((path) => path.includes("agent"))).toEqual([]);
+    } finally {
+      process.env["SSH_AUTH_SOCK"] = env;
+      if (env === undefined) delete process.env["SSH_AUTH_SOCK"];
+    }
+  });
+
+  test("each mount is a socket with its own place, mode and owner", async () => {
+    const list =
+      "for f in /run/buildkit/ssh_agent.0 /w/a /run/buildkit/ssh_agent.2; do stat -c '%n %F %a %u:%g' $f; done";
+    const mounts = ["type=ssh", "type=ssh,id=o,target=a,mode=666,uid=5,gid=6", "type=ssh,id=o"];
+    const flags = mounts.map((mount) => `--mount=${mount}`).join(" ");
+    const dockerfile = `FROM b⏎WORKDIR /w⏎RUN ${flags} ${list}; echo $SSH_AUTH_SOCK`;
+    const built = await workshop.build(dockerfile, {}, ["--ssh", `default=${key}`, "--ssh", `o=${key}`]);
+    expect(built.stderr).toContain("/run/buildkit/ssh_agent.0 socket 600 0:0");
+    expect(built.stderr).toContain("/w/a socket 666 5:6");
+    expect(built.stderr).toContain("/run/buildkit/ssh_agent.2 socket 600 0:0");
+    expect(built.stderr).toMatch(/ \/run\/buildkit\/ssh_agent\.0\n/);
+    expect(built.image.layers.at(-1)).toEqual([]);
+  });
+
+  test.for([
+    { name: "the first mount's target", line: "RUN --mount=type=ssh,target=/s --mount=type=ssh", says: "</s>" },
+    { name: "the Dockerfile's own", line: "ENV SSH_AUTH_SOCK=/mine⏎RUN --mount=type=ssh", says: "</mine>" },
+    { name: "set although there is no agent", line: "RUN --mount=type=ssh", says: "</run/buildkit/ssh_agent.0>" },
+    { name: "not set without such a mount", line: "RUN", says: "<unset>" },
+  ])("SSH_AUTH_SOCK is $name", async ({ line, says }) => {
+    const built = await workshop.build(`FROM b⏎${line} echo "<\${SSH_AUTH_SOCK-unset}>"`);
+    expect(built.stderr).toContain(says);
+    expect(built.code).toBe(0);
+  });
+
+  test("another user needs uid or mode", async () => {
+    const dockerfile = (options: string): string =>
+      `FROM b⏎COPY ssh /⏎USER bob⏎RUN --mount=type=ssh${options} ssh-add -l`;
+    const flags = ["--ssh", `default=${key}`];
+    expect((await workshop.buildIn(context(), dockerfile(""), flags)).code).toBe(1);
+    expect((await workshop.buildIn(context(), dockerfile(",uid=1000"), flags)).code).toBe(0);
+    expect((await workshop.buildIn(context(), dockerfile(",mode=0666"), flags)).code).toBe(0);
+  });
+
+  test("a required agent that is not given fails the step, with the flag to give it", async () => {
+    const built = await workshop.build("FROM b⏎RUN --mount=type=ssh,id=k,required true");
+    expect(built.code).toBe(1);
+    expect(built.stderr).toContain("the ssh agent k is required and was not given");
+    expect(built.stderr).toContain("--ssh k=SOCKET or --ssh k=KEYFILE");
+  });
+
+  test.for([
+    { name: "no agent to forward", flag: "default", says: "SSH_AUTH_SOCK is not set" },
+    { name: "no such file", flag: "k=/nowhere", says: "no such file: /nowhere" },
+    { name: "a folder", flag: "k=/tmp", says: "neither a socket nor a file" },
+    { name: "the same ID twice", flag: "a=/etc/passwd --ssh a=/etc/passwd", says: "cannot read a private key" },
+    { name: "no key", flag: "k=/etc/passwd", says: "cannot read a private key from /etc/passwd" },
+  ])("said before anything runs: $name", async ({ flag, says }) => {
+    const built = await workshop.build("FROM b⏎RUN true", {}, ["--ssh", ...flag.split(" ")]);
+    expect(built.code).not.toBe(0);
+    expect(built.stderr).toContain(says);
+  });
+});
+
+describe.skipIf(!canRunContainers)("RUN --security=insecure", () => {
+  const look =
+    "grep -E 'Cap|Seccomp:' /proc/self/status; touch /sys/kernel/mm/x 2>&1; ls -l /dev/loop-control /dev/kmsg";
+
+  test("needs --allow, and then has every capability, no filter, no masks, and the devices", async () => {
+    const dockerfile = `FROM b⏎RUN --security=insecure ${look}; mount -t tmpfs t /tmp && touch /tmp/x && dd if=/dev/kmsg of=/dev/null count=0`;
+    const refused = await workshop.build(dockerfile);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain("--allow security.insecure");
+    const built = await workshop.build(dockerfile, {}, ["--allow", "security.insecure"]);
+    expect(built.code).toBe(0);
+    const own = /CapEff:\s*(\w+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "";
+    expect(built.stderr).toContain(own);
+    expect(built.stderr).toMatch(/Seccomp:\s*0/);
+    expect(built.stderr).toMatch(/10, 237 .*loop-control/);
+    expect(built.stderr).not.toContain("Read-only file system");
+    expect(built.image.layers.at(-1)).toEqual([]);
+  });
+
+  test("sandbox is the default, and has none of that", async () => {
+    const built = await workshop.build(`FROM b⏎RUN ${look} || true`);
+    expect(built.stderr).toContain("00000000a80425fb");
+    expect(built.stderr).toMatch(/Seccomp:\s*2/);
+    expect(built.stderr).toContain("Read-only file system");
+  });
+});
