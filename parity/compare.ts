@@ -1,5 +1,6 @@
 /** What a user sees of two images that is not the same. */
 import { isDeepStrictEqual } from "node:util";
+import { isSameHistory } from "./history-text.ts";
 import type { BuiltImage, FileNode, ImageLayer } from "./image.ts";
 
 export interface Difference {
@@ -57,8 +58,11 @@ function historyDifferences(ours: BuiltImage, theirs: BuiltImage): readonly Diff
     const right = b[index];
     if (right === undefined) break;
     for (const key of ["created_by", "comment", "author", "empty_layer"] as const) {
-      const text = withoutCopyFlags(left[key]);
-      if (isDeepStrictEqual(meaning(text), meaning(withoutCopyFlags(right[key])))) continue;
+      const isSame =
+        key === "created_by"
+          ? isSameHistory(left[key], right[key])
+          : isDeepStrictEqual(meaning(left[key]), meaning(right[key]));
+      if (isSame) continue;
       differences.push({
         key: `history[${index}].${key}`,
         text: `history[${index}].${key}: ${shown(left[key])} here, ${shown(right[key])} there`,
@@ -66,13 +70,6 @@ function historyDifferences(ours: BuiltImage, theirs: BuiltImage): readonly Diff
     }
   }
   return differences;
-}
-
-/** The reference's age: its history has no flags of COPY and ADD. */
-export function withoutCopyFlags<Value>(text: Value): Value | string {
-  return typeof text === "string"
-    ? text.replace(/^((?:\(empty\) )?(?:COPY|ADD)) (?:--(?:chown|chmod)=\S+ )+/, "$1 ")
-    : text;
 }
 
 type Files = ReadonlyMap<string, FileNode>;
@@ -143,19 +140,20 @@ function layerDifferences(
       const key = `layer[${index}] ${path}`;
       if (left === undefined || right === undefined) {
         differences.push({ key, text: `${key}: only ${left === undefined ? "there" : "here"}` });
-      } else if (left !== "link" && right !== "link") {
+      } else if (left !== "name" && right !== "name") {
         for (const difference of nodeDifferences(path, left, right, started))
           differences.push({ key: `layer[${index}] ${difference.key}`, text: `layer[${index}] ${difference.text}` });
       } else if (left !== right) {
-        differences.push({ key, text: `${key}: a link on one side only` });
+        differences.push({ key, text: `${key}: a further name of a file on one side only` });
       }
     }
   }
   return differences;
 }
 
-function entriesOf({ entries }: ImageLayer): ReadonlyMap<string, FileNode | "link"> {
-  return new Map(entries.map(({ path, node }) => [path, node ?? "link"]));
+function entriesOf({ entries }: ImageLayer): ReadonlyMap<string, FileNode | "name"> {
+  // A whiteout says one thing: that it is there.
+  return new Map(entries.map(({ path, node }) => [path, path.includes("/.wh.") || node === undefined ? "name" : node]));
 }
 
 export function describeNode(node: FileNode | undefined): string {

@@ -49,17 +49,16 @@ export function prepare(
   build: EarlierBuild,
   server: string | undefined,
 ): BuildCall {
-  const { outcome: _outcome, name: _name, before: _before, ...own } = parityCase;
+  const { outcome: _outcome, name, before: _before, ...own } = parityCase;
   const sources = { ...own, ...build };
+  // BuildKit takes contexts of one name for one context, and files of one size and time in them for one file.
+  const context = `context-of-${name.replaceAll(/[^a-zA-Z0-9]+/g, "-")}`;
   const placed = (text: string): string => text.replaceAll("{server}", server ?? "{server}");
-  mkdirSync(join(folder, "context"), { recursive: true });
-  for (const name of readdirSync(folder)) if (name !== "context") rmSync(join(folder, name), { recursive: true });
-  for (const name of readdirSync(join(folder, "context")))
-    rmSync(join(folder, "context", name), { recursive: true, force: true });
+  for (const each of readdirSync(folder)) rmSync(join(folder, each), { recursive: true });
   makeTree(folder, sources.beside ?? {});
   const ignore = sources.ignore === undefined ? {} : { ".dockerignore": sources.ignore };
-  makeTree(join(folder, "context"), { ...sources.context, ...ignore });
-  for (const [name, tree] of Object.entries(sources.contexts ?? {})) makeTree(join(folder, `context-${name}`), tree);
+  makeTree(join(folder, context), { ...sources.context, ...ignore });
+  for (const [each, tree] of Object.entries(sources.contexts ?? {})) makeTree(join(folder, `context-${each}`), tree);
   const { dockerfile } = sources;
   writeFileSync(
     join(folder, "Dockerfile"),
@@ -70,10 +69,10 @@ export function prepare(
     cwd: folder,
     args: [
       ...(isRemote ? [] : ["-f", "Dockerfile"]),
-      ...Object.keys(sources.contexts ?? {}).flatMap((name) => ["--build-context", `${name}=context-${name}`]),
+      ...Object.keys(sources.contexts ?? {}).flatMap((each) => ["--build-context", `${each}=context-${each}`]),
       ...(sources.flags ?? []).map(placed),
     ],
-    path: placed(sources.path ?? "context"),
+    path: placed(sources.path ?? context),
     environment: sources.environment ?? {},
     input: sources.input,
     tag: build.tag,
