@@ -36,6 +36,15 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     },
   ],
   [
+    "format",
+    {
+      summary: "write Dockerfiles in one style",
+      section: "Build",
+      load: () => import("./commands/format.ts"),
+      storeless: true,
+    },
+  ],
+  [
     "run",
     {
       summary: "run a command in a new container",

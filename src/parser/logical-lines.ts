@@ -21,6 +21,8 @@ export interface LogicalLine {
   /** In the file, from the keyword to the end of the last line. */
   readonly range: Range;
   readonly doc: readonly string[];
+  /** Comments between its continuations. */
+  readonly inner: readonly Comment[];
   readonly heredocs: readonly RawHeredoc[];
   /** Reported already: a heredoc never ends. */
   readonly broken: boolean;
@@ -99,6 +101,8 @@ function commentAt(text: string, range: Range): Comment {
   return { text: text.slice(Math.min(from, range.end), range.end), range };
 }
 
+const noComments: readonly Comment[] = [];
+
 function joinLine(
   reader: Reader,
   first: Range,
@@ -111,6 +115,7 @@ function joinLine(
   let joined = "";
   let lastEnd = first.end;
   let emptyAt: Range | undefined;
+  const firstComment = comments.length;
   const append = (line: Range): boolean => {
     const end = continuedAt(text, line, escaper);
     const piece = text.slice(line.start, end ?? line.end);
@@ -151,13 +156,14 @@ function joinLine(
       start: rangeIn(map, joinedStart + from, joinedStart + from + 1).start,
       end: Math.max(heredocs.end ?? lastEnd, first.start),
     },
+    inner: firstComment === comments.length ? noComments : comments.slice(firstComment),
     heredocs: inJoined,
     broken: heredocs.broken,
   };
 }
 
 /** Where the escape at the end of a line stands, or undefined when the line does not continue. */
-function continuedAt(text: string, line: Range, escaper: string): number | undefined {
+export function continuedAt(text: string, line: Range, escaper: string): number | undefined {
   let at = line.end - 1;
   while (at >= line.start && (text[at] === " " || text[at] === "\t")) at--;
   if (at < line.start || text[at] !== escaper) return undefined;

@@ -55,7 +55,12 @@ export const mappedText = (pieces: Pieces): MappedText => ({
 
 /** The offset in the file of the character at `index`; one behind the last character is the end of the last piece. */
 export function originOf(mapped: MappedText, index: number): number {
-  const { starts, origins } = mapped;
+  const piece = pieceAt(mapped, index);
+  return (mapped.origins[piece] ?? 0) + index - (mapped.starts[piece] ?? 0);
+}
+
+/** Which piece holds the character at `index`. */
+export function pieceAt({ starts }: MappedText, index: number): number {
   let low = 0;
   let high = starts.length - 1;
   while (low < high) {
@@ -63,7 +68,7 @@ export function originOf(mapped: MappedText, index: number): number {
     if ((starts[middle] ?? 0) <= index) low = middle;
     else high = middle - 1;
   }
-  return (origins[low] ?? 0) + index - (starts[low] ?? 0);
+  return low;
 }
 
 /** The file's range of `text[start, end)`. An empty one is a place between two characters. */
@@ -95,13 +100,5 @@ export function sliceMapped(mapped: MappedText, start: number, end: number): Map
 }
 
 function nextPieceStart(mapped: MappedText, index: number): number {
-  const { starts, text } = mapped;
-  let low = 0;
-  let high = starts.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((starts[middle] ?? 0) <= index) low = middle + 1;
-    else high = middle;
-  }
-  return starts[low] ?? text.length;
+  return mapped.starts[pieceAt(mapped, index) + 1] ?? mapped.text.length;
 }

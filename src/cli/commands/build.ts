@@ -1,5 +1,4 @@
 /** `tsbuild build`, and what runs when no command is named. */
-import { renameSync, writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import type { BuildEvent } from "../../executor/events.ts";
 import type { BuildResult } from "../../executor/execute.ts";
@@ -7,6 +6,7 @@ import { familiarReference } from "../../oci/reference.ts";
 import { type BuildRequest, defineBuildFlags, readBuildRequest } from "../build-flags.ts";
 import type { CommandContext } from "../command.ts";
 import { openProgress } from "../render/progress.ts";
+import { replaceFile } from "../replace-file.ts";
 import { imageResolver } from "../resolve-base-image.ts";
 
 export function define(command: Command): void {
@@ -66,10 +66,4 @@ function writeResults(request: BuildRequest, { image, summary }: BuildResult): v
     };
     replaceFile(request.metadataFile, `${JSON.stringify(metadata, undefined, 2)}\n`);
   }
-}
-
-function replaceFile(file: string, content: string): void {
-  const staged = `${file}.${process.pid}.tmp`;
-  writeFileSync(staged, content);
-  renameSync(staged, file);
 }
