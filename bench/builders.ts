@@ -52,7 +52,7 @@ export function availableBuilders(machine: Machine): readonly Builder[] {
 }
 
 function tsbuild(machine: Machine): Builder {
-  const program = new URL("../dist/tsbuild.js", import.meta.url).pathname;
+  const program = new URL("../dist/tsbuild.cjs", import.meta.url).pathname;
   const argv = (...words: readonly string[]): Timed => ({
     argv: [process.execPath, program, ...words],
     env: { TSBUILD_ROOT: join(machine.folder, "tsbuild") },

@@ -1,4 +1,4 @@
-// Builds dist/: the launcher, one bundle an entry point, the program `tsbuild` in front of them, and declaration files.
+// Builds dist/: the launcher, the pack with the programs that run it, threads, the library, and declaration files.
 // Plain JavaScript that an older Node runs too: `npm ci` calls it before anyone knows which Node there is.
 //   --all    launchers of all architectures, for the package
 //   --fast   no declaration files: what the tests use when a source is newer than dist/
@@ -18,29 +18,15 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { basename, dirname, join, relative, resolve } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { buildLauncher } from "./build-launcher.mjs";
+import { makePacks } from "./pack.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const dist = join(root, "dist");
 const fast = process.argv.includes("--fast");
 const packageJson = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-
-/**
- * Packages that few commands need, or that are heavy: a file each, read when the first module that imports it is run.
- * They are CommonJS, because a `require` can wait and an `import` cannot.
- */
-const vendored = [
-  "chevrotain",
-  "lru-cache",
-  "p-queue",
-  "tar-stream",
-  "unbzip2-stream",
-  "undici",
-  "xz-decompress",
-  "zod",
-];
 
 if (!existsSync(join(root, "node_modules/esbuild"))) {
   fail("the development dependencies are not installed: npm ci (without --omit=dev)");
@@ -49,7 +35,6 @@ if (!fast) rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
 launchers();
 await bundle();
-writeProgram();
 linkProgram();
 placeHelloCompiler();
 if (!fast) declarations();
@@ -65,15 +50,6 @@ function launchers() {
   if (built.length === 0 || problems.length > 0) fail(problems.join("\n       "));
 }
 
-/** Each entry lies directly in dist/, so that a file URL means the same in all of them. */
-function entryPoints() {
-  const entries = { main: "src/cli/main.ts", index: "src/index.ts", monitor: "src/runtime/monitor.ts" };
-  for (const file of sourceFiles(join(root, "src"))) {
-    if (file.endsWith(".worker.ts")) entries[basename(file, ".ts")] = relative(root, file);
-  }
-  return Object.fromEntries(Object.entries(entries).filter(([, file]) => existsSync(join(root, file))));
-}
-
 function sourceFiles(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
@@ -81,14 +57,15 @@ function sourceFiles(folder) {
   });
 }
 
-/**
- * One file an entry, not one a chunk: opening and linking the fifty chunks of a build took longer than the build. Inside
- * the file a module still runs only when something imports it. `__builtin` gets Node's modules as late as that.
- */
+/** The pack with the programs that run it, the threads, and the library. */
 async function bundle() {
   const esbuild = (await import(pathToFileURL(join(root, "node_modules/esbuild/lib/main.js")).href)).default;
-  const entries = entryPoints();
-  const common = {
+  const define = {
+    TSBUILD_BUNDLED: "true",
+    TSBUILD_VERSION_INFO: JSON.stringify({ version: packageJson.version, commit: commit() }),
+    TSBUILD_PARSER_ID: JSON.stringify(parserId()),
+  };
+  const options = {
     absWorkingDir: root,
     bundle: true,
     platform: "node",
@@ -102,94 +79,57 @@ async function bundle() {
     legalComments: "none",
     logLevel: "warning",
   };
-  await esbuild.build({
-    ...common,
-    entryPoints: vendored.map((name) => ({ in: name, out: name })),
-    outdir: "dist/vendor",
-    outExtension: { ".js": ".cjs" },
+  const commonJs = {
+    ...options,
     format: "cjs",
+    define: { ...define, "import.meta.dirname": "__dirname", "import.meta.filename": "__filename" },
+  };
+  const programs = { tsbuild: "src/cli/main.ts", monitor: "src/runtime/monitor.ts" };
+  const packs = await makePacks(esbuild, { root, entries: Object.values(programs), options: commonJs });
+  mkdirSync(join(dist, "vendor"), { recursive: true });
+  for (const [name, text] of packs) writeFileSync(join(dist, `${name}.js`), text);
+  for (const [name, entry] of Object.entries(programs)) writeProgram(esbuild, { name, entry, packs });
+  const threads = sourceFiles(join(root, "src")).filter((file) => file.endsWith(".worker.ts"));
+  await esbuild.build({
+    ...commonJs,
+    entryPoints: threads.map((file) => ({ in: file, out: basename(file, ".ts") })),
+    outdir: "dist",
+    outExtension: { ".js": ".cjs" },
   });
   await esbuild.build({
-    ...common,
-    entryPoints: Object.entries(entries).map(([out, file]) => ({ in: file, out })),
+    ...options,
+    define,
+    entryPoints: ["src/index.ts"],
     outdir: "dist",
     format: "esm",
-    define: {
-      TSBUILD_VERSION_INFO: JSON.stringify({ version: packageJson.version, commit: commit() }),
-      TSBUILD_PARSER_ID: JSON.stringify(parserId()),
-    },
-    // `require` is also what bundled CommonJS asks for.
-    banner: {
-      js: [
-        "const __builtins = new Map();",
-        "const __builtin = (name) => __builtins.get(name) ?? (__builtins.set(name, process.getBuiltinModule(name)), __builtins.get(name));",
-        'const require = __builtin("node:module").createRequire(import.meta.url);',
-      ].join("\n"),
-    },
-    plugins: [lateVendors(), sources(entries)],
+    // Whoever uses the library has installed them.
+    packages: "external",
   });
 }
 
-function lateVendors() {
-  const filter = new RegExp(`^(?:${vendored.join("|")})$`);
-  return {
-    name: "late-vendors",
-    setup(build) {
-      build.onResolve({ filter }, ({ path }) => ({ path, namespace: "vendor" }));
-      build.onLoad({ filter, namespace: "vendor" }, ({ path }) => ({
-        // `load` is a name that esbuild does not look behind. A package whose default export is its main thing (p-queue)
-        // is that thing, as its importers expect of the default of a CommonJS module.
-        contents: [
-          `const load = require, exported = load("./vendor/${path}.cjs");`,
-          'module.exports = typeof exported.default === "function" ? exported.default : exported;',
-        ].join("\n"),
-        loader: "js",
-      }));
+/** One program: `program.cjs` with what it has to know, for any Node. */
+function writeProgram(esbuild, { name, entry, packs }) {
+  const digest = createHash("sha256");
+  for (const text of packs.values()) digest.update(text);
+  const { code } = esbuild.transformSync(readFileSync(join(root, "scripts/program.cjs"), "utf8"), {
+    target: "node12",
+    minifySyntax: true,
+    define: {
+      TSBUILD_ENTRY: JSON.stringify(entry),
+      TSBUILD_COMMANDS: JSON.stringify(name === "tsbuild" ? commandWords() : []),
+      TSBUILD_DEFAULT_COMMAND: JSON.stringify(name === "tsbuild" ? "build" : name),
+      TSBUILD_NODE_MAJOR: String(Number.parseInt(packageJson.engines.node.replace(/\D+/, ""), 10)),
+      TSBUILD_PACK_ID: JSON.stringify(digest.digest("hex").slice(0, 12)),
     },
-  };
+  });
+  const file = join(dist, `${name}.cjs`);
+  writeFileSync(file, `#!/usr/bin/env node\n${code}`);
+  chmodSync(file, 0o755);
 }
 
-/** `import { a, type B, c as d } from "node:fs"` becomes `const { a, c: d } = __builtin("node:fs")`. */
-function lateBuiltins(text) {
-  return text
-    .replace(/^import \{([^}]*)\} from "(node:[^"]+)";$/gm, (_whole, names, module) => {
-      const values = names
-        .split(",")
-        .map((name) => name.trim())
-        .filter((name) => name !== "" && !name.startsWith("type "))
-        .map((name) => name.replace(/^(\w+) as (\w+)$/, "$1: $2"));
-      return values.length === 0 ? "" : `const { ${values.join(", ")} } = __builtin("${module}");`;
-    })
-    .replace(/^import (\w+) from "(node:[^"]+)";$/gm, 'const $1 = __builtin("$2");');
-}
-
-/** `new URL("./x.worker.ts", import.meta.url)` in a source becomes the place of that file beside the bundle. */
-function sources(entries) {
-  const outputs = new Map(Object.entries(entries).map(([out, file]) => [join(root, file), `./${out}.js`]));
-  const pattern = /new URL\(\s*(["'])([^"'$]+)\1,\s*import\.meta\.url\s*,?\s*\)/g;
-  const placeOf = (target) => {
-    const output = outputs.get(target);
-    if (output !== undefined) return output;
-    const fromDist = relative(dist, target);
-    if (target === join(root, "package.json") || fromDist === "" || !fromDist.startsWith("..")) {
-      return fromDist.startsWith("..") ? fromDist : `./${fromDist}`;
-    }
-    return undefined;
-  };
-  return {
-    name: "sources",
-    setup(build) {
-      build.onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => {
-        const errors = [];
-        const contents = lateBuiltins(readFileSync(path, "utf8")).replace(pattern, (whole, _quote, target) => {
-          const place = placeOf(resolve(dirname(path), target));
-          if (place === undefined) errors.push({ text: `${target} is not shipped: ${whole}` });
-          return `new URL(${JSON.stringify(place ?? target)}, import.meta.url)`;
-        });
-        return { contents, loader: "ts", errors };
-      });
-    },
-  };
+/** First words of commands, and of groups of commands. */
+function commandWords() {
+  return readdirSync(join(root, "src/cli/commands")).map((name) => basename(name, ".ts"));
 }
 
 /** Changes with every change of the parser, so that nobody reads back what another one said. */
@@ -211,44 +151,13 @@ function commit() {
   }
 }
 
-/**
- * The file that `tsbuild` is. It must be read by any Node there is, so that an old one can say what is wrong instead of
- * stumbling over new syntax. Compiled code is kept beside it, or where the user's caches are.
- */
-function writeProgram() {
-  const major = Number.parseInt(packageJson.engines.node.replace(/\D+/, ""), 10);
-  const program = `#!/usr/bin/env node
-if (Number.parseInt(process.versions.node, 10) < ${major}) {
-  process.stderr.write(
-    "tsbuild: needs Node ${major} or newer, and this is " + process.version + ": install a current one (npm install -g node@${major}), or put it first on the PATH\\n",
-  );
-  process.exit(1);
-}
-const environment = process.env;
-process.getBuiltinModule("node:module").enableCompileCache(environment.NODE_COMPILE_CACHE || cacheFolder());
-await import("./main.js");
-
-function cacheFolder() {
-  const fs = process.getBuiltinModule("node:fs");
-  try {
-    fs.accessSync(import.meta.dirname, fs.constants.W_OK);
-    return import.meta.dirname + "/.compiled";
-  } catch {
-    return (environment.XDG_CACHE_HOME || (environment.HOME || "") + "/.cache") + "/tsbuild";
-  }
-}
-`;
-  writeFileSync(join(dist, "tsbuild.js"), program);
-  chmodSync(join(dist, "tsbuild.js"), 0o755);
-}
-
 /** npm links the programs of dependencies, not our own: this makes \`npx tsbuild\` work in a working copy. */
 function linkProgram() {
   const link = join(root, "node_modules/.bin/tsbuild");
   // A node_modules that is itself a link belongs to another working copy.
   if (!existsSync(dirname(link)) || lstatSync(join(root, "node_modules")).isSymbolicLink()) return;
   rmSync(link, { force: true });
-  symlinkSync("../../dist/tsbuild.js", link);
+  symlinkSync("../../dist/tsbuild.cjs", link);
 }
 
 /** fixtures/hello runs esbuild in its build: the context needs its own copy, for this machine's architecture. */

@@ -76,24 +76,28 @@ function setColor(color: "always" | "never"): void {
   process.env[color === "always" ? "FORCE_COLOR" : "NO_COLOR"] = "1";
 }
 
-for (const name of endingSignals) process.on(name, onSignal);
-// Node announces node:sqlite as experimental on stderr, which is ours.
-if (process.env["TSBUILD_DEBUG"] === undefined) process.removeAllListeners("warning");
-
-const code = await runCommandLine(process.argv.slice(2), {
-  stdin: () => process.stdin,
-  stdout: () => watched(process.stdout, onOutputError),
-  stderr: () => watched(process.stderr, onProgressError),
-  environment: process.env,
-  cwd: process.cwd(),
-  uid: process.getuid?.() ?? 0,
-  signal: ending.signal,
-  interceptSignals,
-  setColor,
-});
-await flush();
-if (outputFailure !== undefined) {
-  process.stderr.write(`error: standard output: ${outputFailure}\n`);
-  process.exit(1);
+async function main(): Promise<void> {
+  for (const name of endingSignals) process.on(name, onSignal);
+  // Node announces node:sqlite as experimental on stderr, which is ours.
+  if (process.env["TSBUILD_DEBUG"] === undefined) process.removeAllListeners("warning");
+  const code = await runCommandLine(process.argv.slice(2), {
+    stdin: () => process.stdin,
+    stdout: () => watched(process.stdout, onOutputError),
+    stderr: () => watched(process.stderr, onProgressError),
+    environment: process.env,
+    cwd: process.cwd(),
+    uid: process.getuid?.() ?? 0,
+    signal: ending.signal,
+    interceptSignals,
+    setColor,
+  });
+  await flush();
+  if (outputFailure !== undefined) {
+    process.stderr.write(`error: standard output: ${outputFailure}\n`);
+    process.exit(1);
+  }
+  process.exit(ending.signal.aborted ? signalExitCode(String(ending.signal.reason)) : code);
 }
-process.exit(ending.signal.aborted ? signalExitCode(String(ending.signal.reason)) : code);
+
+// No top-level await: the bundle is CommonJS, which starts faster. What is thrown here ends the process.
+void main();

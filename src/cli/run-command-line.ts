@@ -2,7 +2,6 @@
  * From the typed words to an exit code: global flags, the command, its flags, its run. Prints errors, once. The world
  * comes in as a value; `main.ts` is the only file that touches `process`.
  */
-import assert from "node:assert";
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { nearestWord } from "../nearest-word.ts";
@@ -140,7 +139,8 @@ async function storeOpener(entry: CommandEntry, globals: GlobalOptions, world: W
   const openStore = entry.storeless === true ? undefined : (await import("../store/open-store.ts")).openStore;
   return {
     open: () => {
-      assert(openStore !== undefined, "a command without a store opened it");
+      // Not node:assert, which takes longer to load than the rest of this.
+      if (openStore === undefined) throw new Error("a command without a store opened it");
       store ??= openStore(storeRoot(globals, world.environment, world.cwd, world.uid));
       return store;
     },

@@ -1,5 +1,6 @@
 /** What this program is: written into the bundle by scripts/build.mjs, read from the working copy without one. */
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 
 export interface VersionInfo {
   readonly version: string;
@@ -11,7 +12,7 @@ declare const TSBUILD_VERSION_INFO: VersionInfo | undefined;
 
 export function versionInfo(): VersionInfo {
   if (typeof TSBUILD_VERSION_INFO !== "undefined") return TSBUILD_VERSION_INFO;
-  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  const text = readFileSync(join(import.meta.dirname, "../../package.json"), "utf8");
   const version: unknown = (JSON.parse(text) as { readonly version?: unknown }).version;
   return { version: String(version), commit: "source" };
 }

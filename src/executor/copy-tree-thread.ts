@@ -1,6 +1,7 @@
 /** A copy of many files in a thread of its own. */
 import { Worker } from "node:worker_threads";
 import { type ErrorFields, TsbuildError } from "../errors.ts";
+import { programFile } from "../program-file.ts";
 import type { CopyTask } from "./copy-tree.ts";
 
 export type CopyAnswer = { readonly kind: "done" } | { readonly kind: "failed"; readonly error: ErrorFields };
@@ -11,9 +12,7 @@ export type CopyAnswer = { readonly kind: "done" } | { readonly kind: "failed"; 
 export async function copyTreeInWorker(task: CopyTask, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<CopyAnswer>();
-  // The bundle has the worker beside this file under the same name.
-  const name = import.meta.url.endsWith(".ts") ? "./copy-tree.worker.ts" : "./copy-tree.worker.js";
-  const worker = new Worker(new URL(name, import.meta.url), { workerData: task });
+  const worker = new Worker(programFile("executor/copy-tree.worker.ts"), { workerData: task });
   const onAbort = (): void => reject(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });
   worker.once("message", resolve).once("error", reject);

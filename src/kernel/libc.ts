@@ -77,7 +77,7 @@ let loaded: Loaded | undefined;
 
 function load(): Loaded {
   if (loaded !== undefined) return loaded;
-  const koffi = createRequire(import.meta.url)("koffi") as typeof import("koffi");
+  const koffi = createRequire(import.meta.filename)("koffi") as typeof import("koffi");
   const library = koffi.load(null);
   const functions = new Map<LibcName, CFunction>();
   const get = (name: LibcName): CFunction => {

@@ -1,10 +1,12 @@
 /** sha256 of files, here for a few small ones and in a thread for the rest. */
+
 import { createHash, hash as hashOnce } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { errnoOf, TsbuildError } from "../errors.ts";
 import type { Digest } from "../oci/digest.ts";
+import { programFile } from "../program-file.ts";
 
 export interface FileToHash {
   readonly hostPath: string | Buffer;
@@ -112,7 +114,7 @@ async function hashInThreads(files: readonly FileToHash[], signal: AbortSignal):
 async function hashInThread(files: readonly FileToHash[], signal: AbortSignal): Promise<HashAnswer> {
   signal.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<HashAnswer>();
-  const worker = new Worker(new URL("./hash-files.worker.ts", import.meta.url), { workerData: files });
+  const worker = new Worker(programFile("planner/hash-files.worker.ts"), { workerData: files });
   const onAbort = (): void => reject(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });
   worker.once("message", resolve).once("error", reject);

@@ -24,8 +24,8 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGPIPE", "SIGU
   process.on(signal, () => undefined);
 }
 
-await monitor();
-process.exit(0);
+// No top-level await: the bundle is CommonJS, which starts faster.
+void monitor().then(() => process.exit(0));
 
 async function monitor(): Promise<void> {
   const launch = readLaunch(folder);

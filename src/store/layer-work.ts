@@ -3,9 +3,11 @@
  * for the next task and does not keep the process alive. Abort ends the worker, wherever it stands; what it leaves in
  * `tmp/` belongs to the caller.
  */
+
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { type ErrorFields, errnoOf, TsbuildError } from "../errors.ts";
+import { programFile } from "../program-file.ts";
 import { tooManyFiles } from "./errors.ts";
 import type { Sealed, SealTask } from "./seal-layer.ts";
 import type { UnpackedBlob, UnpackTask } from "./unpack-blob.ts";
@@ -83,11 +85,9 @@ export function warmLayerWorker(): void {
   idle.push(worker);
 }
 
-/** The bundle has the worker beside this file under the same name. */
 function startWorker(): Worker {
-  const name = import.meta.url.endsWith(".ts") ? "./layer-work.worker.ts" : "./layer-work.worker.js";
   // Flags of the process are its own: with --input-type, for one, a worker would not start.
-  return new Worker(new URL(name, import.meta.url), { execArgv: [] });
+  return new Worker(programFile("store/layer-work.worker.ts"), { execArgv: [] });
 }
 
 /** An archive may hold more names than any memory does. */

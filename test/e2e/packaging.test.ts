@@ -64,8 +64,9 @@ describe.skipIf(lacks("npm", "git", "aarch64-linux-gnu-gcc"))("the package", () 
 
   test("carries launchers for both architectures, types, and its documents", () => {
     for (const file of [
-      "dist/tsbuild.js",
-      "dist/main.js",
+      "dist/tsbuild.cjs",
+      "dist/cli.js",
+      "dist/rooms.js",
       "dist/index.js",
       "dist/launcher-x64",
       "dist/launcher-arm64",
@@ -120,7 +121,7 @@ describe.skipIf(lacks("npm", "git", "aarch64-linux-gnu-gcc"))("the package", () 
 });
 
 test.skipIf(!isOldNode("/usr/bin/node"))("an old Node is told so in one line", async () => {
-  const error = await promisify(execFile)("/usr/bin/node", [join(root, "dist/tsbuild.js"), "images"]).catch(
+  const error = await promisify(execFile)("/usr/bin/node", [join(root, "dist/tsbuild.cjs"), "images"]).catch(
     (failed) => failed,
   );
   expect(error).toMatchObject({ code: 1, stdout: "" });

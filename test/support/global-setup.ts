@@ -47,7 +47,7 @@ export default function setup(): () => Promise<void> {
 }
 
 function buildIfOlder(): void {
-  const built = statSync(join(root, "dist/main.js"), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const built = statSync(join(root, "dist/cli.js"), { throwIfNoEntry: false })?.mtimeMs ?? 0;
   if (newest(join(root, "src")) < built) return;
   execFileSync(process.execPath, [join(root, "scripts/build.mjs"), "--fast"], {
     stdio: ["ignore", "ignore", "inherit"],

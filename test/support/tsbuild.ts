@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 /** The shipped program. */
-export const program: string = fileURLToPath(new URL("../../dist/tsbuild.js", import.meta.url));
+export const program: string = fileURLToPath(new URL("../../dist/tsbuild.cjs", import.meta.url));
 /** The same from its sources. */
 export const sourceProgram: string = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 

@@ -3,7 +3,6 @@ import { release } from "node:os";
 import type { Command } from "commander";
 import { hostPlatform } from "../../oci/platform.ts";
 import type { CommandContext } from "../command.ts";
-import { compileTemplate, templateJson, unescapeFormat } from "../render/template.ts";
 import { versionInfo } from "../version-info.ts";
 
 export function define(command: Command): void {
@@ -33,6 +32,7 @@ export async function run(command: Command, context: CommandContext): Promise<nu
     ];
     context.stdout.write(`${lines.join("\n")}\n`);
   } else {
+    const { compileTemplate, templateJson, unescapeFormat } = await import("../render/template.ts");
     context.stdout.write(`${format === "json" ? templateJson(data) : compileTemplate(unescapeFormat(format))(data)}\n`);
   }
   return 0;

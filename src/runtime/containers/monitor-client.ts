@@ -1,12 +1,13 @@
 /** The other side: who starts a monitor, and who attaches to a container that runs. */
+
 import { spawn } from "node:child_process";
 import { closeSync, constants, openSync } from "node:fs";
-import { getCompileCacheDir } from "node:module";
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errnoOf } from "../../errors.ts";
 import { defaultPath } from "../../oci/image-config.ts";
+import { programFile } from "../../program-file.ts";
 import { monitorGone } from "../container-errors.ts";
 import { socketName } from "./attachments.ts";
 import {
@@ -41,21 +42,16 @@ export interface AttachOptions {
 
 /** Starts a detached monitor for a container whose launch is written, and is its first client. */
 export function startMonitor(folder: ContainerFolder, options: AttachOptions): AttachedClient {
-  const compileCache = getCompileCacheDir();
-  const child = spawn(process.execPath, [monitorProgram(), folder.path], {
+  const child = spawn(process.execPath, [programFile("runtime/monitor.ts"), folder.path], {
     detached: true,
     cwd: "/",
     // Nothing of the caller's environment leaks into a process that lives as long as the container.
-    env: { PATH: defaultPath, ...(compileCache !== undefined && { NODE_COMPILE_CACHE: compileCache }) },
+    env: { PATH: defaultPath },
     stdio: ["ignore", "ignore", "ignore", "pipe"],
   });
   child.unref();
   const connection = child.stdio[3] as Duplex;
   return client(folder, connection, { ...options, start: true });
-}
-
-function monitorProgram(): string {
-  return new URL("../monitor.ts", import.meta.url).pathname;
 }
 
 /** Connects to the supervisor of a running container. @throws {TsbuildError} `CONTAINER_STATE` when it is gone. */

@@ -3,9 +3,9 @@
  * nothing it could write to (CVE-2019-5736), and the permissions of the installation do not matter.
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { check, errno, libc } from "../../../kernel/libc.ts";
+import { programFolder } from "../../../program-file.ts";
 import { launcherMissing, runtimeFailed } from "../errors.ts";
 
 const MFD_CLOEXEC = 1;
@@ -25,13 +25,10 @@ export function launcherExecutable(): string {
   return executable;
 }
 
-/** Beside the bundle, or in dist/ of the checkout when run from source. */
 function launcherPath(): string {
-  const name = `launcher-${process.arch}`;
-  for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
-    for (const path of [join(folder, name), join(folder, "dist", name)]) if (existsSync(path)) return path;
-    if (folder === dirname(folder)) throw launcherMissing(process.arch);
-  }
+  const path = join(programFolder(), `launcher-${process.arch}`);
+  if (!existsSync(path)) throw launcherMissing(process.arch);
+  return path;
 }
 
 function makeExecutable(path: string): string {
