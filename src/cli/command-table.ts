@@ -45,6 +45,14 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     },
   ],
   [
+    "check",
+    {
+      summary: "mistakes in a Dockerfile, and how to mend them",
+      section: "Build",
+      load: () => import("./commands/check.ts"),
+    },
+  ],
+  [
     "run",
     {
       summary: "run a command in a new container",

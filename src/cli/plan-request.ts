@@ -1,6 +1,5 @@
 /** What `plan` and `cache why` have in common: from the build's flags to the plan, with nothing built or pulled. */
 import type { Command } from "commander";
-import type { Diagnostic } from "../parser/ast.ts";
 import type { Plan } from "../planner/plan.ts";
 import { defineBuildFlags, readBuildRequest } from "./build-flags.ts";
 import type { CommandContext } from "./command.ts";
@@ -48,7 +47,8 @@ async function requestedPlan(command: Command, context: CommandContext): Promise
   throwIfErrors(parsed);
   const resolve = imageResolver({ context, store, pull: false, offline: true, onNote: note });
   const graph = await buildGraph(parsed.dockerfile, options, resolve);
-  const warnings: readonly Diagnostic[] = [...parsed.diagnostics, ...graph.warnings];
+  // What checks have to say is `check`'s and the build's to tell.
+  const warnings = [...parsed.diagnostics, ...graph.warnings].filter(({ code }) => code !== "NoEmptyContinuation");
   if (warnings.length > 0)
     context.stderr.write(`${diagnosticLines(parsed.dockerfile, warnings, context.stderr).join("\n")}\n`);
   using contexts = new BuildContexts(options, store);

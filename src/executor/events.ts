@@ -1,12 +1,19 @@
 /** What a build tells while it runs. The library reports, the CLI decides how it looks. Times are epoch ms. */
 import type { CacheKey, ImageId } from "../oci/digest.ts";
-import type { Diagnostic } from "../parser/ast.ts";
+import type { Diagnostic, Dockerfile } from "../parser/ast.ts";
 import type { StepId } from "../planner/build-graph.ts";
 import type { MissReason } from "../planner/miss-reason.ts";
 
 export type BuildEvent =
   | { readonly kind: "plan"; readonly steps: readonly StepTitle[]; readonly time: number }
   | { readonly kind: "warning"; readonly diagnostic: Diagnostic; readonly time: number }
+  /** What build checks say about the file, when all steps are done. */
+  | {
+      readonly kind: "checks";
+      readonly dockerfile: Pick<Dockerfile, "text" | "file">;
+      readonly warnings: readonly Diagnostic[];
+      readonly time: number;
+    }
   /** A note that belongs to no step: "pulling debian:12", "no NAT here, using the host network". */
   | { readonly kind: "note"; readonly text: string; readonly time: number }
   | { readonly kind: "stepHit"; readonly step: StepId; readonly key: CacheKey; readonly time: number }

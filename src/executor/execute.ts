@@ -22,6 +22,7 @@ import { cacheKey, defineStep, type StepDefinition, siteOf } from "../planner/st
 import type { Driver } from "../runtime/driver.ts";
 import { BuildNetworks } from "../runtime/network/build-network.ts";
 import type { Chain, LayerId, LayerRecord, Lease, Store, StoredImage, UnsealedLayer } from "../store/store.ts";
+import { type BuildChecks, buildWarnings, mayReject, rejectWarnings, remembered } from "./build-checks.ts";
 import { commitImage } from "./commit-image.ts";
 import { layersNeedRoot, mountSourceNotFound, unsupported } from "./errors.ts";
 import type { BuildEvent, BuildSummary } from "./events.ts";
@@ -60,15 +61,20 @@ export async function build(options: BuildOptions, environment: BuildEnvironment
   const started = environment.now();
   const parsed = await parseRemembered(options.dockerfile, environment.store.memo);
   throwIfErrors(parsed);
-  const graph = await buildGraph(parsed.dockerfile, options, environment.resolveImage);
+  const resolveImage = remembered(environment.resolveImage);
+  const graph = await buildGraph(parsed.dockerfile, options, resolveImage);
   for (const step of graph.steps) rejectWhatIsMissing(graph, step);
   const { onEvent, now } = environment;
+  const checks: BuildChecks = { parsed, options, resolveImage };
+  const early = mayReject(checks) ? await rejectWarnings(checks) : undefined;
   onEvent({
     kind: "plan",
     steps: graph.steps.map(({ id, label, text }) => ({ id, label, text })),
     time: now(),
   });
-  for (const diagnostic of [...parsed.diagnostics, ...graph.warnings])
+  for (const diagnostic of [...parsed.diagnostics, ...graph.warnings].filter(
+    ({ code }) => code !== "NoEmptyContinuation",
+  ))
     onEvent({ kind: "warning", diagnostic, time: now() });
   for (const id of unusedSecrets(graph, options))
     onEvent({ kind: "note", text: `warning: no RUN mounts the secret ${id}`, time: now() });
@@ -76,6 +82,8 @@ export async function build(options: BuildOptions, environment: BuildEnvironment
   using networks = new BuildNetworks((text) => onEvent({ kind: "note", text, time: now() }));
   const execution = new Execution(graph, options, environment, lease, networks);
   const image = await execution.run();
+  const warnings = early ?? (await buildWarnings(checks));
+  if (warnings.length > 0) onEvent({ kind: "checks", dockerfile: parsed.dockerfile, warnings, time: now() });
   const summary: BuildSummary = {
     steps: graph.steps.length,
     hits: execution.hits,

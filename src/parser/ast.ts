@@ -164,8 +164,10 @@ export interface FromInstruction extends Node {
   /** Lower case, as it compares; `stageNameText` is what was written. */
   readonly stageName?: string;
   readonly stageNameText?: string;
+  readonly stageNameRange?: Range;
   /** The keyword AS as written, for the casing check. */
   readonly asText?: string;
+  readonly asRange?: Range;
 }
 
 export interface ArgInstruction extends Node {

@@ -64,7 +64,7 @@ export const unreadable = (keyword: string, range: Range): Diagnostic =>
 export const emptyContinuation = (range: Range): Diagnostic => ({
   severity: "warning",
   code: "NoEmptyContinuation",
-  message: "an empty line stands inside a continued instruction",
+  message: "Empty continuation line",
   range,
   hint: "remove the empty line, or write a comment there",
 });

@@ -76,6 +76,20 @@ const goBooleans: ReadonlyMap<string, boolean> = new Map([
 /** Go's `strconv.ParseBool`. */
 export const parseGoBoolean = (text: string): boolean | undefined => goBooleans.get(text);
 
+/**
+ * The `check=…` among the doc comments of an instruction, which is about this one alone: the first counts, up to its
+ * first blank. Undefined without one, or when it cannot be read.
+ */
+export function checkOfDoc(doc: string): CheckOptions | undefined {
+  for (const comment of doc.split("\n")) {
+    const [, name, value = ""] = directive.exec(`#${comment}`) ?? [];
+    if (name?.toLowerCase() !== "check") continue;
+    const check = parseCheck(value.split(/[\t ]/, 1)[0] ?? "");
+    return typeof check === "string" ? undefined : check;
+  }
+  return undefined;
+}
+
 /** `skip=A,B;error=true;experimental=C`, or the sentence that says what is wrong with it. */
 export function parseCheck(value: string): CheckOptions | string {
   const parts = value.split(";");

@@ -4,7 +4,7 @@
  * `logical-lines.ts` joins lines, `tokens.ts` and `grammar.ts` read them, `build-ast.ts` makes nodes and checks them.
  * Load this folder with `import()`: the grammar is built when the first file is parsed.
  */
-import type { Diagnostic, Directive, Instruction, ParseResult } from "./ast.ts";
+import type { Diagnostic, Instruction, ParseResult } from "./ast.ts";
 import { buildInstructions } from "./build-ast.ts";
 import {
   badTrigger,
@@ -16,7 +16,6 @@ import {
   notText,
   type Report,
 } from "./diagnostics.ts";
-import { parseCheck } from "./directives.ts";
 import { parseTokens } from "./grammar.ts";
 import { logicalLines } from "./logical-lines.ts";
 import { lexerFor } from "./tokens.ts";
@@ -59,18 +58,7 @@ function parseLines(text: string, { file }: ParseOptions, check: FileCheck): Par
   const { escape: escaper, directives, comments } = lines;
   return {
     dockerfile: { text, file, escape: escaper, directives, comments, instructions },
-    diagnostics: diagnostics.filter(isWanted(directives)).sort((a, b) => a.range.start - b.range.start),
-  };
-}
-
-/** `# check=skip=NAME` silences a build check; errors, and warnings that are none, it does not. */
-function isWanted(directives: readonly Directive[]): (diagnostic: Diagnostic) => boolean {
-  const value = directives.find(({ name }) => name === "check")?.value;
-  const check = value === undefined ? undefined : parseCheck(value);
-  if (check === undefined || typeof check === "string" || check.skip.length === 0) return () => true;
-  return ({ severity, code }) => {
-    const isCheck = severity === "warning" && /^[A-Z]/.test(code);
-    return !isCheck || !(check.skip.includes("all") || check.skip.includes(code));
+    diagnostics: diagnostics.sort((a, b) => a.range.start - b.range.start),
   };
 }
 

@@ -37,6 +37,12 @@ export function positionOf(dockerfile: Pick<Dockerfile, "text">, offset: number)
   return { line: low + 1, column: inside - (starts[low] ?? 0) + 1 - bom };
 }
 
+/** The offset of a place: what `positionOf` made of it. */
+export function offsetOf(dockerfile: Pick<Dockerfile, "text">, { line, column }: Position): number {
+  const bom = line === 1 && dockerfile.text.startsWith("\ufeff") ? 1 : 0;
+  return (lineStarts(dockerfile)[line - 1] ?? dockerfile.text.length) + column - 1 + bom;
+}
+
 /** The range as errors and diagnostics carry it, with the text of its first line. */
 export function whereOf(dockerfile: Pick<Dockerfile, "text" | "file">, range: Range): Where {
   const start = positionOf(dockerfile, range.start);

@@ -13,4 +13,12 @@ export function meaningOf({ escape: escaper, directives, comments, instructions 
   });
 }
 
-const places: ReadonlySet<string> = new Set(["range", "bodyRange", "keyword", "asText", "joined"]);
+const places: ReadonlySet<string> = new Set([
+  "range",
+  "bodyRange",
+  "asRange",
+  "stageNameRange",
+  "keyword",
+  "asText",
+  "joined",
+]);

@@ -106,12 +106,14 @@ function graphStage(state: StageState, labels: ReadonlyMap<string, string>): Gra
 
 // The stages of the file -----------------------------------------------------------------------------------------
 
-interface StageLines {
+/** A FROM line and what stands below it. */
+export interface StageLines {
   readonly from: FromInstruction;
   readonly body: readonly Instruction[];
 }
 
-function splitStages(instructions: readonly Instruction[]): {
+/** Everything before the first FROM but ARG is left out. */
+export function splitStages(instructions: readonly Instruction[]): {
   readonly globals: readonly ArgInstruction[];
   readonly froms: readonly StageLines[];
 } {

@@ -186,7 +186,6 @@ class StageEvaluation {
           global: this.#context.global,
           buildArgs: this.#context.options.buildArgs,
           locate: place.locate,
-          warn: (warning) => this.#context.warn({ ...warning, range: place.range(warning.range) }),
         });
     }
   }

@@ -5,7 +5,7 @@
 import { constants } from "node:os";
 import { assertNever, type Where } from "../errors.ts";
 import type { Healthcheck } from "../oci/image-config.ts";
-import type { Command, Diagnostic, HealthcheckInstruction, Instruction, Pair } from "../parser/ast.ts";
+import type { Command, HealthcheckInstruction, Instruction, Pair } from "../parser/ast.ts";
 import { emptyKey, emptyVolume, signalInvalid } from "./errors.ts";
 import { expandWord, expandWords, type Locate } from "./expand-word.ts";
 import { parseExposedPort } from "./expose-ports.ts";
@@ -23,7 +23,6 @@ export interface FoldContext {
   readonly global: GlobalScope;
   readonly buildArgs: ReadonlyMap<string, string>;
   readonly locate: Locate;
-  readonly warn: (warning: Diagnostic) => void;
 }
 
 /** Applies one instruction and appends its history entry (ONBUILD has none). @throws {TsbuildError} */
@@ -139,7 +138,7 @@ function argvOf(command: Command, state: StageState): readonly string[] {
 function expose(
   state: StageState,
   instruction: Extract<ConfigInstruction, { readonly kind: "expose" }>,
-  { locate, warn }: FoldContext,
+  { locate }: FoldContext,
 ): string {
   // Sorted as bytes, and before expansion.
   const sorted = instruction.ports.toSorted((a, b) => Buffer.compare(Buffer.from(a.raw), Buffer.from(b.raw)));
@@ -147,14 +146,6 @@ function expose(
   for (const word of sorted) {
     for (const text of expandWords(word, state.environment.variables, locate)) {
       const port = parseExposedPort(text, locate(word.range));
-      if (port.hasHost)
-        warn({
-          severity: "warning",
-          code: "ExposeInvalidFormat",
-          message: `EXPOSE takes no address or host port: ${text}`,
-          range: word.range,
-          hint: "ports are published when the container is run",
-        });
       keys.push(...port.keys);
     }
   }

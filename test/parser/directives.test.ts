@@ -1,6 +1,6 @@
 // Parser directives.
 import { expect, test } from "vitest";
-import { parseCheck } from "../../src/parser/directives.ts";
+import { checkOfDoc, parseCheck } from "../../src/parser/directives.ts";
 import { parseText, problemsOf, warningsOf } from "./parsed.ts";
 
 const directivesOf = (text: string) =>
@@ -62,12 +62,13 @@ test.for([
 });
 
 test.for([
-  { value: "skip=NoEmptyContinuation", warned: 0 },
-  { value: "skip=all", warned: 0 },
-  { value: "skip=MaintainerDeprecated", warned: 1 },
-  { value: "error=true", warned: 1 },
-])("# check=$value: an empty continuation is $warned warnings", ({ value, warned }) => {
-  expect(warningsOf(`# check=${value}\nFROM a\nRUN b \\\n\n c`)).toHaveLength(warned);
+  { doc: "check=skip=A,B", check: { skip: ["A", "B"], experimental: [], error: false } },
+  { doc: "why this is here\nCHECK = skip=A because", check: { skip: ["A"], experimental: [], error: false } },
+  { doc: "check=skip=A\ncheck=skip=B", check: { skip: ["A"], experimental: [], error: false } },
+  { doc: "check=nothing", check: undefined },
+  { doc: "checks are good", check: undefined },
+])("the doc comment $doc configures the checks of its instruction", ({ doc, check }) => {
+  expect(checkOfDoc(doc)).toEqual(check);
 });
 
 test("a later directive is a plain comment", () => {

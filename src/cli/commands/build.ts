@@ -4,6 +4,7 @@ import type { BuildEvent } from "../../executor/events.ts";
 import type { BuildResult } from "../../executor/execute.ts";
 import { familiarReference } from "../../oci/reference.ts";
 import { type BuildRequest, defineBuildFlags, readBuildRequest } from "../build-flags.ts";
+import { type CallFlags, defineCallFlags, readCall } from "../call-flags.ts";
 import type { CommandContext } from "../command.ts";
 import { openProgress } from "../render/progress.ts";
 import { replaceFile } from "../replace-file.ts";
@@ -11,11 +12,17 @@ import { imageResolver } from "../resolve-base-image.ts";
 
 export function define(command: Command): void {
   defineBuildFlags(command);
+  defineCallFlags(command);
 }
 
 /** 0; 1 when a step failed, whose report is printed here. Everything else is thrown. */
 export async function run(command: Command, context: CommandContext): Promise<number> {
+  const call = readCall(command.opts<CallFlags>());
   using request = await readBuildRequest(command, context);
+  if (call !== undefined) {
+    const { answerCall } = await import("../call.ts");
+    return await answerCall(call, request.options, context);
+  }
   const [firstTag] = request.tags;
   using progress = openProgress(request.progress, {
     stderr: context.stderr,

@@ -43,7 +43,7 @@ export function messageLines(
 
 export const hintLine = (hint: string): string => `   hint: ${printable(hint)}`;
 
-function place(where: Where | undefined): string {
+export function place(where: Where | undefined): string {
   switch (where?.kind) {
     case "source":
       return `${where.file}:${where.line}:${where.column}: `;
@@ -66,7 +66,7 @@ const MAX_COLUMNS = 160;
  * The source line with carets under the range; a range that goes on below is marked to the end of the line. Of a very
  * long line only what is round the range.
  */
-function excerpt(where: Extract<Where, { kind: "source" }>): readonly string[] {
+export function excerpt(where: Extract<Where, { kind: "source" }>): readonly string[] {
   const { sourceLine: text, column } = where;
   const until = where.endLine > where.line ? text.length + 1 : Math.min(where.endColumn, text.length + 1);
   const from = text.length > MAX_COLUMNS ? Math.max(0, column - 1 - MAX_COLUMNS / 2) : 0;

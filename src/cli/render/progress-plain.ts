@@ -3,6 +3,7 @@
  * its place in its stage, so that lines of steps that run side by side can be told apart and searched for.
  */
 import type { BuildEvent } from "../../executor/events.ts";
+import { warningLines } from "./checks/text.ts";
 import { describeMiss, tellsNothingNew } from "./miss-reason.ts";
 import type { Progress, ProgressPlace } from "./progress.ts";
 import { secondsText, summaryLines, titlesOf } from "./progress-text.ts";
@@ -90,6 +91,9 @@ export function plainProgress(place: ProgressPlace): Progress {
           return;
         case "warning":
           line(`warning: ${event.diagnostic.message}`);
+          return;
+        case "checks":
+          for (const text of warningLines(event.dockerfile, event.warnings, stderr)) line(text);
           return;
         case "note":
           line(event.text);

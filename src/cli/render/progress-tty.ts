@@ -2,7 +2,9 @@
  * The live view: finished steps scroll away above, one line for each running step stays at the bottom with its time and
  * the last thing it said. Drawn at most twenty times a second, and only when something has changed.
  */
+
 import { styleText } from "node:util";
+import { warningLines } from "./checks/text.ts";
 import { describeMiss, tellsNothingNew } from "./miss-reason.ts";
 import { printable } from "./printable.ts";
 import { type Progress, type ProgressPlace, remember, type StepOutput } from "./progress.ts";
@@ -105,6 +107,9 @@ export function ttyProgress(place: ProgressPlace): Progress {
           return;
         case "warning":
           print(`${styleText("yellow", "warning:", { stream: stderr })} ${printable(event.diagnostic.message)}`);
+          return;
+        case "checks":
+          for (const line of warningLines(event.dockerfile, event.warnings, stderr)) print(line);
           return;
         case "note":
           print(printable(event.text));

@@ -23,7 +23,16 @@ export function renderTree(dockerfile: Dockerfile): string {
 type Field = readonly [string, string];
 
 /** What every node has, what the head line shows, and what another field says as it was written. */
-const shownElsewhere: ReadonlySet<string> = new Set(["kind", "range", "keyword", "joined", "asText", "stageName"]);
+const shownElsewhere: ReadonlySet<string> = new Set([
+  "kind",
+  "range",
+  "keyword",
+  "joined",
+  "asText",
+  "asRange",
+  "stageName",
+  "stageNameRange",
+]);
 
 function fieldsOf(instruction: Instruction): readonly Field[] {
   if (instruction.kind === "invalid") return [["text", instruction.joined]];

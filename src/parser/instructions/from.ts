@@ -34,7 +34,13 @@ export function buildFrom(line: Line, { image, as, stage, surplus }: FromArgumen
     ...line.node,
     image: word,
     ...(platform === undefined ? {} : { platform }),
-    ...(stageNameText === undefined ? {} : { stageName: stageNameText.toLowerCase(), stageNameText }),
-    ...(as === undefined ? {} : { asText: as.image }),
+    ...(stageNameText === undefined || stageToken === undefined
+      ? {}
+      : {
+          stageName: stageNameText.toLowerCase(),
+          stageNameText,
+          stageNameRange: rangeOf(line, spanOf(stageToken)),
+        }),
+    ...(as === undefined ? {} : { asText: as.image, asRange: rangeOf(line, spanOf(as)) }),
   };
 }

@@ -1,0 +1,75 @@
+/** UndefinedVar: words that use a name which nobody has set. The text of commands is the shell's business. */
+import { nearestWord } from "../../nearest-word.ts";
+import type { Instruction, Word } from "../../parser/ast.ts";
+import { switchArgs } from "../../planner/scopes.ts";
+import type { Check, CheckedFile, Report, WalkedLine, WalkedStage } from "../checked-file.ts";
+import { variablesIn } from "../variables-in.ts";
+
+export const variables: Check = (file, report) => {
+  for (const stage of file.walked) for (const line of stage.lines) checkLine(file, stage, line, report);
+};
+
+function checkLine(file: CheckedFile, stage: WalkedStage, line: WalkedLine, report: Report): void {
+  const { instruction, before, rangeOf } = line;
+  const known = new Set([...before.variables.keys(), ...before.declared, ...switchArgs]);
+  const hint = mayHaveMore(stage)
+    ? `the base image ${stage.source.image} may set it, but is not here to be asked`
+    : undefined;
+  const told = new Set<string>();
+  const look = (word: Word): void => {
+    for (const { name, range } of variablesIn(word)) {
+      if (name === "" || known.has(name) || told.has(name)) continue;
+      told.add(name);
+      const near = nearestWord(name, before.variables.keys());
+      const suggestion = near === undefined ? "" : ` (did you mean $${near}?)`;
+      report("UndefinedVar", rangeOf(range), `Usage of undefined variable '$${name}'${suggestion}`, hint);
+    }
+  };
+  if (instruction.kind !== "arg") {
+    for (const word of expandedWords(instruction)) look(word);
+    return;
+  }
+  // ARG goes one by one, and a default that is replaced is not looked at.
+  for (const { name, defaultValue } of instruction.args) {
+    if (defaultValue !== undefined && !file.options.buildArgs.has(name)) look(defaultValue);
+    known.add(name);
+  }
+}
+
+/** Somewhere below is an image that nobody could ask. */
+function mayHaveMore({ base }: WalkedStage): boolean {
+  return base.kind === "unknown" || (base.kind === "stage" && mayHaveMore(base.stage));
+}
+
+/** Source: Dockerfile reference, "Environment replacement". */
+function expandedWords(instruction: Instruction): readonly Word[] {
+  const given = (...words: readonly (Word | undefined)[]): readonly Word[] =>
+    words.filter((word) => word !== undefined);
+  switch (instruction.kind) {
+    case "env":
+    case "label":
+      return instruction.pairs.flatMap(({ key, value }) => [key, value]);
+    case "copy":
+    case "add": {
+      const { sources, destination, chown, chmod, heredocs } = instruction;
+      const checksum = instruction.kind === "add" ? instruction.checksum : undefined;
+      return given(...sources, destination, chown, chmod, checksum, ...heredocs.map(({ word }) => word));
+    }
+    case "run":
+      return instruction.mounts.flatMap(({ target, source, id, mode, uid, gid, size, env }) =>
+        given(target, source, id, mode, uid, gid, size, env),
+      );
+    case "expose":
+      return instruction.ports;
+    case "volume":
+      return instruction.paths;
+    case "user":
+      return [instruction.user];
+    case "workdir":
+      return [instruction.path];
+    case "stopsignal":
+      return [instruction.signal];
+    default:
+      return [];
+  }
+}

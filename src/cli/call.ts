@@ -1,0 +1,110 @@
+/** Answers `--check`, `--call=outline` and `--call=targets`. Nothing is built, pulled or written but by `--fix`. */
+import { existsSync } from "node:fs";
+import { checkDockerfile, checkedFile } from "../checks/check-dockerfile.ts";
+import type { BaseImage } from "../checks/checked-file.ts";
+import { findErrors } from "../checks/find-errors.ts";
+import { listTargets } from "../checks/targets.ts";
+import type { FindBase } from "../checks/walk-stages.ts";
+import { parseReference } from "../oci/reference.ts";
+import type { ParseResult } from "../parser/ast.ts";
+import { parse } from "../parser/parse.ts";
+import { throwIfErrors } from "../parser/position.ts";
+import type { BuildOptions } from "../planner/build-options.ts";
+import type { Store } from "../store/store.ts";
+import type { CallRequest } from "./call-flags.ts";
+import type { CommandContext } from "./command.ts";
+
+/** 1 when a check found something. @throws {TsbuildError} for what is wrong with the request, or with a file to outline */
+export async function answerCall(call: CallRequest, options: BuildOptions, context: CommandContext): Promise<number> {
+  const parsed = parse(options.dockerfile.text, { file: options.dockerfile.file });
+  const findBase = localImages(context);
+  switch (call.kind) {
+    case "check":
+      return await answerCheck(call, { parsed, options, findBase, context });
+    case "outline": {
+      throwIfErrors(parsed);
+      const { outlineOf } = await import("../checks/outline.ts");
+      const render = await import("./render/checks/outline.ts");
+      const outline = outlineOf(await checkedFile({ parsed, options, findBase, allStages: false }));
+      const text =
+        call.format === "json" ? render.outlineJson(outline, parsed.dockerfile) : render.outlineText(outline);
+      context.stdout.write(text);
+      return 0;
+    }
+    case "targets": {
+      throwIfErrors(parsed);
+      const render = await import("./render/checks/outline.ts");
+      const targets = listTargets(parsed.dockerfile);
+      const text =
+        call.format === "json" ? render.targetsJson(targets, parsed.dockerfile) : render.targetsText(targets);
+      context.stdout.write(text);
+      return 0;
+    }
+  }
+}
+
+interface CheckCall {
+  readonly parsed: ParseResult;
+  readonly options: BuildOptions;
+  readonly findBase: FindBase;
+  readonly context: CommandContext;
+}
+
+async function answerCheck(
+  call: Extract<CallRequest, { kind: "check" }>,
+  { parsed, options, findBase, context }: CheckCall,
+): Promise<number> {
+  // As in BuildKit: without a target all stages are meant.
+  const allStages = options.target === undefined || options.target === "";
+  const warnings = await checkDockerfile({ parsed, options, findBase, allStages, withOwn: true });
+  const errors = await findErrors({ parsed, options, findBase, allStages });
+  const findings = [...errors, ...warnings].sort((a, b) => a.range.start - b.range.start);
+  const report = { dockerfile: parsed.dockerfile, findings };
+  switch (call.format) {
+    case "text": {
+      const { checkText } = await import("./render/checks/text.ts");
+      context.stdout.write(checkText(report, context.stdout));
+      break;
+    }
+    case "json": {
+      const { checkJson } = await import("./render/checks/json.ts");
+      context.stdout.write(checkJson(report));
+      break;
+    }
+    case "sarif": {
+      const { checkSarif } = await import("./render/checks/sarif.ts");
+      context.stdout.write(checkSarif(report));
+      break;
+    }
+    case "github": {
+      const { checkGithub } = await import("./render/checks/github.ts");
+      context.stdout.write(checkGithub(report));
+      break;
+    }
+  }
+  return findings.length > 0 && !call.ignoreStatus ? 1 : 0;
+}
+
+/** Configs of images in the store; it is not made for the question, and where it cannot be opened no image is here. */
+function localImages(context: CommandContext): FindBase {
+  let store: Store | undefined;
+  let tried = false;
+  const open = (): Store | undefined => {
+    if (!tried && existsSync(context.root)) {
+      try {
+        store = context.openStore();
+      } catch {
+        store = undefined;
+      }
+    }
+    tried = true;
+    return store;
+  };
+  return async (name): Promise<BaseImage | undefined> => {
+    try {
+      return open()?.images.resolve(parseReference(name))?.config;
+    } catch {
+      return undefined; // no reference: the planner says so
+    }
+  };
+}
