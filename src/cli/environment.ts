@@ -32,6 +32,11 @@ export function defaultFlags(environment: Environment): readonly string[] {
   return (environment["TSBUILD_FLAGS"] ?? "").split(/\s+/).filter((word) => word !== "");
 }
 
+/** `TSBUILD_CDI_DIRS`: folders with descriptions of devices, instead of the system's. Colons stand between them. */
+export function deviceSpecFolders(environment: Environment): readonly string[] | undefined {
+  return nonEmpty(environment["TSBUILD_CDI_DIRS"])?.split(":");
+}
+
 function home(environment: Environment): string {
   return nonEmpty(environment["HOME"]) ?? homedir();
 }

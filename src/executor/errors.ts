@@ -70,6 +70,17 @@ export const secretMissing = (id: string): TsbuildError =>
     hint: `--secret id=${id},src=FILE`,
   });
 
+export const deviceNotAllowed = (names: readonly string[], where: Where): TsbuildError =>
+  new TsbuildError({
+    code: "INSTRUCTION_INVALID",
+    what:
+      names.length === 1
+        ? `device ${names[0]} is requested by the build but not allowed`
+        : `devices ${names.join(", ")} are requested by the build but not allowed`,
+    where,
+    hint: names.map((name) => `--allow device=${name}`).join(" "),
+  });
+
 export const agentMissing = (id: string): TsbuildError =>
   new TsbuildError({
     code: "INVALID_ARGUMENT",

@@ -26,6 +26,7 @@ import { type BuildChecks, buildWarnings, mayReject, rejectWarnings, remembered 
 import { commitImage } from "./commit-image.ts";
 import { layersNeedRoot, mountSourceNotFound, unsupported } from "./errors.ts";
 import type { BuildEvent, BuildSummary } from "./events.ts";
+import type { GrantedDevices } from "./granted-devices.ts";
 import { type ReusableFiles, reusableFiles } from "./reusable-files.ts";
 import type { ContextSource } from "./run-mounts.ts";
 import { StepFailed } from "./step-failed.ts";
@@ -44,6 +45,8 @@ export interface BuildEnvironment {
   readonly now: () => number;
   /** `--debug`: each container's program of system calls. */
   readonly trace?: ((text: string) => void) | undefined;
+  /** Where RUN --device looks; absent: the system's folders. */
+  readonly deviceSpecFolders?: readonly string[] | undefined;
   /** Abort ends every container of the build at once. */
   readonly signal: AbortSignal;
 }
@@ -64,6 +67,7 @@ export async function build(options: BuildOptions, environment: BuildEnvironment
   const resolveImage = remembered(environment.resolveImage);
   const graph = await buildGraph(parsed.dockerfile, options, resolveImage);
   for (const step of graph.steps) rejectWhatIsMissing(graph, step);
+  const devices = await grantedDevices(graph, options, environment);
   const { onEvent, now } = environment;
   const checks: BuildChecks = { parsed, options, resolveImage };
   const early = mayReject(checks) ? await rejectWarnings(checks) : undefined;
@@ -80,7 +84,7 @@ export async function build(options: BuildOptions, environment: BuildEnvironment
     onEvent({ kind: "note", text: `warning: no RUN mounts the secret ${id}`, time: now() });
   using lease = environment.store.lease("build");
   using networks = new BuildNetworks((text) => onEvent({ kind: "note", text, time: now() }));
-  const execution = new Execution(graph, options, environment, lease, networks);
+  const execution = new Execution({ graph, options, environment, lease, networks, devices });
   const image = await execution.run();
   const warnings = early ?? (await buildWarnings(checks));
   if (warnings.length > 0) onEvent({ kind: "checks", dockerfile: parsed.dockerfile, warnings, time: now() });
@@ -105,6 +109,17 @@ function rejectWhatIsMissing(graph: BuildGraph, { input, range }: Step): void {
       "COPY it into a stage first",
       whereOf(graph, range),
     );
+}
+
+/** Most builds ask for none, and load nothing of it. */
+async function grantedDevices(
+  graph: BuildGraph,
+  options: BuildOptions,
+  { deviceSpecFolders }: BuildEnvironment,
+): Promise<GrantedDevices> {
+  if (!graph.steps.some(({ input }) => input.kind === "run" && input.devices.length > 0)) return new Map();
+  const { grantDevices } = await import("./granted-devices.ts");
+  return grantDevices(graph, options.allow, deviceSpecFolders);
 }
 
 function unusedSecrets(graph: BuildGraph, { secrets }: BuildOptions): readonly string[] {
@@ -144,6 +159,15 @@ interface Place {
   readonly definition: StepDefinition;
 }
 
+interface ExecutionParts {
+  readonly graph: BuildGraph;
+  readonly options: BuildOptions;
+  readonly environment: BuildEnvironment;
+  readonly lease: Lease;
+  readonly networks: BuildNetworks;
+  readonly devices: GrantedDevices;
+}
+
 class Execution {
   hits = 0;
   readonly #graph: BuildGraph;
@@ -152,6 +176,7 @@ class Execution {
   readonly #store: Store;
   readonly #lease: Lease;
   readonly #networks: BuildNetworks;
+  readonly #devices: GrantedDevices;
   #queue: PQueue | undefined;
   readonly #contexts: BuildContexts;
   readonly #stop = new AbortController();
@@ -162,19 +187,14 @@ class Execution {
   readonly #unsealed: UnsealedLayer[] = [];
   readonly #running = new Set<StepId>();
 
-  constructor(
-    graph: BuildGraph,
-    options: BuildOptions,
-    environment: BuildEnvironment,
-    lease: Lease,
-    networks: BuildNetworks,
-  ) {
+  constructor({ graph, options, environment, lease, networks, devices }: ExecutionParts) {
     this.#graph = graph;
     this.#options = options;
     this.#environment = environment;
     this.#store = environment.store;
     this.#lease = lease;
     this.#networks = networks;
+    this.#devices = devices;
     this.#contexts = new BuildContexts(options, environment.store);
   }
 
@@ -383,6 +403,7 @@ class Execution {
         cacheMountsFolder: this.#store.cacheMountsFolder,
         secrets: this.#options.secrets,
         ssh: this.#options.ssh,
+        devices: this.#devices.get(step.id) ?? [],
         trees: (from) => this.#committedTrees(from),
         context: (name, target, source) => this.#contextSource(definition, name, target, source),
         onOutput: (stream, bytes) => this.#emit({ kind: "stepOutput", step: step.id, stream, bytes, time: now() }),

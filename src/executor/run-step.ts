@@ -8,7 +8,9 @@ import { bytePath } from "../kernel/byte-path.ts";
 import { defaultPath } from "../oci/image-config.ts";
 import type { MountSpec } from "../oci/runtime-spec.ts";
 import type { RunInput, Unkeyed } from "../planner/build-graph.ts";
+import type { CdiDevice } from "../runtime/cdi.ts";
 import { containerSpec } from "../runtime/container-spec.ts";
+import type { DeviceEdits } from "../runtime/device-edits.ts";
 import { insecureDevices } from "../runtime/devices.ts";
 import type { Driver, ExitStatus } from "../runtime/driver.ts";
 import { resourcesOf } from "../runtime/limits.ts";
@@ -26,6 +28,8 @@ export interface RunPlace extends Omit<MountPlace, "scratchDir" | "overlayOption
   readonly snapshot: Snapshot;
   /** Trees of the parents, bottom first, none of them twice. */
   readonly lowerdirs: readonly string[];
+  /** What `--device` of this step found. */
+  readonly devices: readonly CdiDevice[];
   readonly onOutput: (stream: "stdout" | "stderr", bytes: Uint8Array) => void;
   readonly trace?: ((text: string) => void) | undefined;
   readonly signal: AbortSignal;
@@ -40,6 +44,7 @@ export async function runStep(input: RunInput, unkeyed: Unkeyed, place: RunPlace
   const tree = new UpperTree(snapshot.upperdir, place.lowerdirs);
   const user = resolveUser(input.user, (path) => tree.readFile(bytePath(path)));
   makeRuntimeFolders(tree);
+  const edits = await editsOf(place.devices, user);
   const cwd = makeWorkdir(tree, input.cwd, user);
   tree.finish();
   using network = place.networks.forStep({ ...input, extraHosts: unkeyed.extraHosts });
@@ -54,17 +59,18 @@ export async function runStep(input: RunInput, unkeyed: Unkeyed, place: RunPlace
   const id = containerIdOfStep();
   const spec = containerSpec({
     args: input.argv,
-    env: [...environmentOf(input, unkeyed, user), ...mounts.env],
+    env: lastOfEachName([...environmentOf(input, unkeyed, user), ...edits.env, ...mounts.env]),
     cwd,
-    user,
+    user: { ...user, additionalGids: [...user.additionalGids, ...edits.additionalGids] },
     hostname: input.hostname,
-    mounts: [...networkFiles(snapshot.scratchDir, network), ...mounts.mounts],
+    mounts: [...networkFiles(snapshot.scratchDir, network), ...edits.mounts, ...mounts.mounts],
     network: network.kind,
     ulimits: input.ulimits,
     cgroupsPath: `${cgroupParent}/${id}`,
     ...(input.shmSizeBytes !== undefined && { shmSizeBytes: input.shmSizeBytes }),
-    resources: resourcesOf(unkeyed.limits),
-    ...(input.security === "insecure" && { privileged: true, devices: insecureDevices }),
+    resources: { ...resourcesOf(unkeyed.limits), devices: edits.rules },
+    privileged: input.security === "insecure",
+    devices: [...(input.security === "insecure" ? insecureDevices : []), ...edits.devices],
   });
   signal.throwIfAborted();
   const container = await place.driver.start({
@@ -92,6 +98,24 @@ export async function runStep(input: RunInput, unkeyed: Unkeyed, place: RunPlace
   ]);
   signal.throwIfAborted();
   return status;
+}
+
+const noEdits: DeviceEdits = { env: [], mounts: [], devices: [], rules: [], additionalGids: [] };
+
+async function editsOf(devices: readonly CdiDevice[], user: ResolvedUser): Promise<DeviceEdits> {
+  if (devices.length === 0) return noEdits;
+  const { deviceEdits } = await import("../runtime/device-edits.ts");
+  return deviceEdits(devices, user);
+}
+
+/**
+ * A name twice would mean the first of them to some programs and the last to others. What is set later wins, at the
+ * place of what was there.
+ */
+function lastOfEachName(env: readonly string[]): readonly string[] {
+  const byName = new Map<string, string>();
+  for (const pair of env) byName.set(pair.slice(0, pair.indexOf("=")), pair);
+  return [...byName.values()];
 }
 
 /** Everything that held the pipe died with pid 1, so its end is never far behind. */

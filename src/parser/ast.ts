@@ -191,7 +191,15 @@ export interface RunInstruction extends Node {
   readonly mounts: readonly MountFlag[];
   readonly network?: "default" | "none" | "host";
   readonly security?: "sandbox" | "insecure";
-  readonly devices: readonly string[];
+  readonly devices: readonly DeviceFlag[];
+}
+
+/** `--device=`. */
+export interface DeviceFlag {
+  /** `vendor.com/class=name`; `vendor.com/class` alone is the first of its kind, `=*` all of them. */
+  readonly name: string;
+  readonly required: boolean;
+  readonly range: Range;
 }
 
 /**

@@ -188,6 +188,10 @@ export const badMount = (what: string, range: Range, hint?: string): Diagnostic 
   error("bad-mount", what, range, hint);
 export const unknownMountOption = (key: string, range: Range, nearest?: string): Diagnostic =>
   error("bad-mount", `--mount has no option ${key}`, range, didYouMean(nearest));
+export const badDevice = (what: string, range: Range): Diagnostic =>
+  error("bad-device", what, range, "such as --device=vendor.com/class=name,required");
+export const unknownDeviceOption = (key: string, range: Range, nearest?: string): Diagnostic =>
+  error("bad-device", `--device has no option ${key}`, range, didYouMean(nearest));
 export const idleMountOption = (type: string, key: string, range: Range): Diagnostic => ({
   severity: "warning",
   code: "idle-mount-option",

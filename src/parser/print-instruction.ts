@@ -4,6 +4,7 @@ import type {
   AddInstruction,
   Command,
   CopyInstruction,
+  DeviceFlag,
   HealthcheckInstruction,
   Instruction,
   MountFlag,
@@ -109,7 +110,7 @@ function runFlags({ mounts, network, security, devices }: RunInstruction, escape
     ...mounts.flatMap((mount) => flag("--mount", mountText(mount), escaper)),
     ...flag("--network", network, escaper),
     ...flag("--security", security, escaper),
-    ...devices.flatMap((device) => flag("--device", device, escaper)),
+    ...devices.flatMap((device) => flag("--device", deviceText(device), escaper)),
   ];
 }
 
@@ -125,6 +126,14 @@ function mountText(mount: MountFlag): string {
     ...(readonly === undefined ? [] : [readonly ? "readonly" : "readwrite"]),
     ...(required === undefined ? [] : [required ? "required" : "required=false"]),
   ];
+  return csvRecord(fields);
+}
+
+function deviceText({ name, required }: DeviceFlag): string {
+  return csvRecord(required ? [name, "required"] : [name]);
+}
+
+function csvRecord(fields: readonly string[]): string {
   return fields.map((field) => (/[",]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field)).join(",");
 }
 

@@ -106,6 +106,8 @@ export interface RunInput {
   readonly shmSizeBytes?: number;
   readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
   readonly cgroupParent?: string;
+  /** In the Container Device Interface. */
+  readonly devices: readonly { readonly name: string; readonly required: boolean }[];
   /** Sorted by target. */
   readonly mounts: readonly RunMount[];
   /** `RUN <<EOF` with `#!`: mounted read-only at /dev/pipes/NAME, mode 0755. */

@@ -202,6 +202,7 @@ const optionNames: Readonly<Record<string, string>> = {
   shmSize: "--shm-size",
   ulimits: "--ulimit",
   cgroupParent: "--cgroup-parent",
+  devices: "--device",
   chown: "--chown",
   chmod: "--chmod",
   link: "--link",

@@ -8,7 +8,7 @@ import type { Command, Heredoc, MountFlag, RunInstruction, Word } from "../parse
 import type { RunInput, RunMount, TreeRef, Unkeyed } from "./build-graph.ts";
 import type { BuildOptions } from "./build-options.ts";
 import { absolutePath, cleanPath } from "./clean-path.ts";
-import { emptyCommand, mountInvalid, notEntitled, unsupported } from "./errors.ts";
+import { emptyCommand, mountInvalid, notEntitled } from "./errors.ts";
 import { expandWord, type Locate, type Variables } from "./expand-word.ts";
 import { proxyVariables } from "./scopes.ts";
 
@@ -32,7 +32,6 @@ export async function runInput(instruction: RunInstruction, context: RunContext)
   const where = locate(instruction.range);
   if (instruction.security === "insecure" && !options.allow.includes("security.insecure"))
     throw notEntitled("RUN --security=insecure", "security.insecure", where);
-  if (instruction.devices.length > 0) throw unsupported("RUN --device", where);
   if (instruction.network === "host" && options.network !== "host" && !options.allow.includes("network.host"))
     throw notEntitled("RUN --network=host", "network.host", where);
   const { argv, scripts } = runCommand(instruction.command, context.shell);
@@ -53,6 +52,7 @@ export async function runInput(instruction: RunInstruction, context: RunContext)
     ...(options.shmSizeBytes !== undefined && { shmSizeBytes: options.shmSizeBytes }),
     ulimits: options.ulimits,
     ...(options.cgroupParent !== undefined && { cgroupParent: options.cgroupParent }),
+    devices: instruction.devices.map(({ name, required }) => ({ name, required })),
     mounts: mounts.sort((a, b) => compareText(a.target ?? "", b.target ?? "")),
     scripts,
   };

@@ -223,6 +223,10 @@ async function defineRun(step: Step, input: RunInput, context: DefinitionContext
       shmSize: input.shmSizeBytes,
       ulimits: input.ulimits.map(({ name, soft, hard }) => `${name}=${soft}:${hard}`),
       cgroupParent: input.cgroupParent,
+      devices:
+        input.devices.length === 0
+          ? undefined
+          : input.devices.map(({ name, required }) => (required ? `${name},required` : name)),
       mounts: keyed,
       // Their names stand in argv.
       scripts: input.scripts.map((script) => script.content),

@@ -1,5 +1,6 @@
 /** What can go wrong around a container, one function each. The words are docker's where scripts match on them. */
 import { TsbuildError } from "../errors.ts";
+import { nearestWord } from "../nearest-word.ts";
 
 // Users ----------------------------------------------------------------------------------------------------------
 
@@ -239,3 +240,30 @@ export const rootfsReadOnly = (): TsbuildError =>
 
 export const imageGone = (name: string): TsbuildError =>
   new TsbuildError({ code: "IMAGE_NOT_FOUND", what: `the container's image ${name} is not in the store any more` });
+
+// Devices --------------------------------------------------------------------------------------------------------
+
+export function deviceNotRegistered(name: string, known: readonly string[], problems: readonly string[]): TsbuildError {
+  const near = nearestWord(name, known);
+  const hint =
+    near !== undefined
+      ? `did you mean ${near}?`
+      : (problems[0] ??
+        (known.length > 0 ? `there are ${known.join(", ")}` : "describe it in /etc/cdi (CDI, as JSON)"));
+  return new TsbuildError({ code: "INVALID_ARGUMENT", what: `required device "${name}" is not registered`, hint });
+}
+
+export const deviceHasHooks = (name: string, what: string, file: string): TsbuildError =>
+  new TsbuildError({
+    code: "UNSUPPORTED",
+    what: `the device ${name} needs what tsbuild does not do: ${what}`,
+    where: { kind: "path", path: file },
+    hint: "nodes, mounts, variables and groups of a device are supported, hooks are not",
+  });
+
+export const deviceInvalid = (name: string, why: string, file: string): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_ARGUMENT",
+    what: `cannot give the device ${name}: ${why}`,
+    where: { kind: "path", path: file },
+  });

@@ -1,7 +1,7 @@
 /** What a RUN can be given, from the flag on the command line to the command in the container. */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, existsSync, readFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { canRunContainers } from "../support/container.ts";
 import { lacks } from "../support/needs.ts";
@@ -149,5 +149,77 @@ describe.skipIf(!canRunContainers)("RUN --security=insecure", () => {
     expect(built.stderr).toContain("00000000a80425fb");
     expect(built.stderr).toMatch(/Seccomp:\s*2/);
     expect(built.stderr).toContain("Read-only file system");
+  });
+});
+
+describe.skipIf(!canRunContainers)("RUN --device", () => {
+  let folders: string | undefined;
+
+  beforeAll(() => {
+    const folder = `${workshop.folder}/cdi`;
+    mkdirSync(folder);
+    const nodes = [{ path: "/dev/v/empty", hostPath: "/dev/null" }];
+    const mounts = [{ hostPath: "/etc/hostname", containerPath: "/opt/v/name", options: ["ro"] }];
+    const open = { "org.mobyproject.buildkit.device.autoallow": "true" };
+    const devices = [
+      { name: "a", containerEdits: { env: ["V=injected"], deviceNodes: nodes, mounts, additionalGids: [77] } },
+      { name: "open", annotations: open, containerEdits: { env: ["OPEN=1"] } },
+      { name: "hooked", containerEdits: { hooks: [{ hookName: "prestart", path: "/bin/h" }] } },
+    ];
+    writeFileSync(`${folder}/v.json`, JSON.stringify({ cdiVersion: "0.6.0", kind: "v.com/d", devices }));
+    folders = process.env["TSBUILD_CDI_DIRS"];
+    process.env["TSBUILD_CDI_DIRS"] = folder;
+  });
+  afterAll(() => {
+    if (folders === undefined) delete process.env["TSBUILD_CDI_DIRS"];
+    else process.env["TSBUILD_CDI_DIRS"] = folders;
+  });
+
+  test.for([
+    { name: "all devices", allow: "device" },
+    { name: "this device", allow: "device=v.com/d=a" },
+    { name: "the kind's first", allow: "device=v.com/d" },
+  ])("a step has its node, variable, mount and group when the build allows $name", async ({ allow }) => {
+    const dockerfile =
+      "FROM b⏎RUN --device=v.com/d=a echo x >/dev/v/empty && stat -c '%F %a' /dev/v/empty && echo $V && cat /opt/v/name && id -G";
+    const built = await workshop.build(dockerfile, {}, ["--no-cache", "--allow", allow]);
+    expect(built.stderr).toContain("character special file 666");
+    expect(built.stderr).toContain("injected");
+    expect(built.stderr).toContain(readFileSync("/etc/hostname", "utf8").trim());
+    expect(built.stderr).toMatch(/ 0 77\n/);
+    expect(built.image.layers.at(-1)).toEqual([]);
+  });
+
+  test.for([
+    {
+      name: "one that nobody allowed",
+      flag: "v.com/d=a",
+      says: "device v.com/d=a is requested by the build but not allowed",
+      hint: "--allow device=v.com/d=a",
+    },
+    {
+      name: "a required one that is not there",
+      flag: "v.com/d=zz,required",
+      says: 'required device "v.com/d=zz" is not registered',
+      hint: "v.com/d",
+    },
+  ])("refused before anything runs: $name", async ({ flag, says, hint }) => {
+    const built = await workshop.build(`FROM b⏎RUN echo ran⏎RUN --device=${flag} true`, {}, ["--no-cache"]);
+    expect(built.code).toBe(1);
+    expect(built.stderr).toContain(says);
+    expect(built.stderr).toContain(hint);
+    expect(built.stderr).not.toContain("ran\n");
+    expect(built.stderr).toMatch(/Dockerfile\d+:3:1/);
+  });
+
+  test("hooks of a device fail the step that needs it", async () => {
+    const built = await workshop.build("FROM b⏎RUN --device=v.com/d=hooked true", {}, ["--allow", "device"]);
+    expect([built.code, built.stderr]).toEqual([1, expect.stringContaining("prestart /bin/h")]);
+  });
+
+  test("what its file allows for all needs no flag; what is not there and not required is nothing", async () => {
+    const built = await workshop.build("FROM b⏎RUN --device=v.com/d=open --device=w.com/x echo $OPEN:");
+    expect(built.stderr).toContain("1:");
+    expect(built.code).toBe(0);
   });
 });

@@ -48,6 +48,7 @@ const plain: RunInput = {
   hostname: "buildkitsandbox",
   extraHostNames: [],
   ulimits: [],
+  devices: [],
   mounts: [],
   scripts: [],
 };
@@ -80,6 +81,7 @@ async function run(
       cacheMountsFolder: store.cacheMountsFolder,
       secrets: new Map(),
       ssh: new Map(),
+      devices: [],
       trees: async () => [],
       context: () => ({ kind: "path", path: folder }),
       onOutput: (_, bytes) => void chunks.push(bytes),

@@ -99,10 +99,25 @@ test.for(["ARG --x a", "STOPSIGNAL --x 9", "HEALTHCHECK --interval=x NONE", "HEA
 );
 
 test("RUN has its flags as values", () => {
-  expect(nodeOf("RUN --network=none --security=insecure --device=a/b=c --device=name=d,required x --y")).toMatchObject({
+  expect(
+    nodeOf("RUN --network=none --security=insecure --device=a/b=c --device=name=x/d,required x --y"),
+  ).toMatchObject({
     network: "none",
     security: "insecure",
-    devices: ["a/b=c", "name=d,required"],
+    devices: [
+      { name: "a/b=c", required: false },
+      { name: "x/d", required: true },
+    ],
     command: { form: "shell", text: "x --y" },
   });
+});
+
+test.for([
+  { value: "a", hint: "such as --device=vendor.com/class=name,required" },
+  { value: "name=a/b,name=a/c", hint: "such as --device=vendor.com/class=name,required" },
+  { value: "a/b=c,requird", hint: "did you mean required?" },
+  { value: "a/b=c,required=maybe", hint: "such as --device=vendor.com/class=name,required" },
+  { value: "required", hint: "such as --device=vendor.com/class=name,required" },
+])("--device=$value is rejected", ({ value, hint }) => {
+  expect(problemsOf(`FROM a\nRUN --device=${value} x`)).toMatchObject([{ code: "bad-device", hint }]);
 });

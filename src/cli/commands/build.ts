@@ -6,6 +6,7 @@ import { familiarReference } from "../../oci/reference.ts";
 import { type BuildRequest, defineBuildFlags, readBuildRequest } from "../build-flags.ts";
 import { type CallFlags, defineCallFlags, readCall } from "../call-flags.ts";
 import type { CommandContext } from "../command.ts";
+import { deviceSpecFolders } from "../environment.ts";
 import { openProgress } from "../render/progress.ts";
 import { replaceFile } from "../replace-file.ts";
 import { imageResolver } from "../resolve-base-image.ts";
@@ -44,6 +45,7 @@ export async function run(command: Command, context: CommandContext): Promise<nu
       onEvent,
       jobs: request.jobs,
       now: context.now,
+      deviceSpecFolders: deviceSpecFolders(context.environment),
       signal: context.signal,
       ...(context.debug && { trace: (text: string) => void context.stderr.write(text) }),
     });

@@ -6,8 +6,9 @@ import { nearestWord } from "../../nearest-word.ts";
 import type { MountFlag, Range, Word } from "../ast.ts";
 import { badMount, idleMountOption, oneOf, unknownMountOption } from "../diagnostics.ts";
 import { parseGoBoolean } from "../directives.ts";
-import { addSlice, type MappedText, mappedText, noPieces, rangeIn, sliceMapped } from "../mapped-text.ts";
+import { type MappedText, rangeIn, sliceMapped } from "../mapped-text.ts";
 import { parseWord } from "../word.ts";
+import { csvFields } from "./csv-fields.ts";
 import { type Line, literalOf } from "./line.ts";
 
 type MountType = MountFlag["type"];
@@ -174,36 +175,4 @@ function wholeProblem(mount: MountFlag): string | undefined {
   if (mount.source !== undefined && mount.id !== undefined) return "a secret has an id or a source, not both";
   const named = [mount.id, mount.source, mount.target].some((word) => word !== undefined && literalOf(word) !== "");
   return named ? undefined : "a secret needs an id";
-}
-
-/** The fields of one CSV record as Go reads it, or undefined when its quotes do not match. */
-function csvFields(value: MappedText): readonly MappedText[] | undefined {
-  const fields: MappedText[] = [];
-  const { text } = value;
-  let at = 0;
-  while (at <= text.length) {
-    if (text[at] !== '"') {
-      const comma = text.indexOf(",", at);
-      const end = comma === -1 ? text.length : comma;
-      if (text.slice(at, end).includes('"')) return undefined;
-      fields.push(sliceMapped(value, at, end));
-      at = end + 1;
-      continue;
-    }
-    const pieces = noPieces();
-    at++;
-    for (;;) {
-      const quote = text.indexOf('"', at);
-      if (quote === -1) return undefined;
-      addSlice(pieces, value, at, quote);
-      at = quote + 1;
-      if (text[at] !== '"') break;
-      addSlice(pieces, value, at, at + 1);
-      at++;
-    }
-    if (at < text.length && text[at] !== ",") return undefined;
-    fields.push(pieces.length > 0 ? mappedText(pieces) : sliceMapped(value, at, at));
-    at++;
-  }
-  return fields;
 }

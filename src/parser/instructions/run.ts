@@ -2,6 +2,7 @@
 import type { RunInstruction } from "../ast.ts";
 import { badFlagValue, oneOf } from "../diagnostics.ts";
 import { type CommandArguments, commandOf } from "./command.ts";
+import { parseDevice } from "./device.ts";
 import { shellHeredoc } from "./heredoc.ts";
 import type { Built, Line } from "./line.ts";
 import { parseMount } from "./mount.ts";
@@ -17,7 +18,10 @@ export function buildRun(line: Line, args: CommandArguments): Built {
     const mount = use.value === undefined ? undefined : parseMount(line, use.value, use.range);
     return mount === undefined ? [] : [mount];
   });
-  const devices = (line.flags.get("--device") ?? []).map((use) => use.value?.text ?? "");
+  const devices = (line.flags.get("--device") ?? []).flatMap((use) => {
+    const device = use.value === undefined ? undefined : parseDevice(line, use.value, use.range);
+    return device === undefined ? [] : [device];
+  });
   return {
     kind: "run",
     ...line.node,
