@@ -13,8 +13,8 @@ export function selectionLines(source: SelectedSource): readonly string[] {
   const prefix = source.basename === "" ? "" : escaped(source.basename);
   for (const entry of source.entries) {
     const path = entry.path === "" ? prefix : `${prefix === "" ? "" : `${prefix}/`}${escaped(entry.path)}`;
-    // The root of a context or of a tree: a folder without a name of its own.
-    const nameless = source.basename === "" && entry.path === "";
+    // The root of a context or of a tree: a folder without a name of its own. A file that a mount shows has none either.
+    const nameless = source.basename === "" && entry.path === "" && entry.type === "dir";
     lines.push(nameless ? "\tdir" : line(entry, path, names));
   }
   return lines;
