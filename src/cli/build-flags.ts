@@ -20,6 +20,7 @@ import {
 } from "./build-flag-values.ts";
 import { readInput } from "./build-input.ts";
 import type { CommandContext } from "./command.ts";
+import { defineLegacyFlags, legacyFlagNotes } from "./legacy-build-flags.ts";
 import { defineStepFlags, readStepFlags } from "./step-flags.ts";
 
 /** What was asked: the library's options, and what the command itself does with the result. */
@@ -39,9 +40,6 @@ export interface BuildRequest extends Disposable {
   /** Said before the build starts: what was assumed, which flags have no effect. */
   readonly notes: readonly string[];
 }
-
-/** Flags of the classic builder that mean nothing here; taken so that old command lines work. */
-const ignoredFlags = ["--rm", "--force-rm", "--compress", "--load", "--disable-content-trust"] as const;
 
 /** commander starts an option whose name begins with `no-` at true. */
 const collect = (value: string, before: readonly string[] | boolean | undefined): readonly string[] => [
@@ -71,7 +69,8 @@ export function defineBuildFlags(command: Command): void {
     .option("--progress <mode>", "auto, tty, plain, quiet, json")
     .option("-q, --quiet", "print only the image's ID")
     .option("-j, --jobs <number>", "steps at once (default: four for each processor, at least 8)");
-  for (const flag of ignoredFlags) command.addOption(new Option(flag).hideHelp());
+  command.addOption(new Option("--load").hideHelp());
+  defineLegacyFlags(command);
 }
 
 /** What commander makes of the flags above. */
@@ -104,7 +103,7 @@ export async function readBuildRequest(command: Command, context: CommandContext
   // Safe: these are the very names that defineBuildFlags declares.
   const flags = command.opts() as BuildFlags;
   const { DOCKER_DEFAULT_PLATFORM, BUILDKIT_PROGRESS } = context.environment;
-  const notes: string[] = [];
+  const notes = [...legacyFlagNotes(command)];
   const input = await readInput(command.args[0], flags, context, notes);
   try {
     const quiet = flags.quiet ?? false;

@@ -5,6 +5,7 @@ import { TsbuildError } from "../errors.ts";
 import { nearestWord } from "../nearest-word.ts";
 import type { BuildOptions } from "../planner/build-options.ts";
 import type { CommandContext } from "./command.ts";
+import { csvFields } from "./csv-fields.ts";
 import { type LimitFlags, limitsOf, parseUlimit } from "./limit-flags.ts";
 import { parseSize } from "./render/size.ts";
 import { parseSecrets } from "./secret-flag.ts";
@@ -23,6 +24,7 @@ interface StepFlags extends LimitFlags {
   readonly addHost?: readonly string[];
   readonly shmSize?: string;
   readonly ulimit?: readonly string[];
+  readonly resource?: readonly string[];
   readonly cgroupParent?: string;
   readonly allow?: readonly string[];
 }
@@ -49,6 +51,7 @@ export function defineStepFlags(command: Command): void {
     .option("--cpu-quota <microseconds>", "time in each period")
     .option("--cpuset-cpus <list>", "processors for RUN steps, such as 0-2,4")
     .option("--cpuset-mems <list>", "memory nodes for RUN steps")
+    .addOption(list("--resource <name=value>", "a limit by its name: memory=1g, cpu-quota=50000 …"))
     .option("--cgroup-parent <path>", "cgroup that RUN steps are placed below")
     .addOption(list("--allow <entitlement>", "network.host, security.insecure, device[=NAME]"));
 }
@@ -63,12 +66,34 @@ export async function readStepFlags(command: Command, context: CommandContext): 
     extraHosts: (flags.addHost ?? []).map(parseExtraHost),
     shmSizeBytes: flags.shmSize === undefined ? undefined : parseSize(flags.shmSize),
     ulimits: (flags.ulimit ?? []).map(parseUlimit),
-    limits: limitsOf(flags),
+    limits: limitsOf({ ...flags, ...resourceFlags(flags.resource ?? []) }),
     cgroupParent: flags.cgroupParent || undefined,
     allow: (flags.allow ?? []).flatMap((text) => text.split(",")).map(parseEntitlement),
     secrets: parseSecrets(flags.secret ?? [], context),
     ssh: ssh.length === 0 ? new Map() : await (await import("./ssh-flag.ts")).parseSsh(ssh, context),
   };
+}
+
+/** Each is one of the flags, written as a value. */
+const resources: Readonly<Record<string, keyof LimitFlags>> = {
+  memory: "memory",
+  "memory-swap": "memorySwap",
+  "cpu-shares": "cpuShares",
+  "cpu-period": "cpuPeriod",
+  "cpu-quota": "cpuQuota",
+  "cpuset-cpus": "cpusetCpus",
+  "cpuset-mems": "cpusetMems",
+};
+
+function resourceFlags(values: readonly string[]): LimitFlags {
+  const fields = values.flatMap(csvFields).map((field): readonly [string, string] => {
+    const [name = "", value] = field.split(/=(.*)/s);
+    const flag = Object.hasOwn(resources, name) ? resources[name] : undefined;
+    if (flag === undefined || value === undefined)
+      throw invalidFlagValue("--resource", field, `there are ${Object.keys(resources).join(", ")}`);
+    return [flag, value];
+  });
+  return Object.fromEntries(fields);
 }
 
 function parseNetwork(text: string | undefined): BuildOptions["network"] {
