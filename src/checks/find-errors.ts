@@ -2,16 +2,16 @@
  * What a build would reject before it runs anything: what the parser found, and what binding finds, all of it. Binding
  * stops at the first mistake, so the line of each is taken out and binding starts again.
  */
-import { TsbuildError, type Where } from "../errors.ts";
+import { TsbuildError } from "../errors.ts";
 import { nearestWord } from "../nearest-word.ts";
 import { imageIdOf, sha256 } from "../oci/digest.ts";
 import { familiarReference, type Reference } from "../oci/reference.ts";
-import type { Diagnostic, Dockerfile, FromInstruction, Instruction, ParseResult, Range } from "../parser/ast.ts";
+import type { Diagnostic, Dockerfile, FromInstruction, Instruction, ParseResult } from "../parser/ast.ts";
 import { DockerfileInvalid } from "../parser/errors.ts";
-import { offsetOf } from "../parser/position.ts";
 import { buildGraph } from "../planner/bind.ts";
 import type { ResolvedImage } from "../planner/build-graph.ts";
 import type { BuildOptions, ResolveImage } from "../planner/build-options.ts";
+import { diagnosticOf } from "../planner/problems.ts";
 import type { FindBase } from "./walk-stages.ts";
 
 /** More of them help nobody. */
@@ -80,17 +80,7 @@ async function bindingErrors(
 function diagnosticsOf(error: unknown, dockerfile: Dockerfile): readonly Diagnostic[] {
   if (error instanceof DockerfileInvalid) return error.diagnostics.filter(({ severity }) => severity === "error");
   if (!(error instanceof TsbuildError) || error.where?.kind !== "source") throw error;
-  const { message, where, hint } = error;
-  const code = error.code.toLowerCase().replaceAll("_", "-");
-  const range = rangeOf(where, dockerfile);
-  return [{ severity: "error", code, message, range, ...(hint !== undefined && { hint }) }];
-}
-
-function rangeOf(where: Extract<Where, { kind: "source" }>, dockerfile: Dockerfile): Range {
-  return {
-    start: offsetOf(dockerfile, { line: where.line, column: where.column }),
-    end: offsetOf(dockerfile, { line: where.endLine, column: where.endColumn }),
-  };
+  return [diagnosticOf(error, dockerfile)];
 }
 
 /** Undefined when that changes nothing. */

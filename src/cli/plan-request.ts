@@ -38,13 +38,13 @@ async function requestedPlan(command: Command, context: CommandContext): Promise
   const note = (text: string): void => void context.stderr.write(`${text}\n`);
   for (const text of request.notes) note(text);
   const { parseRemembered } = await import("../planner/remembered-parse.ts");
-  const { throwIfErrors } = await import("../parser/position.ts");
+  const { rejectInvalid } = await import("../planner/problems.ts");
   const { buildGraph } = await import("../planner/bind.ts");
   const { BuildContexts } = await import("../planner/build-contexts.ts");
   const { planBuild } = await import("../planner/plan-build.ts");
   const store = context.openStore();
   const parsed = await parseRemembered(options.dockerfile, store.memo);
-  throwIfErrors(parsed);
+  rejectInvalid(parsed, options.target);
   const resolve = imageResolver({ context, store, pull: false, offline: true, onNote: note });
   const graph = await buildGraph(parsed.dockerfile, options, resolve);
   // What checks have to say is `check`'s and the build's to tell.

@@ -2,7 +2,7 @@
 import type { FindBase } from "../checks/walk-stages.ts";
 import { canonicalReference, parseReference } from "../oci/reference.ts";
 import type { Diagnostic, ParseResult } from "../parser/ast.ts";
-import { dockerfileInvalid } from "../parser/errors.ts";
+import { DockerfileInvalid } from "../parser/errors.ts";
 import { whereOf } from "../parser/position.ts";
 import type { BuildOptions, ResolveImage } from "../planner/build-options.ts";
 
@@ -48,7 +48,8 @@ export async function rejectWarnings(checks: BuildChecks): Promise<readonly Diag
     hint: "with error=true a warning ends the build; skip=NAME leaves a check out",
   };
   const result = { dockerfile, diagnostics: [failure, ...warnings] };
-  throw dockerfileInvalid(result, failure, whereOf(dockerfile, range));
+  const { message: what, hint } = failure;
+  throw new DockerfileInvalid(result, { code: "DOCKERFILE_INVALID", what, where: whereOf(dockerfile, range), hint });
 }
 
 /** Each image is asked for once, by binding or by checks. */

@@ -12,11 +12,12 @@ import { type CacheKey, type Digest, type ResultId, resultId, sha256 } from "../
 import type { Timestamp } from "../oci/image-config.ts";
 import { timestampOfMs } from "../oci/image-config-json.ts";
 import type { Reference } from "../oci/reference.ts";
-import { throwIfErrors, whereOf } from "../parser/position.ts";
+import { whereOf } from "../parser/position.ts";
 import { buildGraph } from "../planner/bind.ts";
 import { BuildContexts } from "../planner/build-contexts.ts";
 import type { BuildGraph, ResolvedImage, Step, StepId, TreeRef } from "../planner/build-graph.ts";
 import type { BuildOptions, ResolveImage } from "../planner/build-options.ts";
+import { rejectInvalid } from "../planner/problems.ts";
 import { parseRemembered } from "../planner/remembered-parse.ts";
 import { cacheKey, defineStep, type StepDefinition, siteOf } from "../planner/step-definition.ts";
 import type { Driver } from "../runtime/driver.ts";
@@ -63,7 +64,7 @@ export interface BuildResult {
 export async function build(options: BuildOptions, environment: BuildEnvironment): Promise<BuildResult> {
   const started = environment.now();
   const parsed = await parseRemembered(options.dockerfile, environment.store.memo);
-  throwIfErrors(parsed);
+  rejectInvalid(parsed, options.target);
   const resolveImage = remembered(environment.resolveImage);
   const graph = await buildGraph(parsed.dockerfile, options, resolveImage);
   for (const step of graph.steps) rejectWhatIsMissing(graph, step);

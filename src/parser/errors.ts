@@ -1,4 +1,4 @@
-import { TsbuildError, type Where } from "../errors.ts";
+import { type ErrorFields, TsbuildError } from "../errors.ts";
 import type { Diagnostic, Dockerfile, ParseResult } from "./ast.ts";
 
 /** A Dockerfile with errors. Its own text is the first of them; whoever can show more has all. */
@@ -6,13 +6,13 @@ export class DockerfileInvalid extends TsbuildError {
   readonly dockerfile: Dockerfile;
   /** Warnings too, in order of place. */
   readonly diagnostics: readonly Diagnostic[];
+  /** What is wrong elsewhere: with a flag, for one. */
+  readonly others: readonly TsbuildError[];
 
-  constructor({ dockerfile, diagnostics }: ParseResult, first: Diagnostic, where: Where) {
-    super({ code: "DOCKERFILE_INVALID", what: first.message, where, hint: first.hint });
+  constructor({ dockerfile, diagnostics }: ParseResult, first: ErrorFields, others: readonly TsbuildError[] = []) {
+    super(first);
     this.dockerfile = dockerfile;
     this.diagnostics = diagnostics;
+    this.others = others;
   }
 }
-
-export const dockerfileInvalid = (result: ParseResult, first: Diagnostic, where: Where): DockerfileInvalid =>
-  new DockerfileInvalid(result, first, where);

@@ -1,7 +1,7 @@
 /** Offsets to lines and columns, which are only counted when something is shown. */
-import type { Where } from "../errors.ts";
+import type { TsbuildError, Where } from "../errors.ts";
 import type { Dockerfile, ParseResult, Range } from "./ast.ts";
-import { dockerfileInvalid } from "./errors.ts";
+import { DockerfileInvalid } from "./errors.ts";
 
 export interface Position {
   /** From 1. */
@@ -37,9 +37,9 @@ export function positionOf(dockerfile: Pick<Dockerfile, "text">, offset: number)
   return { line: low + 1, column: inside - (starts[low] ?? 0) + 1 - bom };
 }
 
-/** The offset of a place: what `positionOf` made of it. */
+/** The offset of a place: what `positionOf` was asked for. */
 export function offsetOf(dockerfile: Pick<Dockerfile, "text">, { line, column }: Position): number {
-  const bom = line === 1 && dockerfile.text.startsWith("\ufeff") ? 1 : 0;
+  const bom = line === 1 && column > 1 && dockerfile.text.startsWith("\ufeff") ? 1 : 0;
   return (lineStarts(dockerfile)[line - 1] ?? dockerfile.text.length) + column - 1 + bom;
 }
 
@@ -64,8 +64,14 @@ export function whereOf(dockerfile: Pick<Dockerfile, "text" | "file">, range: Ra
   };
 }
 
-/** @throws {DockerfileInvalid} `DOCKERFILE_INVALID` with all diagnostics, when one of them is an error. */
-export function throwIfErrors(result: ParseResult): void {
+/**
+ * `others`: what is wrong elsewhere, to be told with it.
+ * @throws {DockerfileInvalid} `DOCKERFILE_INVALID` with all diagnostics, when one of them is an error.
+ */
+export function throwIfErrors(result: ParseResult, others: readonly TsbuildError[] = []): void {
   const first = result.diagnostics.find((diagnostic) => diagnostic.severity === "error");
-  if (first !== undefined) throw dockerfileInvalid(result, first, whereOf(result.dockerfile, first.range));
+  if (first === undefined) return;
+  const where = whereOf(result.dockerfile, first.range);
+  const fields = { code: "DOCKERFILE_INVALID", what: first.message, where, hint: first.hint } as const;
+  throw new DockerfileInvalid(result, fields, others);
 }

@@ -9,24 +9,19 @@ import type { ArgInstruction, Diagnostic, Dockerfile, FromInstruction, Instructi
 import { whereOf } from "../parser/position.ts";
 import type { BuildGraph, GraphStage, ResolvedImage } from "./build-graph.ts";
 import type { BuildOptions, ResolveImage } from "./build-options.ts";
-import {
-  baseFailed,
-  circularStages,
-  emptyImageName,
-  emptyPlatform,
-  noStage,
-  targetNotFound,
-  variableInFrom,
-} from "./errors.ts";
+import { baseFailed, emptyImageName, emptyPlatform, noStage, targetNotFound } from "./errors.ts";
 import { type BindContext, evaluateStage } from "./evaluate-stage.ts";
 import { expandWord } from "./expand-word.ts";
 import { findNamedContext } from "./named-contexts.ts";
+import { Problems } from "./problems.ts";
 import { builderArgs, type GlobalScope, globalScope, isProxyArg, platformArgs } from "./scopes.ts";
-import { lastStageNamed, type StageSource, stageByOrigin, stageTitle } from "./stage-names.ts";
+import type { StageSource } from "./stage-names.ts";
+import { checkOrigins, stageNeeds } from "./stage-references.ts";
 import { imageTemplate, type StageState } from "./stage-state.ts";
 
 /**
- * The graph of `options.target`. `dockerfile` has no errors: lines that the parser could not read are left out.
+ * The graph of `options.target`. `dockerfile` has no errors: lines that the parser could not read are left out. A line
+ * that cannot be bound is kept as an error, and the next is looked at: of several a `DockerfileInvalid` has all.
  * `resolveImage` is called for each image that the target needs, for several at once.
  * @throws {TsbuildError} `INSTRUCTION_INVALID`, `EXPANSION_FAILED`, `STAGE_NOT_FOUND`, `UNSUPPORTED`,
  * `INVALID_REFERENCE`, `INVALID_PLATFORM`, and what `resolveImage` throws, with its place in the file
@@ -38,8 +33,8 @@ export async function buildGraph(
 ): Promise<BuildGraph> {
   const source: Dockerfile = dockerfile;
   const { globals, froms } = splitStages(dockerfile.instructions);
-  const target = findTarget(froms, options.target);
-  if (target === undefined) throw noStage(undefined);
+  const problems = new Problems();
+  const target = problems.attempt(() => findTarget(froms, options.target));
   const platform = { platform: options.platform ?? hostPlatform(), explicit: options.platform !== undefined };
   const targetStage = options.target ?? froms.at(-1)?.from.stageName ?? "default";
   const global = globalScope(
@@ -48,8 +43,13 @@ export async function buildGraph(
     options.buildArgs,
     (range) => whereOf(source, range),
   );
-  const stages = froms.map((stage, index) => bindFrom(stage, index, { source, global, target: platform.platform }));
-  checkOrigins(stages, source);
+  const stages = froms.map((stage, index) => {
+    const bound = problems.attempt(() => bindFrom(stage, index, { source, global, target: platform.platform }));
+    return bound ?? { index, name: stage.from.stageName, image: "", platform: undefined, ...stage };
+  });
+  checkOrigins(stages, source, (error) => problems.keep(error));
+  problems.throwAny(dockerfile);
+  if (target === undefined) throw noStage(undefined);
 
   const warnings: Diagnostic[] = [];
   const images = new Map<string, Promise<ResolvedImage>>();
@@ -62,6 +62,7 @@ export async function buildGraph(
     target: platform,
     stages,
     warn: (warning) => warnings.push(warning),
+    problems,
     resolve: (name, imagePlatform) => {
       const key = `${name} ${JSON.stringify(imagePlatform)}`;
       const known = images.get(key);
@@ -79,7 +80,8 @@ export async function buildGraph(
     },
   };
   startResolving(target, context);
-  const result = await context.state(target);
+  const result = await context.state(target).catch((error: unknown) => problems.keep(error));
+  problems.throwAny(dockerfile);
   const evaluated = await Promise.all([...states.values()]);
   evaluated.sort((a, b) => a.index - b.index);
   warnUnusedArgs(dockerfile, evaluated, context);
@@ -159,58 +161,6 @@ function bindFrom(
   return { index, name: from.stageName, image, platform, from, body };
 }
 
-// Checks over all stages -----------------------------------------------------------------------------------------
-
-/** COPY --from indexes and cycles are checked for every stage, needed or not. As in BuildKit. */
-function checkOrigins(stages: readonly StageSource[], source: Dockerfile): void {
-  const needs = stages.map((stage) => stageNeeds(stage, stages, source));
-  const done = new Set<number>();
-  const path: number[] = [];
-  const visit = (index: number, where: Where): void => {
-    if (done.has(index)) return;
-    const at = path.indexOf(index);
-    if (at >= 0)
-      throw circularStages(
-        path.slice(at).map((member) => stageTitle(stages, member)),
-        where,
-      );
-    path.push(index);
-    for (const need of needs[index] ?? []) visit(need.stage, need.where);
-    path.pop();
-    done.add(index);
-  };
-  for (const stage of stages) visit(stage.index, whereOf(source, stage.from.range));
-}
-
-interface Need {
-  readonly stage: number;
-  readonly where: Where;
-}
-
-function stageNeeds(stage: StageSource, stages: readonly StageSource[], source: Dockerfile): readonly Need[] {
-  const needs: Need[] = [];
-  const base = stages.slice(0, stage.index).findLast((earlier) => earlier.name === stage.image);
-  if (base !== undefined) needs.push({ stage: base.index, where: whereOf(source, stage.from.range) });
-  for (const instruction of stage.body) {
-    if (instruction.kind === "copy" && instruction.from !== undefined) {
-      const { value, range } = instruction.from;
-      const where = whereOf(source, range);
-      if (/[\\'"]|\$[\p{L}\p{N}_{@*#?$!-]/u.test(value)) throw variableInFrom("--from", value, where);
-      const index = stageByOrigin(value, stages, where);
-      if (index !== undefined) needs.push({ stage: index, where });
-    } else if (instruction.kind === "run") {
-      for (const mount of instruction.mounts) {
-        if (mount.from === undefined) continue;
-        const where = whereOf(source, mount.range);
-        if (/\$[\p{L}\p{N}_{]/u.test(mount.from)) throw variableInFrom("--mount from", mount.from, where);
-        const index = lastStageNamed(mount.from, stages);
-        if (index !== undefined) needs.push({ stage: index, where });
-      }
-    }
-  }
-  return needs;
-}
-
 // Images ---------------------------------------------------------------------------------------------------------
 
 /** Images that FROM lines of needed stages name are asked for at once, not one after the other. */
@@ -225,7 +175,7 @@ function startResolving(target: number, context: BindContext): void {
       findNamedContext(context.options.namedContexts, stage.name, context.target.platform)
     )
       return;
-    const needs = stageNeeds(stage, context.stages, context.source);
+    const needs = stageNeeds(stage, context.stages, context.source, () => undefined);
     for (const need of needs) if (need.stage < index) visit(need.stage);
     const earlier = context.stages.slice(0, index).some((other) => other.name === stage.image);
     const platform = stage.platform ?? context.target.platform;

@@ -92,6 +92,14 @@ export const stageIndexOutOfRange = (index: string, count: number, where: Where)
     hint: count === 1 ? "there is only stage 0" : `the stages are numbered from 0 to ${count - 1}`,
   });
 
+export const noSuchStage = (name: string, near: string, where: Where): TsbuildError =>
+  new TsbuildError({
+    code: "STAGE_NOT_FOUND",
+    what: `stage ${name} does not exist`,
+    where,
+    hint: `did you mean ${near}?`,
+  });
+
 export const stageBelow = (name: string, where: Where): TsbuildError =>
   rejected(`stage ${name} must be defined before it is used`, where, "move it above this stage");
 
@@ -101,13 +109,6 @@ export const circularStages = (names: readonly string[], where: Where): TsbuildE
       ? `circular dependency: stage ${names[0]} uses itself`
       : `circular dependency: ${names.join(" → ")} → ${names[0]}`,
     where,
-  );
-
-export const variableInFrom = (flag: string, value: string, where: Where): TsbuildError =>
-  rejected(
-    `${flag} does not expand variables: ${value}`,
-    where,
-    "name a stage with FROM $VARIABLE AS name and use that name",
   );
 
 export const baseFailed = (cause: TsbuildError, where: Where): TsbuildError =>

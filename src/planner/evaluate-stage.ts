@@ -21,6 +21,7 @@ import { circularStages, contextUnsupported, stageBelow } from "./errors.ts";
 import { expandWord, type Locate } from "./expand-word.ts";
 import { foldConfig } from "./fold-config.ts";
 import { findNamedContext } from "./named-contexts.ts";
+import type { Problems } from "./problems.ts";
 import { defaultShell, runInput, unkeyedOf } from "./run-input.ts";
 import type { GlobalScope } from "./scopes.ts";
 import { imageFailed, lastStageNamed, type StageSource, stageByOrigin, stageTitle } from "./stage-names.ts";
@@ -35,6 +36,7 @@ export interface BindContext {
   readonly target: { readonly platform: Platform; readonly explicit: boolean };
   readonly stages: readonly StageSource[];
   readonly warn: (warning: Diagnostic) => void;
+  readonly problems: Problems;
   /** One resolution for one name and platform. */
   readonly resolve: (name: string, platform: Platform) => Promise<ResolvedImage>;
   /** One evaluation for one stage. */
@@ -52,13 +54,15 @@ export async function evaluateStage(index: number, context: BindContext): Promis
   if (named !== undefined) return replacedStage(stage, named.name, context);
   const state = await startStage(stage, context);
   const evaluation = new StageEvaluation(stage, state, context);
+  const keep = (error: unknown): void => context.problems.keep(error);
   for (const trigger of state.inheritedTriggers) {
     const from = whereOf(context.source, stage.from.range);
-    for (const instruction of await readTrigger(trigger, from))
-      await evaluation.apply(instruction, { locate: () => from, range: () => stage.from.range });
+    const instructions = await readTrigger(trigger, from).catch(keep);
+    for (const instruction of instructions ?? [])
+      await evaluation.apply(instruction, { locate: () => from, range: () => stage.from.range }).catch(keep);
   }
   const own: Place = { locate: (range) => whereOf(context.source, range), range: (range) => range };
-  for (const instruction of stage.body) await evaluation.apply(instruction, own);
+  for (const instruction of stage.body) await evaluation.apply(instruction, own).catch(keep);
   return { ...state, steps: labelled(state, stage, context) };
 }
 

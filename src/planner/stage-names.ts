@@ -14,19 +14,21 @@ export interface StageSource {
   readonly body: readonly Instruction[];
 }
 
-export function stageTitle(stages: readonly StageSource[], index: number): string {
+type Named = Pick<StageSource, "name">;
+
+export function stageTitle(stages: readonly Named[], index: number): string {
   return stages[index]?.name ?? String(index);
 }
 
 /** All digits (or `-N`) are an index; else the last stage of that name in the file. */
-export function stageByOrigin(value: string, stages: readonly StageSource[], where: Where): number | undefined {
+export function stageByOrigin(value: string, stages: readonly Named[], where: Where): number | undefined {
   if (!/^-?[0-9]+$/.test(value)) return lastStageNamed(value, stages);
   const index = Number(value);
   if (index < 0 || index >= stages.length) throw stageIndexOutOfRange(value, stages.length, where);
   return index;
 }
 
-export function lastStageNamed(name: string, stages: readonly StageSource[]): number | undefined {
+export function lastStageNamed(name: string, stages: readonly Named[]): number | undefined {
   const index = stages.findLastIndex((stage) => stage.name === name.toLowerCase());
   return index < 0 ? undefined : index;
 }

@@ -19,7 +19,8 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   const { file, json = false } = command.opts<{ file?: string; json?: boolean }>();
   const source = await readSource(command.args[0] ?? ".", file, context);
   const { parse } = await import("../../parser/parse.ts");
-  const result = parse(source.text, { file: source.file });
+  const { withReferences } = await import("../../planner/problems.ts");
+  const result = withReferences(parse(source.text, { file: source.file }));
   const { dockerfile, diagnostics } = result;
   context.stdout.write(json ? `${JSON.stringify(result)}\n` : renderTree(dockerfile));
   if (!json && diagnostics.length > 0) {

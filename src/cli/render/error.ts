@@ -24,7 +24,7 @@ export function firstOf(error: unknown): unknown {
 }
 
 function describe(error: unknown, style: ErrorStyle): readonly string[] {
-  if (error instanceof DockerfileInvalid) return diagnosticLines(error.dockerfile, error.diagnostics, style.stream);
+  if (error instanceof DockerfileInvalid) return describeFile(error, style);
   if (error instanceof TsbuildError) return describeOurs(error, style);
   if (isSystemError(error)) return [`${red("error:", style)} ${systemErrorText(error)}`];
   const text = error instanceof Error ? error.message : String(error);
@@ -32,6 +32,12 @@ function describe(error: unknown, style: ErrorStyle): readonly string[] {
     `${red("error:", style)} a defect of tsbuild: ${printable(text)}`,
     "   hint: please report it with the output of the same command and --debug",
   ];
+}
+
+function describeFile({ dockerfile, diagnostics, others }: DockerfileInvalid, style: ErrorStyle): readonly string[] {
+  const lines = [...diagnosticLines(dockerfile, diagnostics, style.stream)];
+  for (const other of others) lines.push(...(lines.length === 0 ? [] : [""]), ...describeOurs(other, style));
+  return lines;
 }
 
 function describeOurs(error: TsbuildError, style: ErrorStyle): readonly string[] {

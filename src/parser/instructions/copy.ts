@@ -12,20 +12,11 @@ import {
 } from "../diagnostics.ts";
 import { flagBoolean, flagText } from "../flags.ts";
 import { parseMarker } from "../heredoc-markers.ts";
+import { literalOf } from "../literal.ts";
 import { rangeIn } from "../mapped-text.ts";
 import { parseWord } from "../word.ts";
 import { fileHeredoc } from "./heredoc.ts";
-import {
-  type Built,
-  flagWord,
-  type JsonArray,
-  type Line,
-  literalOf,
-  rangeOf,
-  type Span,
-  textOf,
-  wordOf,
-} from "./line.ts";
+import { type Built, flagWord, type JsonArray, type Line, rangeOf, type Span, textOf, wordOf } from "./line.ts";
 
 export interface PathArguments {
   readonly words: readonly Span[];

@@ -1,7 +1,8 @@
 /** FROM [--platform=P] IMAGE [AS NAME]. Source: Dockerfile reference, "FROM". */
 import type { IToken } from "chevrotain";
 import { badStageName, emptyName, fromArity } from "../diagnostics.ts";
-import { type Built, flagWord, type Line, literalOf, rangeOf, spanOf, textOf, wordOf } from "./line.ts";
+import { literalOf } from "../literal.ts";
+import { type Built, flagWord, type Line, rangeOf, spanOf, textOf, wordOf } from "./line.ts";
 
 export interface FromArguments {
   readonly image: IToken | undefined;

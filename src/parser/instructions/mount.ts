@@ -6,10 +6,11 @@ import { nearestWord } from "../../nearest-word.ts";
 import type { MountFlag, Range, Word } from "../ast.ts";
 import { badMount, idleMountOption, oneOf, unknownMountOption } from "../diagnostics.ts";
 import { parseGoBoolean } from "../directives.ts";
+import { literalOf } from "../literal.ts";
 import { type MappedText, rangeIn, sliceMapped } from "../mapped-text.ts";
 import { parseWord } from "../word.ts";
 import { csvFields } from "./csv-fields.ts";
-import { type Line, literalOf } from "./line.ts";
+import type { Line } from "./line.ts";
 
 type MountType = MountFlag["type"];
 

@@ -1,7 +1,8 @@
 /** Those that take the rest of their line as one word: USER, WORKDIR, STOPSIGNAL, MAINTAINER. */
 import { nearestWord } from "../../nearest-word.ts";
 import { badSignal } from "../diagnostics.ts";
-import { type Built, type Line, literalOf, reportMissing, type Span, textOf, wordOf } from "./line.ts";
+import { literalOf } from "../literal.ts";
+import { type Built, type Line, reportMissing, type Span, textOf, wordOf } from "./line.ts";
 
 export const buildUser = (line: Line, text: Span | undefined): Built =>
   text === undefined ? reportMissing(line) : { kind: "user", ...line.node, user: wordOf(line, text) };

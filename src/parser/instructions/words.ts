@@ -1,9 +1,10 @@
 /** EXPOSE and VOLUME. Source: Dockerfile reference, "EXPOSE" and "VOLUME". */
 import type { Word } from "../ast.ts";
 import { badPort, emptyVolume } from "../diagnostics.ts";
+import { literalOf } from "../literal.ts";
 import { parseWord } from "../word.ts";
 import { type PathArguments, splitReport } from "./copy.ts";
-import { type Built, type Line, literalOf, reportMissing, type Span, wordOf } from "./line.ts";
+import { type Built, type Line, reportMissing, type Span, wordOf } from "./line.ts";
 
 export function buildExpose(line: Line, words: readonly Span[]): Built {
   if (words.length === 0) return reportMissing(line);
