@@ -94,10 +94,15 @@ function makeTree(root: string, tree: Tree): void {
   for (const [path, entry] of entries) setMetadata(path, entry);
   const times = new Map(entries.map(([path, { mtime }]) => [path, mtime]));
   // Last: each entry that was made changed its folder's time.
-  for (const name of readdirSync(root, { recursive: true, encoding: "utf8" })) {
-    const path = join(root, name);
-    lutimesSync(path, contextTime, times.get(path) ?? contextTime);
-  }
+  for (const path of pathsBelow(root)) lutimesSync(path, contextTime, times.get(path) ?? contextTime);
+}
+
+/** Node's own recursive listing goes through symbolic links, and these may lead anywhere. */
+function pathsBelow(folder: string): readonly string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? [path, ...pathsBelow(path)] : [path];
+  });
 }
 
 function make(path: string, entry: Entry): void {
