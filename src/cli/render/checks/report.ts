@@ -1,9 +1,10 @@
 /** What all forms of a check's report are made from. */
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
 import { pageOf, rules } from "../../../checks/rules.ts";
 import type { Diagnostic, Dockerfile } from "../../../parser/ast.ts";
+import { programFolder } from "../../../program-file.ts";
 
 export interface CheckReport {
   readonly dockerfile: Dockerfile;
@@ -21,11 +22,8 @@ export function linkOf(code: string): string | undefined {
 
 /** tsbuild's own page about a check, where it is installed. */
 export function pagePath(code: string): string | undefined {
-  for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
-    const path = join(folder, pageOf(code));
-    if (existsSync(path)) return path;
-    if (folder === dirname(folder)) return undefined;
-  }
+  const path = join(dirname(programFolder()), pageOf(code));
+  return existsSync(path) ? path : undefined;
 }
 
 /** `2 errors and 1 warning`. */
