@@ -46,8 +46,6 @@ const buildkitChecks: readonly Check[] = [
   variables,
 ];
 
-const ownChecks: readonly Check[] = [baseTags];
-
 /**
  * Warnings in order of place, each with a check's name as its code. Lines with an error are left out.
  * @throws {TsbuildError} `INVALID_ARGUMENT` for a build argument that configures checks
@@ -64,7 +62,12 @@ export async function checkDockerfile(request: CheckRequest): Promise<readonly D
     if (rule === undefined || !isWanted(rule, here, request.withOwn)) return;
     found.push({ severity: "warning", code: name, message, range, ...(hint !== undefined && { hint }) });
   };
-  for (const check of withOwn ? [...buildkitChecks, ...ownChecks] : buildkitChecks) check(file, report);
+  for (const check of buildkitChecks) check(file, report);
+  if (withOwn) {
+    // They need the shell's lexer, which a build does not.
+    const { layers } = await import("./rules/layers.ts");
+    for (const check of [baseTags, layers]) check(file, report);
+  }
   for (const { code, range, message, hint } of file.parsed)
     if (code === "NoEmptyContinuation") report(code, range, message, hint);
   return found.sort((a, b) => a.range.start - b.range.start || a.code.localeCompare(b.code));
