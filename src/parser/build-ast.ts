@@ -158,17 +158,27 @@ function buildInstruction(node: InstructionCstNode, line: Line): Built {
 
 function buildForm(form: FormNode, line: Line): Built {
   if (form.name === "unknown") {
-    const hint = nearestWord(
-      line.keyword,
-      instructionKinds.map((kind) => kind.toUpperCase()),
-    );
+    const names = instructionKinds.map((kind) => kind.toUpperCase());
+    const hint = nearestWord(line.keyword, names);
     const { text, range } = line.node.keyword;
-    const stray = hint === undefined && line.span.start > 0;
-    return void line.report(stray ? strayLine(text, range) : unknownInstruction(text, range, hint));
+    if (hint !== undefined) return void line.report(unknownInstruction(text, range, hint));
+    const context = { names, escape: line.escape, first: line.span.start === 0, terminator: isLostTerminator(line) };
+    return void line.report(strayLine(text, range, context));
   }
   // The keyword is one that the lexer found in the table.
   const kind = line.keyword.toLowerCase() as InstructionKind;
   return buildKind(kind, form, { ...line, flags: flagsOf(form, line) });
+}
+
+/** How far above a marker is looked for, so that many such lines cost no more than their number. */
+const MARKER_DISTANCE = 4096;
+
+/** The line is one word, and above it stands `<<` with this word, which started no heredoc. */
+function isLostTerminator({ joined: { text }, span, node }: Line): boolean {
+  const word = node.keyword.text;
+  if (span.end - span.start !== word.length || word.length > 64) return false;
+  const above = text.slice(Math.max(0, span.start - MARKER_DISTANCE), span.start);
+  return ["", "-", "'", '"', "-'", '-"'].some((mark) => above.includes(`<<${mark}${word}`));
 }
 
 function flagsOf(form: Exclude<FormNode, { name: "unknown" }>, line: Line): Flags {

@@ -22,7 +22,7 @@ export const emptyFile = (range: Range): Diagnostic =>
 export const noInstruction = (range: Range): Diagnostic =>
   error("no-instruction", "the file has no instruction", range, "a Dockerfile starts with FROM");
 export const noStage = (range: Range): Diagnostic =>
-  error("no-stage", "the file has ARG but no FROM, so there is nothing to build", range);
+  error("no-stage", "the file has ARG but no FROM, so there is nothing to build", range, "write FROM IMAGE below it");
 export const beforeFrom = (keyword: string, range: Range): Diagnostic =>
   error("before-from", `${keyword} stands before the first FROM`, range, "only ARG may stand there");
 export const lineTooLong = (bytes: number, range: Range): Diagnostic =>
@@ -36,10 +36,11 @@ export const lineTooLong = (bytes: number, range: Range): Diagnostic =>
 // directives -----------------------------------------------------------------------------------------------------
 
 export const repeatedDirective = (name: string, range: Range): Diagnostic =>
-  error("repeated-directive", `the directive ${name} is given twice`, range);
+  error("repeated-directive", `the directive ${name} is given twice`, range, "the first one counts; remove this one");
 export const badEscape = (value: string, range: Range): Diagnostic =>
-  error("bad-escape", `the escape character is ${value}, and can only be \\ or \``, range);
-export const badCheck = (what: string, range: Range): Diagnostic => error("bad-check-directive", what, range);
+  error("bad-escape", `the escape character is ${value}, and can only be \\ or \``, range, "write # escape=`");
+export const badCheck = (what: string, range: Range): Diagnostic =>
+  error("bad-check-directive", what, range, "write # check=skip=NAME,NAME;error=true");
 export const foreignSyntax = (reference: string, range: Range): Diagnostic => ({
   severity: "warning",
   code: "foreign-syntax",
@@ -51,14 +52,32 @@ export const foreignSyntax = (reference: string, range: Range): Diagnostic => ({
 
 export const unknownInstruction = (keyword: string, range: Range, nearest?: string): Diagnostic =>
   error("unknown-instruction", `unknown instruction ${keyword}`, range, didYouMean(nearest));
-/** A shell command that lost its continuation looks like this. */
-export const strayLine = (keyword: string, range: Range): Diagnostic =>
-  error(
-    "unknown-instruction",
-    `unknown instruction ${keyword}`,
-    range,
-    "to go on with the line above, end that with \\",
-  );
+/** A line whose first word is near to nothing: what it may have been meant as. */
+export function strayLine(keyword: string, range: Range, context: StrayContext): Diagnostic {
+  return error("unknown-instruction", `unknown instruction ${keyword}`, range, strayHint(keyword, context));
+}
+
+export interface StrayContext {
+  /** All instructions there are. */
+  readonly names: readonly string[];
+  readonly escape: string;
+  /** Nothing stands above that it could continue. */
+  readonly first: boolean;
+  /** It is one word, and a line above holds `<<` and that word. */
+  readonly terminator: boolean;
+}
+
+function strayHint(keyword: string, { names, escape: escaper, first, terminator }: StrayContext): string {
+  if (terminator) return `<<${keyword} above starts no heredoc: its line has an open quote, or is no RUN, COPY or ADD`;
+  if (/^(\/\/|\/\*|\*|--$|;|<!--|%|')/.test(keyword)) return "a comment starts with #";
+  const [word = ""] = /^[A-Za-z]*/.exec(keyword) ?? [];
+  if (word !== keyword && names.includes(word.toUpperCase()))
+    return `write ${word.toUpperCase()}, and a blank behind it`;
+  if (/^[A-Z]+$/.test(keyword)) return `there are ${names.slice(0, -1).join(", ")} and ${names.at(-1) ?? ""}`;
+  const run = /^[a-z]/.test(keyword) ? `a command needs RUN in front` : "";
+  const above = first ? "" : `to go on with the line above, end that with ${escaper}`;
+  return [run, above].filter((text) => text !== "").join("; ") || "a comment starts with #";
+}
 export const unreadable = (keyword: string, range: Range): Diagnostic =>
   error("unreadable-instruction", `${keyword} cannot be understood from here on`, range);
 export const emptyContinuation = (range: Range): Diagnostic => ({
@@ -68,28 +87,73 @@ export const emptyContinuation = (range: Range): Diagnostic => ({
   range,
   hint: "remove the empty line, or write a comment there",
 });
-export const unterminatedHeredoc = (name: string, range: Range): Diagnostic =>
-  error("unterminated-heredoc", `the heredoc is never closed: no line is exactly ${name}`, range);
+export const unterminatedHeredoc = (name: string, range: Range, hint: string): Diagnostic =>
+  error("unterminated-heredoc", `the heredoc is never closed: no line is exactly ${name}`, range, hint);
 
 // flags ----------------------------------------------------------------------------------------------------------
 
-export const unknownFlag = (keyword: string, flag: string, range: Range, nearest?: string): Diagnostic =>
-  error("unknown-flag", `${keyword} has no flag ${flag}`, range, didYouMean(nearest));
-export const noFlags = (keyword: string, flag: string, range: Range): Diagnostic =>
-  error("unknown-flag", `${keyword} takes no flags, but ${flag} is given`, range);
+/** `others`: instructions that do have it. */
+export const unknownFlag = (
+  { keyword, flag, flags, others }: UnknownFlag,
+  range: Range,
+  nearest: string | undefined,
+): Diagnostic =>
+  error(
+    "unknown-flag",
+    `${keyword} has no flag ${flag}`,
+    range,
+    didYouMean(nearest) ??
+      (others.length > 0 ? `${flag} is a flag of ${others.join(" and ")}` : `there ${list(flags)}`),
+  );
+export interface UnknownFlag {
+  readonly keyword: string;
+  readonly flag: string;
+  readonly flags: readonly string[];
+  readonly others: readonly string[];
+}
+const list = (names: readonly string[]): string =>
+  names.length === 1 ? `is ${names[0]}` : `are ${names.slice(0, -1).join(", ")} and ${names.at(-1) ?? ""}`;
+export const noFlags = (keyword: string, flag: string, range: Range, isArgument: boolean): Diagnostic =>
+  error(
+    "unknown-flag",
+    `${keyword} takes no flags, but ${flag} is given`,
+    range,
+    isArgument ? `as an argument, write ${keyword} ["${flag}"]` : undefined,
+  );
 export const repeatedFlag = (flag: string, range: Range): Diagnostic =>
   error("repeated-flag", `${flag} is given twice`, range);
 export const flagNeedsValue = (flag: string, range: Range): Diagnostic =>
   error("flag-needs-value", `${flag} needs a value`, range, `write ${flag}=VALUE`);
-export const badFlagValue = (flag: string, value: string, expected: string, range: Range): Diagnostic =>
-  error("bad-flag-value", `${flag} is ${value === "" ? "empty" : value}, but must be ${expected}`, range);
+export const badFlagValue = (
+  flag: string,
+  value: string,
+  expected: string,
+  range: Range,
+  meant?: string | undefined,
+): Diagnostic =>
+  error(
+    "bad-flag-value",
+    `${flag} is ${value === "" ? "empty" : value}, but must be ${expected}`,
+    range,
+    didYouMean(meant),
+  );
 
 // words ----------------------------------------------------------------------------------------------------------
 
-export const unclosedQuote = (quote: string, range: Range): Diagnostic =>
-  error("unclosed-quote", `the quote ${quote} is never closed`, range);
+export const unclosedQuote = (quote: string, range: Range, escaper: string): Diagnostic =>
+  error(
+    "unclosed-quote",
+    `the quote ${quote} is never closed`,
+    range,
+    `for the character itself write ${escaper}${quote}`,
+  );
 export const unclosedSubstitution = (range: Range): Diagnostic =>
   error("bad-substitution", "${ is never closed with }", range);
+/** A blank ended the word it stands in. */
+export const cutSubstitution = (diagnostic: Diagnostic): Diagnostic => ({
+  ...diagnostic,
+  hint: "a blank ends the value: put it into double quotes",
+});
 export const badSubstitution = (text: string, range: Range): Diagnostic =>
   error("bad-substitution", `${text} is no variable`, range, "write ${NAME}");
 export const unsupportedModifier = (modifier: string, range: Range): Diagnostic =>
@@ -110,19 +174,50 @@ export const tooDeep = (range: Range): Diagnostic =>
 
 export const needsArgument = (keyword: string, range: Range, example: string): Diagnostic =>
   error("missing-argument", `${keyword} needs an argument`, range, `write ${example}`);
-export const tooFewArguments = (keyword: string, range: Range): Diagnostic =>
-  error("missing-argument", `${keyword} needs a source and a destination`, range);
+export const tooFewArguments = (keyword: string, range: Range, given: string | undefined): Diagnostic =>
+  error(
+    "missing-argument",
+    `${keyword} needs a source and a destination`,
+    range,
+    `write ${keyword} ${given ?? "SOURCE"} DESTINATION`,
+  );
 export const notStrings = (keyword: string, range: Range): Diagnostic =>
   error("json-not-strings", `the JSON form of ${keyword} takes strings only`, range);
-export const needsJson = (keyword: string, range: Range): Diagnostic =>
+export const needsJson = (keyword: string, range: Range, meant: readonly string[]): Diagnostic =>
   error(
     "needs-json",
     `${keyword} takes a JSON array with at least one string`,
     range,
-    `write ${keyword} ["/bin/sh", "-c"]`,
+    `write ${keyword} [${meant.map((word) => JSON.stringify(word)).join(", ")}]`,
   );
-export const fromArity = (range: Range): Diagnostic =>
-  error("from-arguments", "FROM takes an image, and AS with a name after it", range, "write FROM IMAGE AS NAME");
+/** It looks like the JSON form and is none, so a shell, or a path, gets it as it stands. */
+export const nearJson = (keyword: string, flaw: string, range: Range): Diagnostic => ({
+  severity: "warning",
+  code: "near-json",
+  message: `this is no JSON array, so ${keyword} takes it as plain text`,
+  range,
+  hint: flaw,
+});
+export const blankBeforeEquals = (keyword: string, name: string, value: string, range: Range): Diagnostic => ({
+  severity: "warning",
+  code: "blank-before-equals",
+  message: `${name} gets the value ${value}, with the =`,
+  range,
+  hint: `no blanks stand round it: ${keyword} ${name}=${value.slice(1).trim()}`,
+});
+export const flagBehindCommand = (flag: string, range: Range): Diagnostic => ({
+  severity: "warning",
+  code: "flag-behind-command",
+  message: `${flag} is part of the command here`,
+  range,
+  hint: `flags stand in front of CMD: HEALTHCHECK ${flag}=… CMD …`,
+});
+export const fromArity = (range: Range, meant = "FROM IMAGE AS NAME"): Diagnostic =>
+  error("from-arguments", "FROM takes an image, and AS with a name after it", range, `write ${meant}`);
+export const commentInFrom = (range: Range): Diagnostic =>
+  error("from-arguments", "FROM takes an image, and AS with a name after it", range, ownLine);
+export const namelessStage = (as: string, image: string, range: Range): Diagnostic =>
+  error("from-arguments", `${as} needs a name behind it`, range, `write FROM ${image} AS NAME`);
 export const badStageName = (name: string, range: Range): Diagnostic =>
   error(
     "bad-stage-name",
@@ -132,15 +227,19 @@ export const badStageName = (name: string, range: Range): Diagnostic =>
   );
 export const emptyName = (keyword: string, range: Range): Diagnostic =>
   error("empty-name", `a name in ${keyword} is empty`, range);
-export const pairWithoutEquals = (keyword: string, words: string, range: Range): Diagnostic =>
+/** `before`: the pair in front of it, to which the words may belong. */
+export const pairWithoutEquals = (keyword: string, words: string, range: Range, before?: string): Diagnostic =>
   error(
     "pair-without-equals",
     `${words} in ${keyword} has no =`,
     range,
     words.startsWith("#")
-      ? "a comment needs a line of its own"
-      : "write NAME=VALUE, with quotes round a value that has blanks",
+      ? ownLine
+      : before !== undefined && !/['"\\`]/.test(before + words)
+        ? `a value with blanks needs quotes: ${before.replace("=", '="')} ${words}"`
+        : "write NAME=VALUE, with quotes round a value that has blanks",
   );
+const ownLine = "a comment needs a line of its own";
 export const pairWithoutValue = (keyword: string, name: string, range: Range): Diagnostic =>
   error("pair-without-value", `${keyword} ${name} has no value`, range, `write ${keyword} ${name}=VALUE`);
 export const heredocDestination = (keyword: string, range: Range): Diagnostic =>
@@ -164,8 +263,8 @@ export const checksumOfLocal = (range: Range): Diagnostic =>
 export const badChmod = (value: string, range: Range): Diagnostic =>
   error("bad-chmod", `${value} is no mode`, range, "write octal digits such as 0644, or u+x");
 export const emptyVolume = (range: Range): Diagnostic => error("empty-volume", "a path in VOLUME is empty", range);
-export const badPort = (port: string, range: Range): Diagnostic =>
-  error("bad-port", `${port} is no port`, range, "write PORT, PORT-PORT, PORT/udp");
+export const badPort = (port: string, range: Range, hint: string): Diagnostic =>
+  error("bad-port", `${port} is no port`, range, port.startsWith("#") ? ownLine : hint);
 export const badSignal = (signal: string, range: Range, nearest?: string): Diagnostic =>
   error(
     "bad-signal",
@@ -184,10 +283,12 @@ export const notOneTrigger = (range: Range): Diagnostic =>
 
 // mounts ---------------------------------------------------------------------------------------------------------
 
-export const badMount = (what: string, range: Range, hint?: string): Diagnostic =>
-  error("bad-mount", what, range, hint);
+export const badMount = (what: string, range: Range, meant?: string): Diagnostic =>
+  error("bad-mount", what, range, didYouMean(meant));
 export const unknownMountOption = (key: string, range: Range, nearest?: string): Diagnostic =>
-  error("bad-mount", `--mount has no option ${key}`, range, didYouMean(nearest));
+  key === ""
+    ? error("bad-mount", "--mount has an empty option", range, "options are joined by commas, without blanks")
+    : error("bad-mount", `--mount has no option ${key}`, range, didYouMean(nearest));
 export const badDevice = (what: string, range: Range): Diagnostic =>
   error("bad-device", what, range, "such as --device=vendor.com/class=name,required");
 export const unknownDeviceOption = (key: string, range: Range, nearest?: string): Diagnostic =>

@@ -5,7 +5,7 @@
 import { nearestWord } from "../nearest-word.ts";
 import type { Range } from "./ast.ts";
 import { badFlagValue, flagNeedsValue, noFlags, type Report, repeatedFlag, unknownFlag } from "./diagnostics.ts";
-import type { FlagKind, InstructionRow } from "./instruction-table.ts";
+import { type FlagKind, type InstructionRow, instructionsWithFlag } from "./instruction-table.ts";
 import { type MappedText, sliceMapped } from "./mapped-text.ts";
 
 export interface FlagUse {
@@ -32,10 +32,12 @@ export function readFlags(
     const use = splitFlag(word, range);
     const kind = row.flags?.[use.name];
     const earlier = flags.get(use.name);
-    if (row.flags === undefined) report(noFlags(keyword, use.name, range));
-    else if (kind === undefined)
-      report(unknownFlag(keyword, use.name, range, nearestWord(use.name, Object.keys(row.flags))));
-    else if (earlier !== undefined && kind !== "list") report(repeatedFlag(use.name, range));
+    if (row.flags === undefined) report(noFlags(keyword, use.name, range, row.form === "command"));
+    else if (kind === undefined) {
+      const flags = Object.keys(row.flags);
+      const about = { keyword, flag: use.name, flags, others: instructionsWithFlag(use.name) };
+      report(unknownFlag(about, range, nearestWord(use.name, flags)));
+    } else if (earlier !== undefined && kind !== "list") report(repeatedFlag(use.name, range));
     else if (isUsable(use, kind, report)) {
       if (earlier === undefined) flags.set(use.name, [use]);
       else earlier.push(use);
@@ -56,7 +58,12 @@ function isUsable(use: FlagUse, kind: FlagKind, report: Report): boolean {
   const text = use.value?.text;
   if (kind === "boolean") {
     if (text === undefined || ["true", "false"].includes(text.toLowerCase())) return true;
-    report(badFlagValue(use.name, text, "true or false", use.range));
+    const meant = /^(yes|y|on|1)$/i.test(text)
+      ? use.name
+      : /^(no|n|off|0)$/i.test(text)
+        ? `${use.name}=false`
+        : undefined;
+    report(badFlagValue(use.name, text, "true or false", use.range, meant));
     return false;
   }
   if (text !== undefined && (text !== "" || (kind !== "choice" && use.name !== "--mount"))) return true;

@@ -104,6 +104,15 @@ export const instructionKinds: readonly InstructionKind[] = Object.keys(rows) as
 export const instructionRow = (keyword: string): InstructionRow | undefined =>
   keyword.length > 16 ? undefined : table.get(keyword.toLowerCase());
 
+/** Upper case. */
+export const instructionsWithFlag = (flag: string): readonly string[] =>
+  instructionKinds
+    .filter((kind) => {
+      const { flags } = rows[kind];
+      return flags !== undefined && flags !== "ignored" && Object.hasOwn(flags, flag);
+    })
+    .map((kind) => kind.toUpperCase());
+
 /** Whether heredocs are looked for in a joined line: RUN, COPY, ADD, also behind ONBUILD, and not in the JSON form. */
 export function mayHoldHeredocs(line: string, escaper: "\\" | "`"): boolean {
   let keywordStart = skipBlanks(line, 0);

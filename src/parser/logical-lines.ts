@@ -195,7 +195,8 @@ function readHeredocs(
       }
     }
     if (bodyEnd === undefined) {
-      reader.report(unterminatedHeredoc(marker.name, rangeOf(marker.start, marker.end)));
+      const hint = terminatorHint(reader.text.slice(bodyStart), marker);
+      reader.report(unterminatedHeredoc(marker.name, rangeOf(marker.start, marker.end), hint));
       bodyEnd = reader.text.length;
       end = bodyEnd;
       broken = true;
@@ -206,4 +207,19 @@ function readHeredocs(
     if (broken) break;
   }
   return { heredocs, end, broken };
+}
+
+/** The first line that was meant as the end, and what keeps it from being it. */
+function terminatorHint(rest: string, { name, stripTabs }: HeredocMarker): string {
+  const word = /^[\w.-]+/.exec(name)?.[0] ?? name;
+  for (const line of rest.split("\n")) {
+    const trimmed = line.trim();
+    if (trimmed === name) {
+      if (!/^\s/.test(line)) return `${name} must stand alone: take the blanks behind it away`;
+      if (stripTabs) return `in front of ${name} only tabs may stand`;
+      return `${name} must stand at the start of its line; with <<-${name} tabs may stand before it`;
+    }
+    if (trimmed === word) return `the name goes up to the next blank: write <<${word} ${name.slice(word.length)}`;
+  }
+  return `end it with a line ${name}`;
 }

@@ -122,7 +122,8 @@ function scanEscape(scan: Scan, parts: WordPart[], raw: boolean): void {
 
 function scanSingleQuotes(scan: Scan, parts: WordPart[]): undefined {
   const close = scan.text.indexOf("'", scan.at + 1);
-  if (close === -1 || close >= scan.end) return fail(scan, unclosedQuote("'", rangeIn(scan.source, scan.at, scan.end)));
+  if (close === -1 || close >= scan.end)
+    return fail(scan, unclosedQuote("'", rangeIn(scan.source, scan.at, scan.end), scan.escape));
   addText(parts, scan.text.slice(scan.at + 1, close), true);
   scan.at = close + 1;
 }
@@ -152,7 +153,7 @@ function scanDoubleQuotes(scan: Scan, parts: WordPart[], raw: boolean): void {
       run = scan.at;
     } else scan.at++;
   }
-  fail(scan, unclosedQuote('"', rangeIn(scan.source, open, end)));
+  fail(scan, unclosedQuote('"', rangeIn(scan.source, open, end), escaper));
 }
 
 // Variables --------------------------------------------------------------------------------------------------------
@@ -241,7 +242,7 @@ function scanModifier(scan: Scan, start: number): Modifier | undefined {
   }
   const close = text.indexOf("}", operatorAt);
   if (close === -1 || close >= end) return unclosed();
-  if (operatorAt === start + 2) {
+  if (operatorAt === start + 2 || /[\s\p{L}\p{N}]/u.test(first)) {
     return fail(scan, badSubstitution(text.slice(start, close + 1), rangeIn(source, start, close + 1)));
   }
   return fail(scan, unsupportedModifier(text.slice(operatorAt, close), rangeIn(source, operatorAt, close)));

@@ -88,7 +88,7 @@ test("an unbalanced quote makes the body lines instructions", () => {
 
 test("a missing terminator is one message, at the marker", () => {
   expect(problemsOf("FROM B\nRUN cat <<E; echo x\nhi\nE\nUSR x\n")).toEqual([
-    { code: "unterminated-heredoc", at: "<<E;", hint: undefined },
+    { code: "unterminated-heredoc", at: "<<E;", hint: "the name goes up to the next blank: write <<E ;" },
   ]);
   expect(problemsOf("FROM B\nCOPY <<A <<B /\nhi\nUSER x\n")).toMatchObject([
     { code: "unterminated-heredoc", at: "<<A" },

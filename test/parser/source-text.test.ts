@@ -161,15 +161,15 @@ test.for([
   { line: "workdri /app", hint: "did you mean WORKDIR?" },
   { line: "CPOY a b", hint: "did you mean COPY?" },
   { line: "ENTRY_POINT x", hint: "did you mean ENTRYPOINT?" },
-  { line: "hi", hint: "to go on with the line above, end that with \\" },
+  { line: "hi", hint: "a command needs RUN in front; to go on with the line above, end that with \\" },
   { line: "--mount=x RUN y", hint: "to go on with the line above, end that with \\" },
-  { line: "constructor", hint: "to go on with the line above, end that with \\" },
+  { line: "constructor", hint: "a command needs RUN in front; to go on with the line above, end that with \\" },
 ])("$line is unknown, hint: $hint", ({ line, hint }) => {
   expect(problemsOf(`FROM a\n${line}`)).toEqual([{ code: "unknown-instruction", at: line.split(" ")[0], hint }]);
 });
 
 test("the first line goes on with nothing", () => {
-  expect(problemsOf("hi")).toEqual([{ code: "unknown-instruction", at: "hi", hint: undefined }]);
+  expect(problemsOf("hi")).toEqual([{ code: "unknown-instruction", at: "hi", hint: "a command needs RUN in front" }]);
 });
 
 test("all instructions are known, in any case", () => {

@@ -99,7 +99,7 @@ test.for([
   ["${v^}", "bad-substitution", "^"],
   ["${v,,}", "bad-substitution", ",,"],
   ["${v@Q}", "bad-substitution", "@Q"],
-  ["${!v}", "bad-substitution", "v"],
+  ["${!v}", "bad-substitution", "${!v}"],
   ["${v:#p}", "bad-substitution", ":#p"],
   ["${v:%p}", "bad-substitution", ":%p"],
   ["${.}", "bad-substitution", "${.}"],

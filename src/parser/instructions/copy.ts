@@ -105,7 +105,11 @@ function buildCommon(line: Line, { words, json }: PathArguments): Common | undef
   if (destination === undefined || sources.length + heredocs.length === 0) {
     const at = json?.span ?? (words[0] === undefined ? undefined : { start: words[0].start, end: line.span.end });
     return void line.report(
-      tooFewArguments(line.keyword, at === undefined ? line.node.keyword.range : rangeOf(line, at)),
+      tooFewArguments(
+        line.keyword,
+        at === undefined ? line.node.keyword.range : rangeOf(line, at),
+        words.length === 1 && at !== undefined ? textOf(line, at) : undefined,
+      ),
     );
   }
   const chown = flagWord(line, "--chown");

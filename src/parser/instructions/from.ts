@@ -1,6 +1,6 @@
 /** FROM [--platform=P] IMAGE [AS NAME]. Source: Dockerfile reference, "FROM". */
 import type { IToken } from "chevrotain";
-import { badStageName, emptyName, fromArity } from "../diagnostics.ts";
+import { badStageName, commentInFrom, emptyName, fromArity, namelessStage } from "../diagnostics.ts";
 import { literalOf } from "../literal.ts";
 import { type Built, flagWord, type Line, rangeOf, spanOf, textOf, wordOf } from "./line.ts";
 
@@ -17,17 +17,21 @@ export function buildFrom(line: Line, { image, as, stage, surplus }: FromArgumen
   const stageToken = written(stage);
   const [first] = surplus;
   if (imageToken === undefined) return void line.report(fromArity(line.node.keyword.range));
-  if (first !== undefined) return void line.report(fromArity(rangeOf(line, { ...spanOf(first), end: line.span.end })));
-  if (as !== undefined && stageToken === undefined) return void line.report(fromArity(rangeOf(line, spanOf(as))));
+  if (first !== undefined) {
+    const range = rangeOf(line, { ...spanOf(first), end: line.span.end });
+    if (first.image.startsWith("#")) return void line.report(commentInFrom(range));
+    const named = surplus.length === 1 && as === undefined && isStageName(first.image);
+    const image = imageToken.image.toLowerCase() === "as" ? "IMAGE" : imageToken.image;
+    return void line.report(fromArity(range, named ? `FROM ${image} AS ${first.image}` : undefined));
+  }
+  if (as !== undefined && stageToken === undefined) {
+    return void line.report(namelessStage(as.image, imageToken.image, rangeOf(line, spanOf(as))));
+  }
   const word = wordOf(line, spanOf(imageToken));
   if (literalOf(word) === "") line.report(emptyName("FROM", word.range));
   const platform = flagWord(line, "--platform");
   const stageNameText = stageToken === undefined ? undefined : textOf(line, spanOf(stageToken));
-  if (
-    stageToken !== undefined &&
-    stageNameText !== undefined &&
-    !/^[a-z][a-z0-9\-_.]*$/.test(stageNameText.toLowerCase())
-  ) {
+  if (stageToken !== undefined && stageNameText !== undefined && !isStageName(stageNameText)) {
     line.report(badStageName(stageNameText, rangeOf(line, spanOf(stageToken))));
   }
   return {
@@ -45,3 +49,5 @@ export function buildFrom(line: Line, { image, as, stage, surplus }: FromArgumen
     ...(as === undefined ? {} : { asText: as.image, asRange: rangeOf(line, spanOf(as)) }),
   };
 }
+
+const isStageName = (text: string): boolean => /^[a-z][a-z0-9\-_.]*$/.test(text.toLowerCase());

@@ -1,6 +1,7 @@
 /** HEALTHCHECK. Source: Dockerfile reference, "HEALTHCHECK". */
 import type { HealthcheckInstruction } from "../ast.ts";
-import { badFlagValue, healthcheckNone, healthcheckType, needsArgument } from "../diagnostics.ts";
+import { badFlagValue, flagBehindCommand, healthcheckNone, healthcheckType, needsArgument } from "../diagnostics.ts";
+import { instructionsWithFlag } from "../instruction-table.ts";
 import { type CommandArguments, commandOf } from "./command.ts";
 import { parseGoDuration } from "./go-duration.ts";
 import { type Built, type Line, rangeOf, reportMissing, type Span, textOf } from "./line.ts";
@@ -29,6 +30,10 @@ export function buildHealthcheck(line: Line, args: HealthcheckArguments): Built 
     const nanoseconds = duration(line, flag);
     if (nanoseconds !== undefined) durations[key] = nanoseconds;
   }
+  const flag = text === undefined ? undefined : /^--[a-z-]+/.exec(textOf(line, text))?.[0];
+  if (flag !== undefined && text !== undefined && instructionsWithFlag(flag).includes("HEALTHCHECK")) {
+    line.report(flagBehindCommand(flag, rangeOf(line, { start: text.start, end: text.start + flag.length })));
+  }
   const retries = retriesOf(line);
   return {
     kind: "healthcheck",
@@ -52,11 +57,20 @@ function duration(line: Line, flag: string): number | undefined {
   if (use === undefined || text === "") return undefined;
   const nanoseconds = parseGoDuration(text);
   if (nanoseconds === undefined) {
-    line.report(badFlagValue(flag, text, "a duration with units, such as 1m30s", use.range));
+    line.report(badFlagValue(flag, text, "a duration with units, such as 1m30s", use.range, meantDuration(flag, text)));
   } else if (nanoseconds !== 0 && nanoseconds < NS_PER_MS) {
     line.report(badFlagValue(flag, text, "at least 1ms, or 0", use.range));
   }
   return nanoseconds;
+}
+
+/** `30` and `5sec`, as the language has them. */
+function meantDuration(flag: string, text: string): string | undefined {
+  const match = /^(\d{1,9})\s*([a-z]*)$/i.exec(text);
+  const [, count = "", word = ""] = match ?? [];
+  const unit =
+    ["s", "m", "h"].find((letter) => word.toLowerCase().startsWith(letter)) ?? (word === "" ? "s" : undefined);
+  return match === null || unit === undefined ? undefined : `${flag}=${count}${unit}`;
 }
 
 function retriesOf(line: Line): number | undefined {

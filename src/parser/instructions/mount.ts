@@ -74,7 +74,7 @@ export function parseMount(line: Line, value: MappedText, range: Range): MountFl
     const text = equals === -1 ? undefined : sliceMapped(field, equals + 1, field.text.length);
     const problem = setOption(line, mount, key, option, text);
     if (problem !== undefined) {
-      line.report(badMount(problem, fieldRange));
+      line.report(badMount(problem, fieldRange, nearestChoice(option, text?.text ?? "")));
       valid = false;
     } else seen.push({ key, option, range: fieldRange });
   }
@@ -87,6 +87,10 @@ export function parseMount(line: Line, value: MappedText, range: Range): MountFl
   if (!valid) return undefined;
   const problem = wholeProblem(mount);
   return problem === undefined ? mount : void line.report(badMount(problem, range));
+}
+
+function nearestChoice({ name }: Option, value: string): string | undefined {
+  return name === "type" ? nearestWord(value, types) : name === "sharing" ? nearestWord(value, sharings) : undefined;
 }
 
 const noOption = (type: MountType, key: string): string => `a mount of type ${type} has no ${key}`;

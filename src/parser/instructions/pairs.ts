@@ -1,6 +1,13 @@
 /** ARG, ENV and LABEL. Source: Dockerfile reference, "ARG", "ENV" and "LABEL". */
-import type { Pair } from "../ast.ts";
-import { emptyName, pairWithoutEquals, pairWithoutValue } from "../diagnostics.ts";
+import type { Diagnostic, Pair } from "../ast.ts";
+import {
+  blankBeforeEquals,
+  cutSubstitution,
+  emptyName,
+  pairWithoutEquals,
+  pairWithoutValue,
+  type Report,
+} from "../diagnostics.ts";
 import { type Built, type Line, rangeOf, reportMissing, type Span, textOf, wordOf } from "./line.ts";
 
 export interface PairArguments {
@@ -38,6 +45,9 @@ function buildPairs(line: Line, { words, legacy }: PairArguments): readonly Pair
     const text = textOf(line, name);
     if (value === undefined) return void line.report(pairWithoutValue(line.keyword, text, rangeOf(line, name)));
     const range = rangeOf(line, { start: name.start, end: value.end });
+    if (line.joined.text[value.start] === "=") {
+      line.report(blankBeforeEquals(line.keyword, text, textOf(line, value), range));
+    }
     return [{ key: wordOf(line, name), value: wordOf(line, value), legacy: true, range }];
   }
   if (words.length === 0) return reportMissing(line);
@@ -46,17 +56,25 @@ function buildPairs(line: Line, { words, legacy }: PairArguments): readonly Pair
     const span = words[at];
     if (span === undefined) break;
     if (textOf(line, span).includes("=")) {
-      pairs.push(buildPair(line, span));
+      const report: Report = (diagnostic) =>
+        line.report(isCut(diagnostic) && at < words.length - 1 ? cutSubstitution(diagnostic) : diagnostic);
+      pairs.push(buildPair({ ...line, report }, span));
       continue;
     }
     // Quotes that are missing, or a comment: the words up to the next pair are one mistake.
+    const before = words[at - 1];
     let last = span;
     for (let next = words[at + 1]; next && !textOf(line, next).includes("="); next = words[++at + 1]) last = next;
     const run = { start: span.start, end: last.end };
-    line.report(pairWithoutEquals(line.keyword, textOf(line, run), rangeOf(line, run)));
+    const pair = before === undefined ? undefined : textOf(line, before);
+    line.report(pairWithoutEquals(line.keyword, textOf(line, run), rangeOf(line, run), pair));
   }
   return pairs;
 }
+
+/** `${` that another word closes. */
+const isCut = ({ code, message }: Diagnostic): boolean =>
+  code === "bad-substitution" && message === "${ is never closed with }";
 
 function buildPair(line: Line, span: Span): Pair {
   const range = rangeOf(line, span);

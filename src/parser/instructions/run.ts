@@ -1,4 +1,5 @@
 /** RUN. Source: Dockerfile reference, "RUN". */
+import { nearestWord } from "../../nearest-word.ts";
 import type { RunInstruction } from "../ast.ts";
 import { badFlagValue, oneOf } from "../diagnostics.ts";
 import { type CommandArguments, commandOf } from "./command.ts";
@@ -38,6 +39,6 @@ function choice<Value extends string>(line: Line, flag: string, values: readonly
   const text = use?.value?.text;
   if (use === undefined || text === undefined || text === "") return undefined;
   const value = values.find((candidate) => candidate === text);
-  if (value === undefined) line.report(badFlagValue(flag, text, oneOf(values), use.range));
+  if (value === undefined) line.report(badFlagValue(flag, text, oneOf(values), use.range, nearestWord(text, values)));
   return value;
 }

@@ -12,9 +12,20 @@ export function buildExpose(line: Line, words: readonly Span[]): Built {
   for (const port of ports) {
     const text = literalOf(port);
     // A blank, escaped or quoted, splits again when the planner expands the word.
-    if (text !== undefined && !/\s/.test(text) && text !== "" && !isPort(text)) line.report(badPort(text, port.range));
+    if (text !== undefined && !/\s/.test(text) && text !== "" && !isPort(text))
+      line.report(badPort(text, port.range, portHint(text)));
   }
   return { kind: "expose", ...line.node, ports };
+}
+
+function portHint(text: string): string {
+  if (text.endsWith(",")) return "ports stand with blanks between them";
+  const [range = "", protocol = ""] = text.split("/");
+  const [from = "", to = from] = range.split("-");
+  if (!/^\d+$/.test(from) || !/^\d+$/.test(to)) return "write PORT, PORT-PORT, PORT/udp";
+  if (Number(from) > 65_535 || Number(to) > 65_535) return "ports go from 0 to 65535";
+  if (Number(from) > Number(to)) return `the lower one comes first: ${to}-${from}`;
+  return protocol === "" ? "write PORT, PORT-PORT, PORT/udp" : "the protocol is tcp, udp or sctp";
 }
 
 /** `[[IP:]HOST:]PORT[-PORT][/PROTO]`, as far as it can be told without the planner's rules about IPs. */
