@@ -7,7 +7,6 @@
  * for committed parents only.
  */
 import type PQueue from "p-queue";
-import { bytePath } from "../kernel/byte-path.ts";
 import { type CacheKey, type Digest, type ResultId, resultId, sha256 } from "../oci/digest.ts";
 import type { Timestamp } from "../oci/image-config.ts";
 import { timestampOfMs } from "../oci/image-config-json.ts";
@@ -25,11 +24,11 @@ import { BuildNetworks } from "../runtime/network/build-network.ts";
 import type { Chain, LayerId, LayerRecord, Lease, Store, StoredImage, UnsealedLayer } from "../store/store.ts";
 import { type BuildChecks, buildWarnings, mayReject, rejectWarnings, remembered } from "./build-checks.ts";
 import { commitImage } from "./commit-image.ts";
-import { layersNeedRoot, mountSourceNotFound, unsupported } from "./errors.ts";
+import { ContextFiles } from "./context-files.ts";
+import { layersNeedRoot, unsupported } from "./errors.ts";
 import type { BuildEvent, BuildSummary } from "./events.ts";
 import type { GrantedDevices } from "./granted-devices.ts";
 import { type ReusableFiles, reusableFiles } from "./reusable-files.ts";
-import type { ContextSource } from "./run-mounts.ts";
 import { StepFailed } from "./step-failed.ts";
 
 export interface BuildEnvironment {
@@ -180,6 +179,7 @@ class Execution {
   readonly #devices: GrantedDevices;
   #queue: PQueue | undefined;
   readonly #contexts: BuildContexts;
+  readonly #contextFiles: ContextFiles;
   readonly #stop = new AbortController();
   readonly #trees = new Map<StepId, Promise<Tree>>();
   readonly #layers = new Map<Digest, Promise<OwnLayer>>();
@@ -197,6 +197,7 @@ class Execution {
     this.#networks = networks;
     this.#devices = devices;
     this.#contexts = new BuildContexts(options, environment.store);
+    this.#contextFiles = new ContextFiles(this.#contexts, environment.store);
   }
 
   async run(): Promise<StoredImage> {
@@ -218,6 +219,7 @@ class Execution {
       for (const layer of this.#unsealed) await layer[Symbol.asyncDispose]();
       throw signal.aborted ? signal.reason : (this.#failure ?? error);
     } finally {
+      this.#contextFiles[Symbol.dispose]();
       this.#contexts[Symbol.dispose]();
       signal.removeEventListener("abort", abort);
     }
@@ -354,15 +356,6 @@ class Execution {
     });
   }
 
-  /** What a bind shows of a context: the folder itself where nothing is ignored, else what was selected of it. */
-  #contextSource(definition: StepDefinition, name: string | undefined, target: string, source: string): ContextSource {
-    const origin = this.#contexts.origin(name);
-    const selection = definition.mounts.get(target);
-    if (origin === undefined || selection === undefined) throw mountSourceNotFound(source, "the build context");
-    const node = origin.rules.isEmpty ? origin.lookup(bytePath(source)) : undefined;
-    return node === undefined ? { kind: "selection", selection } : { kind: "path", path: String(node.hostPath) };
-  }
-
   /** `--no-cache` takes nothing from earlier layers. */
   #earlierFiles(step: Step): ReusableFiles | undefined {
     if (step.noCache) return undefined;
@@ -406,7 +399,7 @@ class Execution {
         ssh: this.#options.ssh,
         devices: this.#devices.get(step.id) ?? [],
         trees: (from) => this.#committedTrees(from),
-        context: (name, target, source) => this.#contextSource(definition, name, target, source),
+        context: (name, target, source) => this.#contextFiles.pathOf(name, source, definition.mounts.get(target)),
         onOutput: (stream, bytes) => this.#emit({ kind: "stepOutput", step: step.id, stream, bytes, time: now() }),
         onNote: (text) => this.#emit({ kind: "note", text, time: now() }),
         trace,

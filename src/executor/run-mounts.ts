@@ -27,7 +27,6 @@ import { hexOf, sha256 } from "../oci/digest.ts";
 import type { MountSpec } from "../oci/runtime-spec.ts";
 import type { RunInput, RunMount, TreeRef } from "../planner/build-graph.ts";
 import type { SecretSource, SshSource } from "../planner/build-options.ts";
-import type { Selection } from "../planner/selection.ts";
 import { copyTree } from "./copy-tree.ts";
 import { agentMissing, mountSourceNotFound, secretMissing } from "./errors.ts";
 import { treeSource } from "./tree-source.ts";
@@ -41,16 +40,14 @@ export interface MountPlace {
   readonly ssh: ReadonlyMap<string, SshSource>;
   /** Trees of a stage or image, bottom first. */
   readonly trees: (from: TreeRef) => Promise<readonly string[]>;
-  /** What a bind shows of a context: a folder as it is, or a part of it. */
-  readonly context: (name: string | undefined, target: string, source: string) => ContextSource;
+  /** Of a folder of the image; undefined where there is none. */
+  readonly folderMode: (path: string) => number | undefined;
+  /** What a bind shows of a context: absolute, to be read only. */
+  readonly context: (name: string | undefined, target: string, source: string) => string;
   /** One overlay option a tree, for a driver that uses the new mount interface; else one for all. */
   readonly overlayOptions: "lowerdir+" | "lowerdir";
   readonly signal: AbortSignal;
 }
-
-export type ContextSource =
-  | { readonly kind: "path"; readonly path: string }
-  | { readonly kind: "selection"; readonly selection: Selection };
 
 export interface PreparedMounts extends Disposable {
   readonly mounts: readonly MountSpec[];
@@ -122,6 +119,7 @@ class Preparation implements PreparedMounts {
             "nosuid",
             "nodev",
             ...(mount.readonly ? ["ro"] : []),
+            ...this.#modeOfTarget(mount.target),
             ...(mount.sizeBytes === undefined ? [] : [`size=${mount.sizeBytes}`]),
           ],
         });
@@ -135,6 +133,13 @@ class Preparation implements PreparedMounts {
       default:
         assertNever(mount);
     }
+  }
+
+  /** A tmpfs has the mode of the folder that it covers, and is everyone's where there was none. As with runc. */
+  #modeOfTarget(target: string): readonly string[] {
+    const isInside = this.mounts.some(({ destination }) => target.startsWith(`${destination}/`));
+    const mode = isInside || /^\/(?:dev|proc|sys)\//.test(target) ? undefined : this.#place.folderMode(target);
+    return mode === undefined ? [] : [`mode=${mode.toString(8)}`];
   }
 
   started(): void {
@@ -156,15 +161,11 @@ class Preparation implements PreparedMounts {
     const { from, source, target, readonly } = mount;
     const options = ["rbind", readonly ? "ro" : "rw"];
     if (from.kind === "context") {
-      const found = this.#place.context(from.name, target, source);
-      if (found.kind === "selection") {
-        // A copy of what is not ignored; what the step writes into it goes away with it.
-        return { destination: target, type: "bind", source: this.#materialise(found.selection, source), options };
-      }
-      if (readonly) return { destination: target, type: "bind", source: found.path, options };
-      return lstatSync(found.path).isDirectory()
-        ? this.#overlay(target, [found.path], false)
-        : { destination: target, type: "bind", source: this.#privateCopy(found.path), options };
+      const path = this.#place.context(from.name, target, source);
+      if (readonly) return { destination: target, type: "bind", source: path, options };
+      return lstatSync(path).isDirectory()
+        ? this.#overlay(target, [path], false)
+        : { destination: target, type: "bind", source: this.#privateCopy(path), options };
     }
     const trees = await this.#place.trees(from);
     const root = new UpperTree(trees.at(-1) ?? this.#emptyFolder(), trees.slice(0, -1));
@@ -197,24 +198,6 @@ class Preparation implements PreparedMounts {
       options.push(`upperdir=${upper}`, `workdir=${work}`);
     }
     return { destination: target, type: "overlay", source: "overlay", options };
-  }
-
-  #materialise(selection: Selection, source: string): string {
-    const folder = this.#scratch("context");
-    mkdirSync(folder);
-    const [first] = selection.sources;
-    if (first === undefined) throw mountSourceNotFound(source, "the build context");
-    const isFolder = first.entries[0].type === "dir";
-    copyTree({
-      upperdir: folder,
-      lowerdirs: [],
-      destination: isFolder ? "/" : "/file",
-      sources: selection.sources,
-      owner: undefined,
-      chmod: undefined,
-      parents: false,
-    });
-    return isFolder ? folder : `${folder}/file`;
   }
 
   #privateCopy(file: string): string {

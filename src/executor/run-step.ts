@@ -2,7 +2,7 @@
  * RUN: one container on the layers below, whose upperdir is the step's layer. Source: Dockerfile reference, "RUN".
  */
 import { once } from "node:events";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, writeFileSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { bytePath } from "../kernel/byte-path.ts";
 import { defaultPath } from "../oci/image-config.ts";
@@ -22,7 +22,7 @@ import { workdirIsNoFolder } from "./errors.ts";
 import { type MountPlace, prepareMounts } from "./run-mounts.ts";
 import { UpperTree } from "./upper-tree.ts";
 
-export interface RunPlace extends Omit<MountPlace, "scratchDir" | "overlayOptions" | "signal"> {
+export interface RunPlace extends Omit<MountPlace, "scratchDir" | "overlayOptions" | "folderMode" | "signal"> {
   readonly driver: Driver;
   readonly networks: BuildNetworks;
   readonly snapshot: Snapshot;
@@ -52,6 +52,7 @@ export async function runStep(input: RunInput, unkeyed: Unkeyed, place: RunPlace
   using mounts = await prepareMounts(input, {
     ...place,
     scratchDir: snapshot.scratchDir,
+    folderMode: (path) => folderMode(tree, path),
     overlayOptions: place.driver.name === "native" ? "lowerdir+" : "lowerdir",
   });
   const cgroupParent = input.cgroupParent ?? "/tsbuild";
@@ -146,6 +147,11 @@ function makeWorkdir(tree: UpperTree, cwd: string, user: ResolvedUser): string {
   return cwd;
 }
 
+function folderMode(tree: UpperTree, path: string): number | undefined {
+  const { node } = tree.resolve(bytePath(path));
+  return node?.type === "dir" ? lstatSync(node.hostPath).mode & 0o7777 : undefined;
+}
+
 /** In order of last assignment; later duplicates win. Nothing of the caller's environment leaks. */
 function environmentOf(input: RunInput, unkeyed: Unkeyed, user: ResolvedUser): readonly string[] {
   const environment = [...input.env, ...unkeyed.proxies];
@@ -171,6 +177,6 @@ function networkFiles(
   ).map(([name, content]) => {
     const source = `${scratchDir}/${name}`;
     writeFileSync(source, content, { mode: 0o644 });
-    return { destination: `/etc/${name}`, type: "bind", source, options: ["rbind", "ro"] };
+    return { destination: `/etc/${name}`, type: "bind", source, options: ["rbind", "ro", "nosuid", "nodev", "noexec"] };
   });
 }

@@ -183,6 +183,7 @@ describe("what it sees", () => {
       script: "grep ' /t ' /proc/mounts",
       seen: /^tmpfs \/t tmpfs .*nosuid.*size=1024k/,
     },
+    { flags: ["--tmpfs", "/root", "--tmpfs", "/new"], script: "stat -c %a /root /new", seen: /^755\n1777$/ },
     { flags: ["--ulimit", "nofile=64:64"], script: "ulimit -n", seen: /^64$/ },
     {
       flags: ["--init"],
@@ -198,6 +199,7 @@ describe("what it sees", () => {
     { flags: ["--shm-size", "8m"], script: "grep ' /dev/shm ' /proc/mounts", seen: /size=8192k/ },
     { flags: ["--cap-drop", "ALL"], script: "grep CapEff /proc/self/status", seen: /0000000000000000$/ },
     { flags: ["--cap-add", "SYS_ADMIN"], script: "grep CapEff /proc/self/status", seen: /00000000a82425fb$/ },
+    { flags: ["--privileged"], script: "ls /dev", seen: /kmsg/ },
     { flags: ["--security-opt", "no-new-privileges"], script: "grep NoNewPrivs /proc/self/status", seen: /1$/ },
     { flags: ["--entrypoint", "echo"], script: "x", seen: /^-c x$/, plain: true },
     { flags: ["--sysctl", "net.ipv4.ip_forward=1"], script: "cat /proc/sys/net/ipv4/ip_forward", seen: /^1$/ },

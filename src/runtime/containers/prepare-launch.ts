@@ -3,7 +3,7 @@ import { hostname as hostName } from "node:os";
 import { bytePath } from "../../kernel/byte-path.ts";
 import { defaultPath } from "../../oci/image-config.ts";
 import type { MountSpec, RuntimeSpec, SeccompSpec } from "../../oci/runtime-spec.ts";
-import { layeredView } from "../../store/layered-view.ts";
+import { type LayeredView, layeredView } from "../../store/layered-view.ts";
 import type { Store } from "../../store/store.ts";
 import { invalidSecurityOption } from "../container-errors.ts";
 import { containerSpec } from "../container-spec.ts";
@@ -117,6 +117,7 @@ function writeNetworkFiles(
 }
 
 function mountSpecs(store: Store, { record, folder }: LiveContainer): MountSpec[] {
+  const view = layeredView([...store.layers.trees(record.image.layers), folder.upperdir]);
   const bind = (destination: string, source: string, options: readonly string[]): MountSpec => ({
     destination,
     type: "bind",
@@ -129,7 +130,7 @@ function mountSpecs(store: Store, { record, folder }: LiveContainer): MountSpec[
     bind("/etc/hostname", folder.hostnameFile, own),
     bind("/etc/hosts", folder.hostsFile, own),
   ];
-  for (const [destination, options] of Object.entries(record.host.tmpfs)) specs.push(tmpfs(destination, options));
+  for (const [destination, options] of Object.entries(record.host.tmpfs)) specs.push(tmpfs(destination, options, view));
   for (const mount of record.mounts) {
     switch (mount.kind) {
       case "bind": {
@@ -144,7 +145,7 @@ function mountSpecs(store: Store, { record, folder }: LiveContainer): MountSpec[
         );
         break;
       case "tmpfs":
-        specs.push(tmpfs(mount.destination, mount.options));
+        specs.push(tmpfs(mount.destination, mount.options, view));
         break;
     }
   }
@@ -153,9 +154,12 @@ function mountSpecs(store: Store, { record, folder }: LiveContainer): MountSpec[
   return [...last.values()];
 }
 
-function tmpfs(destination: string, options: string): MountSpec {
+/** It has the mode of the folder that it covers, and is everyone's where there was none. As with runc. */
+function tmpfs(destination: string, options: string, view: LayeredView): MountSpec {
   const given = options === "" ? [] : options.split(",");
-  return { destination, type: "tmpfs", source: "tmpfs", options: ["noexec", "nosuid", "nodev", ...given] };
+  const covered = given.some((option) => option.startsWith("mode=")) ? undefined : view.lookup(bytePath(destination));
+  const mode = covered?.type === "dir" ? [`mode=${(Number(covered.stat.mode) & 0o7777).toString(8)}`] : [];
+  return { destination, type: "tmpfs", source: "tmpfs", options: ["noexec", "nosuid", "nodev", ...mode, ...given] };
 }
 
 function securityOf(options: readonly string[]): {
