@@ -16,6 +16,8 @@ if (Number.parseInt(process.versions.node, 10) < TSBUILD_NODE_MAJOR) {
 const fs = require("node:fs");
 const vm = require("node:vm");
 
+/** Modules of Node that take a millisecond or more. */
+const slow = /^node:(?:child_process|crypto|http|net|readline|sqlite|stream|tls|tty|worker_threads|zlib)\b/;
 const packs = [];
 const modules = new Map();
 const cacheFolder = findCacheFolder();
@@ -32,8 +34,20 @@ function load(id) {
   const module = { exports: {} };
   modules.set(id, module);
   pack.used.push(id);
-  pack.functions[id](module, module.exports, load, __filename, __dirname);
+  const requires = id.startsWith("src/") ? loadLate : load;
+  pack.functions[id](module, module.exports, requires, __filename, __dirname);
   return module.exports;
+}
+
+/** For our own modules: a slow module of Node is read when they use something of it. */
+function loadLate(id) {
+  if (!slow.test(id)) return load(id);
+  let real;
+  const get = (_, name) => {
+    real = real || require(id);
+    return real[name];
+  };
+  return new Proxy({}, { get });
 }
 
 function packOf(id) {

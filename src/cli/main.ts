@@ -4,6 +4,7 @@
  */
 import { constants } from "node:os";
 import { signalExitCode } from "./exit-code.ts";
+import { plainOutput } from "./plain-output.ts";
 import { runCommandLine, type World } from "./run-command-line.ts";
 
 const endingSignals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -57,11 +58,13 @@ function onProgressError(): void {
   // Nobody reads the way there: that is no reason to stop.
 }
 
-const written = new Set<NodeJS.WriteStream>();
+let stdout: NodeJS.WriteStream | undefined;
+let stderr: NodeJS.WriteStream | undefined;
+const written: NodeJS.WriteStream[] = [];
 
 function watched(stream: NodeJS.WriteStream, onError: (error: NodeJS.ErrnoException) => void): NodeJS.WriteStream {
-  if (!written.has(stream)) stream.on("error", onError);
-  written.add(stream);
+  stream.on("error", onError);
+  written.push(stream);
   return stream;
 }
 
@@ -82,8 +85,8 @@ async function main(): Promise<void> {
   if (process.env["TSBUILD_DEBUG"] === undefined) process.removeAllListeners("warning");
   const code = await runCommandLine(process.argv.slice(2), {
     stdin: () => process.stdin,
-    stdout: () => watched(process.stdout, onOutputError),
-    stderr: () => watched(process.stderr, onProgressError),
+    stdout: () => (stdout ??= watched(plainOutput(1, () => process.stdout) ?? process.stdout, onOutputError)),
+    stderr: () => (stderr ??= watched(plainOutput(2, () => process.stderr) ?? process.stderr, onProgressError)),
     environment: process.env,
     cwd: process.cwd(),
     uid: process.getuid?.() ?? 0,

@@ -215,11 +215,11 @@ test.skipIf(process.getuid?.() !== 0 || cgroupLayout().kind !== "v1")(
   "a group that is made again while its former life still ends is not taken away under the new one",
   async () => {
     const spec = { cgroupsPath: `/tsbuild/test-${process.pid}-again` };
-    const first = makeCgroup(spec, { pausable: false });
+    const first = makeCgroup(spec, { pausable: true });
     const process1 = spawn("sleep", ["60"]);
     for (const file of first.procsFiles) writeFileSync(file, String(process1.pid));
     first.remove(); // busy: it is tried again in a moment
-    const second = makeCgroup(spec, { pausable: false });
+    const second = makeCgroup(spec, { pausable: true });
     process1.kill("SIGKILL");
     await once(process1, "exit");
     // Longer than a try would take; a former life's removal would come in this time.
@@ -230,3 +230,23 @@ test.skipIf(process.getuid?.() !== 0 || cgroupLayout().kind !== "v1")(
     await expect.poll(() => second.folders.filter((folder) => existsSync(folder))).toEqual([]);
   },
 );
+
+test
+  .skipIf(
+    process.getuid?.() !== 0 || unified === undefined || cgroupLayout().kind !== "v1" || !existsSync("/sys/fs/bpf"),
+  )
+  .for([
+    { name: "nothing", resources: {}, pausable: false, born: true },
+    { name: "a limit", resources: { pids: { limit: 100 } }, pausable: false, born: false },
+    { name: "to be paused", resources: {}, pausable: true, born: false },
+  ])("beside v1, a group that asks for $name: born in it = $born", ({ name, resources, pausable, born }) => {
+  const cgroupsPath = `/tsbuild/test-${process.pid}-${name.replaceAll(" ", "-")}`;
+  const group = makeCgroup({ cgroupsPath, resources }, { pausable });
+  try {
+    expect(group.bornIn).toBe(born ? `${unified}${cgroupsPath}` : undefined);
+    expect(group.procsFiles.length === 0).toBe(born);
+    expect(group.guardsDevices).toBe(true);
+  } finally {
+    group.remove();
+  }
+});

@@ -60,7 +60,25 @@ export function makeCgroup(
     return none;
   }
   const path = safePath(spec.cgroupsPath);
-  return layout.kind === "v2" ? makeV2(layout.mountPoint, path, spec) : makeV1(layout, path, { ...spec, pausable });
+  if (layout.kind === "v2") return makeV2(layout.mountPoint, path, spec) ?? none;
+  const born = pausable ? undefined : makeBesideV1(layout.unified, path, spec);
+  return born ?? makeV1(layout, path, { ...spec, pausable });
+}
+
+/**
+ * Beside v1 a v2 tree has no controllers, but its groups guard devices and can be born in. Joining a v1 group takes some
+ * ten milliseconds (all threads of the machine have to be held), being born in a v2 group nothing. So what needs no
+ * controller, asks for no limit and no parent of the user's, which is nearly every step of a build, goes there.
+ */
+function makeBesideV1(
+  unified: string | undefined,
+  path: string,
+  spec: Pick<LinuxSpec, "resources">,
+): Cgroup | undefined {
+  const isOurs = basename(dirname(path)) === OUR_PARENT;
+  if (unified === undefined || !isOurs || !existsSync("/sys/fs/bpf")) return undefined;
+  if (v1Limits(spec.resources ?? {}).some((limit) => limit.asked)) return undefined;
+  return makeV2(unified, path, spec);
 }
 
 /** Below the hierarchy's root, whatever it says. */
@@ -97,11 +115,12 @@ function makeV1(
   };
 }
 
-function makeV2(mountPoint: string, path: string, spec: Pick<LinuxSpec, "resources">): Cgroup {
+/** Undefined: no group can be made here. */
+function makeV2(mountPoint: string, path: string, spec: Pick<LinuxSpec, "resources">): Cgroup | undefined {
   const limits = v2Limits(spec.resources ?? {});
   const folder = join(mountPoint, path);
   const needed = limits.some((limit) => limit.asked);
-  if (!tryMakeFolder(folder, needed)) return none;
+  if (!tryMakeFolder(folder, needed)) return undefined;
   const wanted = new Set([...alwaysControllers, ...limits.map((limit) => limit.controller)]);
   delegate(mountPoint, dirname(folder), wanted);
   const available = new Set(readWords(join(folder, "cgroup.controllers")));
