@@ -7,11 +7,12 @@ import { join } from "node:path";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { blobDigestOf, type Digest, hexOf, sha256 } from "../oci/digest.ts";
 import type { Manifest } from "../oci/manifest.ts";
-import { type Compression, compressionOf, mediaTypes } from "../oci/media-types.ts";
+import { compressionOf, mediaTypes, ociLayerType } from "../oci/media-types.ts";
 import type { Platform } from "../oci/platform.ts";
 import { canonicalReference, familiarReference, type Reference } from "../oci/reference.ts";
 import type { LayerId, Store, StoredImage } from "../store/store.ts";
 import type { ArchiveSink } from "./archive-sink.ts";
+import { layoutFile } from "./save-documents.ts";
 
 export type ArchiveFormat = "docker-archive" | "oci-archive" | "oci-dir";
 
@@ -78,7 +79,7 @@ class BlobWriter {
       if (known === undefined || !store.blobs.has(known.digest)) continue;
       if (this.#isNew(known.digest))
         await sink.copyFile(blobName(known.digest), store.blobs.path(known.digest), known.size);
-      return isOci(known) ? known : { mediaType: ociType(known), digest: known.digest, size: known.size };
+      return isOci(known) ? known : { mediaType: ociLayerType(known.mediaType), digest: known.digest, size: known.size };
     }
     const kind = compressionOf(expected?.mediaType ?? "") === "zstd" ? "zstd" : "gzip";
     const file = join(scratch, hexOf(diffId));
@@ -158,8 +159,6 @@ async function saveLayout({ images, sink }: SaveOptions, writer: BlobWriter): Pr
 
 // Documents -------------------------------------------------------------------------------------------------------
 
-const layoutFile: Buffer = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
-
 function printManifest(image: StoredImage, layers: readonly Descriptor[]): Buffer {
   const manifest: Manifest = {
     schemaVersion: 2,
@@ -200,18 +199,8 @@ function platformOf({ config: { architecture, os, variant } }: StoredImage): Pla
   return { architecture, os, ...(variant !== undefined && { variant }) };
 }
 
-const ociLayerTypes: Readonly<Record<Compression, string>> = {
-  none: mediaTypes.ociLayer,
-  gzip: mediaTypes.ociLayerGzip,
-  zstd: mediaTypes.ociLayerZstd,
-};
-
-function ociType({ mediaType }: Descriptor): string {
-  return ociLayerTypes[compressionOf(mediaType) ?? "none"];
-}
-
 function isOci({ mediaType }: Descriptor): boolean {
-  return Object.values(ociLayerTypes).includes(mediaType);
+  return mediaType === ociLayerType(mediaType);
 }
 
 function blobName(digest: Digest): string {

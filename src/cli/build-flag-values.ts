@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { TsbuildError } from "../errors.ts";
-import { type Platform, parsePlatform } from "../oci/platform.ts";
+import { formatPlatform, hostPlatform, type Platform, parsePlatform } from "../oci/platform.ts";
 import { parseReference, parseReferenceAsWritten, type Reference } from "../oci/reference.ts";
 import type { NamedContext } from "../planner/build-options.ts";
 import type { CommandContext } from "./command.ts";
@@ -65,15 +65,12 @@ export function parseNamedContexts(values: readonly string[], cwd: string): Read
   return contexts;
 }
 
-export function parseBuildPlatform(text: string | undefined): Platform | undefined {
-  if (text === undefined) return undefined;
-  if (text.includes(","))
-    throw new TsbuildError({
-      code: "UNSUPPORTED",
-      what: "building for several platforms at once is not supported",
-      hint: "build one platform at a time",
-    });
-  return parsePlatform(text);
+/** Each platform once, in the order of the first time it is named. `local` is the builder's own. */
+export function parseBuildPlatforms(values: readonly string[]): readonly Platform[] {
+  const platforms = commaLists(values).map((text) =>
+    text.trim() === "local" ? hostPlatform() : parsePlatform(text.trim()),
+  );
+  return [...new Map(platforms.map((platform) => [formatPlatform(platform), platform])).values()];
 }
 
 export function parseTag(text: string): Reference {

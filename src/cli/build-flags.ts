@@ -11,7 +11,7 @@ import {
   commaLists,
   type ProgressMode,
   parseBuildArgs,
-  parseBuildPlatform,
+  parseBuildPlatforms,
   parseJobs,
   parseNamedContexts,
   parsePairs,
@@ -57,7 +57,7 @@ export function defineBuildFlags(command: Command): void {
     .option("--target <stage>", "build this stage, and what it needs")
     .addOption(list("--build-arg <key[=value]>", "value of an ARG; without =value taken from the environment"))
     .addOption(list("--build-context <name=value>", "a further context: a directory or docker-image://reference"))
-    .option("--platform <platform>", "os/arch[/variant] to build for")
+    .addOption(list("--platform <platform>", "os/arch[/variant] to build for (comma-separated; several make an index)"))
     .addOption(list("--label <key=value>", "label of the image"))
     .option("--no-cache", "run every step; results are still recorded")
     .addOption(list("--no-cache-filter <stage>", "the same for these stages (comma-separated)"))
@@ -80,7 +80,7 @@ interface BuildFlags {
   readonly target?: string;
   readonly buildArg?: readonly string[];
   readonly buildContext?: readonly string[];
-  readonly platform?: string;
+  readonly platform?: readonly string[];
   readonly label?: readonly string[];
   /** `--no-cache` makes it false. */
   readonly cache?: boolean;
@@ -114,7 +114,7 @@ export async function readBuildRequest(command: Command, context: CommandContext
         target: flags.target,
         buildArgs: parseBuildArgs(flags.buildArg ?? [], context.environment),
         labels: parsePairs("--label", flags.label ?? []),
-        platform: parseBuildPlatform(flags.platform ?? (DOCKER_DEFAULT_PLATFORM || undefined)),
+        platforms: parseBuildPlatforms(flags.platform ?? (DOCKER_DEFAULT_PLATFORM ? [DOCKER_DEFAULT_PLATFORM] : [])),
         noCache: flags.cache === false,
         noCacheFilter: commaLists(typeof flags.cacheFilter === "object" ? flags.cacheFilter : []).map((name) =>
           name.toLowerCase(),

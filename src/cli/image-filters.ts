@@ -15,7 +15,7 @@ export function imageFilter(images: ImageStore, filters: Filters, nowMs: number)
   return (image) => {
     const created = createdMs(image);
     return (
-      (dangling === undefined || dangling === (image.references.length === 0)) &&
+      (dangling === undefined || dangling === isDangling(image)) &&
       before.every((time) => created < time) &&
       since.every((time) => created > time) &&
       until.every((time) => created < time) &&
@@ -28,9 +28,14 @@ export function imageFilter(images: ImageStore, filters: Filters, nowMs: number)
 
 /** A glob over `repo:tag`, or over the repository alone. */
 export function referenceMatches(image: StoredImage, pattern: string): boolean {
-  return [...image.references, ...image.repoDigests].some(
+  return [...image.references, ...image.indexReferences, ...image.repoDigests].some(
     (reference) => globMatches(pattern, familiarReference(reference)) || globMatches(pattern, familiarName(reference)),
   );
+}
+
+/** Without a name, of its own or of an index it is part of. */
+export function isDangling(image: Pick<StoredImage, "references" | "indexReferences">): boolean {
+  return image.references.length + image.indexReferences.length === 0;
 }
 
 function createdMs(image: StoredImage): number {

@@ -8,7 +8,7 @@ import { isUp } from "../runtime/containers/stop-container.ts";
 import { diskUsage } from "../store/disk-usage.ts";
 import type { CacheRecord, Chain, Store, StoredImage } from "../store/store.ts";
 import { type Filters, labelsFit } from "./filters.ts";
-import { imageFilter } from "./image-filters.ts";
+import { imageFilter, isDangling } from "./image-filters.ts";
 import { parseTime } from "./render/time.ts";
 
 export const pruneFilterKeys = ["label", "label!", "until"] as const;
@@ -47,7 +47,7 @@ export function pruneImages(store: Store, options: PruneOptions & { readonly all
   const fits = imageFilter(store.images, options.filters, options.nowMs);
   const unneeded = store.images
     .list()
-    .filter((image) => !used.has(image.id) && (options.all || image.references.length === 0) && fits(image));
+    .filter((image) => !used.has(image.id) && (options.all || isDangling(image)) && fits(image));
   const lines: string[] = [];
   let freedBytes = 0;
   for (const image of unneeded) {

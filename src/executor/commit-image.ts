@@ -5,9 +5,11 @@
 import { type DiffId, imageIdOf, sha256 } from "../oci/digest.ts";
 import type { HistoryEntry, ImageConfig, Timestamp } from "../oci/image-config.ts";
 import { imageConfigJson } from "../oci/image-config-json.ts";
+import type { Platform } from "../oci/platform.ts";
 import type { Reference } from "../oci/reference.ts";
 import type { ImageTemplate, StepId } from "../planner/build-graph.ts";
 import type { Chain, Store, StoredImage } from "../store/store.ts";
+import type { FinishedTarget } from "./finished-target.ts";
 
 const comment = "buildkit.dockerfile.v0";
 
@@ -20,13 +22,28 @@ export interface FinishedStage {
   readonly createdBy: (step: StepId) => Timestamp;
 }
 
-/** Writes the image and points `tags` at it. Idempotent: the same layers and times give the same ID. */
-export function commitImage(store: Store, stage: FinishedStage, tags: readonly Reference[]): StoredImage {
-  const diffIds = stage.chain.map((layer) => store.layers.get(layer).diffId);
-  const config = imageConfigJson(imageConfig(stage, diffIds));
+/** The image's config and ID: the same layers and times give the same ID. */
+export function finishTarget(store: Store, stage: FinishedStage, platform: Platform): FinishedTarget {
+  const { chain, baseLayers } = stage;
+  const config = imageConfig(
+    stage,
+    chain.map((layer) => store.layers.get(layer).diffId),
+  );
+  const configBytes = imageConfigJson(config);
+  return { platform, chain, baseLayers, config, configBytes, id: imageIdOf(sha256(configBytes)) };
+}
+
+/** Writes the image and points `tags` at it. Idempotent. */
+export function commitImage(
+  store: Store,
+  { id, configBytes: config, chain }: FinishedTarget,
+  tags: readonly Reference[],
+): StoredImage {
   // A build that is all cached makes the image that is there: looking costs less than writing to the disk again.
-  const image = store.images.get(imageIdOf(sha256(config))) ?? store.images.add({ config, chain: stage.chain });
-  for (const tag of tags) if (store.images.resolve(tag)?.id !== image.id) store.images.tag(tag, image.id);
+  const image = store.images.get(id) ?? store.images.add({ config, chain });
+  for (const tag of tags)
+    if (store.images.resolve(tag)?.id !== image.id || store.images.index(tag) !== undefined)
+      store.images.tag(tag, image.id);
   return image;
 }
 

@@ -113,3 +113,26 @@ export const layersNeedRoot = (): TsbuildError =>
     what: "building needs root for now",
     hint: "run it with sudo; plan and parse work without",
   });
+
+/** Of files that are written to where the user wants them. */
+export function exportFailed(folder: string, error: unknown): unknown {
+  if (error instanceof TsbuildError) return error;
+  const code = errnoOf(error);
+  const what = (why: string): string => `cannot write the result to ${folder}: ${why}`;
+  switch (code) {
+    case "ENOSPC":
+    case "EDQUOT":
+      return new TsbuildError({ code: "NO_SPACE", what: what("no space left"), cause: error });
+    case "EROFS":
+      return new TsbuildError({ code: "READ_ONLY", what: what("the file system is read-only"), cause: error });
+    case "EACCES":
+    case "EPERM":
+      return new TsbuildError({ code: "PERMISSION_DENIED", what: what("permission denied"), cause: error });
+    case "ENOTDIR":
+    case "EEXIST":
+    case "ENOENT":
+      return new TsbuildError({ code: "INVALID_ARGUMENT", what: what("it is not a directory"), cause: error });
+    default:
+      return error;
+  }
+}

@@ -7,26 +7,26 @@
  * for committed parents only.
  */
 import type PQueue from "p-queue";
-import { type CacheKey, type Digest, type ResultId, resultId, sha256 } from "../oci/digest.ts";
+import { type CacheKey, type Digest, type ImageId, type ResultId, resultId, sha256 } from "../oci/digest.ts";
 import type { Timestamp } from "../oci/image-config.ts";
 import { timestampOfMs } from "../oci/image-config-json.ts";
-import type { Reference } from "../oci/reference.ts";
 import { whereOf } from "../parser/position.ts";
 import { buildGraph } from "../planner/bind.ts";
 import { BuildContexts } from "../planner/build-contexts.ts";
-import type { BuildGraph, ResolvedImage, Step, StepId, TreeRef } from "../planner/build-graph.ts";
+import type { BuildGraph, GraphTarget, ResolvedImage, Step, StepId, TreeRef } from "../planner/build-graph.ts";
 import type { BuildOptions, ResolveImage } from "../planner/build-options.ts";
 import { rejectInvalid } from "../planner/problems.ts";
 import { parseRemembered } from "../planner/remembered-parse.ts";
 import { cacheKey, defineStep, type StepDefinition, siteOf } from "../planner/step-definition.ts";
 import type { Driver } from "../runtime/driver.ts";
 import { BuildNetworks } from "../runtime/network/build-network.ts";
-import type { Chain, LayerId, LayerRecord, Lease, Store, StoredImage, UnsealedLayer } from "../store/store.ts";
+import type { Chain, LayerId, LayerRecord, Lease, Store, UnsealedLayer } from "../store/store.ts";
 import { type BuildChecks, buildWarnings, mayReject, rejectWarnings, remembered } from "./build-checks.ts";
-import { commitImage } from "./commit-image.ts";
+import { finishTarget } from "./commit-image.ts";
 import { ContextFiles } from "./context-files.ts";
 import { layersNeedRoot, unsupported } from "./errors.ts";
 import type { BuildEvent, BuildSummary } from "./events.ts";
+import type { FinishedTarget } from "./finished-target.ts";
 import type { GrantedDevices } from "./granted-devices.ts";
 import { type ReusableFiles, reusableFiles } from "./reusable-files.ts";
 import { StepFailed } from "./step-failed.ts";
@@ -36,8 +36,11 @@ export interface BuildEnvironment {
   /** Asked when the first RUN runs: a build that is all cached needs no runtime. */
   readonly driver: () => Promise<Driver>;
   readonly resolveImage: ResolveImage;
-  /** Names for the result. */
-  readonly tags: readonly Reference[];
+  /**
+   * What becomes of the result, one target for each platform: called once, when all steps are done and while all layers
+   * are held. Returns the images that the store has now.
+   */
+  readonly finish: (targets: readonly FinishedTarget[]) => Promise<readonly ImageId[]> | readonly ImageId[];
   readonly onEvent: (event: BuildEvent) => void;
   /** Steps at once. */
   readonly jobs: number;
@@ -52,12 +55,13 @@ export interface BuildEnvironment {
 }
 
 export interface BuildResult {
-  readonly image: StoredImage;
+  /** In the order of the platforms. */
+  readonly targets: readonly FinishedTarget[];
   readonly summary: BuildSummary;
 }
 
 /**
- * Builds, records each step, and names the image.
+ * Builds, records each step, and hands over what was made.
  * @throws {TsbuildError} `DOCKERFILE_INVALID` and what the planner throws; `StepFailed`; the signal's reason on abort
  */
 export async function build(options: BuildOptions, environment: BuildEnvironment): Promise<BuildResult> {
@@ -85,18 +89,20 @@ export async function build(options: BuildOptions, environment: BuildEnvironment
   using lease = environment.store.lease("build");
   using networks = new BuildNetworks((text) => onEvent({ kind: "note", text, time: now() }));
   const execution = new Execution({ graph, options, environment, lease, networks, devices });
-  const image = await execution.run();
+  const targets = await execution.run();
+  const images = await environment.finish(targets);
   const warnings = early ?? (await buildWarnings(checks));
   if (warnings.length > 0) onEvent({ kind: "checks", dockerfile: parsed.dockerfile, warnings, time: now() });
+  const layers = targets.flatMap(({ chain }) => chain);
   const summary: BuildSummary = {
     steps: graph.steps.length,
     hits: execution.hits,
-    sizeBytes: image.sizeBytes,
-    layers: image.chain.length,
+    sizeBytes: layers.reduce((sum, layer) => sum + environment.store.layers.get(layer).sizeBytes, 0),
+    layers: layers.length,
     durationMs: now() - started,
   };
-  onEvent({ kind: "done", image: image.id, summary, time: now() });
-  return { image, summary };
+  onEvent({ kind: "done", images, summary, time: now() });
+  return { targets, summary };
 }
 
 /** What the language has and no step here can do yet, told before anything runs. */
@@ -200,7 +206,7 @@ class Execution {
     this.#contextFiles = new ContextFiles(this.#contexts, environment.store);
   }
 
-  async run(): Promise<StoredImage> {
+  async run(): Promise<readonly FinishedTarget[]> {
     const { signal } = this.#environment;
     const abort = (): void => this.#stop.abort(signal.reason);
     signal.addEventListener("abort", abort, { once: true });
@@ -210,7 +216,7 @@ class Execution {
       await Promise.all(this.#trees.values());
       await Promise.all(this.#background);
       this.#contexts.save();
-      return await this.#commit();
+      return await Promise.all(this.#graph.targets.map((target) => this.#finished(target)));
     } catch (error) {
       this.#stop.abort(error);
       // Whatever still runs ends now, and nothing is left behind before the error is told.
@@ -459,25 +465,23 @@ class Execution {
 
   // Around it -------------------------------------------------------------------------------------------------------
 
-  async #commit(): Promise<StoredImage> {
-    const target = this.#graph.stages.at(-1);
-    if (target === undefined) throw new Error("a graph without stages");
-    const { chain } = await (await this.#treeOf(target.result)).sealed;
+  async #finished({ platform, stage }: GraphTarget): Promise<FinishedTarget> {
+    const { chain } = await (await this.#treeOf(stage.result)).sealed;
     const created = new Map<StepId, Timestamp>();
     for (const [step, layer] of this.#created) created.set(step, (await layer).created);
-    return commitImage(
+    return finishTarget(
       this.#store,
       {
-        template: target.image,
+        template: stage.image,
         chain,
-        baseLayers: chain.length - target.image.history.filter((entry) => entry.step !== undefined).length,
+        baseLayers: chain.length - stage.image.history.filter((entry) => entry.step !== undefined).length,
         createdBy: (step) => {
           const time = created.get(step);
           if (time === undefined) throw new Error(`step ${step} has no layer`);
           return time;
         },
       },
-      this.#environment.tags,
+      platform,
     );
   }
 

@@ -108,7 +108,16 @@ const escaped: Readonly<Record<string, string>> = {
   "\u2029": "\\u2029",
 };
 
+/** Any value as Go's `json.MarshalIndent` prints it: two blanks deep, undefined members left out. */
+export function indentedJson(value: unknown): Buffer {
+  return Buffer.from(goEscaped(JSON.stringify(value, undefined, 2)), "utf8");
+}
+
 /** Go escapes these five beyond what JSON asks for, so that JSON may stand inside HTML. */
 function stringJson(text: string): string {
-  return JSON.stringify(text.toWellFormed()).replace(/[<>&\u2028\u2029]/g, (character) => escaped[character] ?? "");
+  return goEscaped(JSON.stringify(text.toWellFormed()));
+}
+
+function goEscaped(json: string): string {
+  return json.replace(/[<>&\u2028\u2029]/g, (character) => escaped[character] ?? "");
 }

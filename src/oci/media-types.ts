@@ -32,3 +32,14 @@ export function compressionOf(mediaType: string): Compression | undefined {
       return undefined;
   }
 }
+
+const ociLayerTypes = {
+  none: mediaTypes.ociLayer,
+  gzip: mediaTypes.ociLayerGzip,
+  zstd: mediaTypes.ociLayerZstd,
+} satisfies Record<Compression, string>;
+
+/** The OCI media type of a layer that is packed like one of this media type. */
+export function ociLayerType(mediaType: string): string {
+  return ociLayerTypes[compressionOf(mediaType) ?? "none"];
+}

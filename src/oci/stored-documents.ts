@@ -3,7 +3,7 @@
  * our types. No schema is loaded here: every command that looks at an image reads one.
  */
 import type { ContainerConfig, ImageConfig } from "./image-config.ts";
-import type { Manifest } from "./manifest.ts";
+import type { ImageIndex, Manifest } from "./manifest.ts";
 import { mediaTypes } from "./media-types.ts";
 import { hostPlatform } from "./platform.ts";
 
@@ -28,6 +28,11 @@ export function storedImageConfig(bytes: Uint8Array): ImageConfig {
 /** An OCI manifest need not say that it is one. */
 export function storedManifest(bytes: Uint8Array): Manifest {
   return { mediaType: mediaTypes.ociManifest, ...(withoutNulls(bytes) as Omit<Manifest, "mediaType">) };
+}
+
+/** The same for an index. */
+export function storedIndex(bytes: Uint8Array): ImageIndex {
+  return { mediaType: mediaTypes.ociIndex, ...(withoutNulls(bytes) as Omit<ImageIndex, "mediaType">) };
 }
 
 function withoutNulls(bytes: Uint8Array): unknown {

@@ -7,7 +7,7 @@ import { hostPlatform, type Platform, parsePlatform } from "../oci/platform.ts";
 import { parseReference } from "../oci/reference.ts";
 import type { ArgInstruction, Diagnostic, Dockerfile, FromInstruction, Instruction } from "../parser/ast.ts";
 import { whereOf } from "../parser/position.ts";
-import type { BuildGraph, GraphStage, ResolvedImage } from "./build-graph.ts";
+import type { BuildGraph, GraphStage, GraphTarget, ResolvedImage, Step } from "./build-graph.ts";
 import type { BuildOptions, ResolveImage } from "./build-options.ts";
 import { baseFailed, emptyImageName, emptyPlatform, noStage, targetNotFound } from "./errors.ts";
 import { type BindContext, evaluateStage } from "./evaluate-stage.ts";
@@ -31,11 +31,66 @@ export async function buildGraph(
   options: BuildOptions,
   resolveImage: ResolveImage,
 ): Promise<BuildGraph> {
-  const source: Dockerfile = dockerfile;
   const { globals, froms } = splitStages(dockerfile.instructions);
+  const explicit = options.platforms.length > 0;
+  const platforms = explicit ? options.platforms : [hostPlatform()];
+  const images = new Map<string, Promise<ResolvedImage>>();
+  const resolve = (name: string, platform: Platform): Promise<ResolvedImage> => {
+    const key = `${name} ${JSON.stringify(platform)}`;
+    const known = images.get(key);
+    if (known !== undefined) return known;
+    const image = Promise.try(() => resolveImage(parseReference(name), platform));
+    images.set(key, image);
+    return image;
+  };
+  const bound = await Promise.all(
+    platforms.map((platform, at) =>
+      bindPlatform(
+        { source: dockerfile, globals, froms },
+        { platform: { platform, explicit }, firstStage: at * froms.length, options, resolve },
+      ),
+    ),
+  );
+  return {
+    site: options.context.kind === "directory" && !options.context.temporary ? options.context.path : "-",
+    file: dockerfile.file,
+    text: dockerfile.text,
+    stages: bound.flatMap((one) => one.stages),
+    targets: bound.map((one) => one.target),
+    steps: bound.flatMap((one) => one.steps),
+    warnings: distinct(bound.flatMap((one) => one.warnings)).sort((a, b) => a.range.start - b.range.start),
+  };
+}
+
+/** What every platform says is said once. */
+function distinct(warnings: readonly Diagnostic[]): Diagnostic[] {
+  return [...new Map(warnings.map((warning) => [JSON.stringify(warning), warning])).values()];
+}
+
+interface BoundPlatform {
+  readonly stages: readonly GraphStage[];
+  readonly target: GraphTarget;
+  readonly steps: readonly Step[];
+  readonly warnings: readonly Diagnostic[];
+}
+
+/** The whole file, evaluated for one platform. */
+async function bindPlatform(
+  file: {
+    readonly source: Dockerfile;
+    readonly globals: readonly ArgInstruction[];
+    readonly froms: readonly StageLines[];
+  },
+  {
+    platform,
+    firstStage,
+    options,
+    resolve,
+  }: Pick<BindContext, "options" | "resolve" | "firstStage"> & { readonly platform: BindContext["target"] },
+): Promise<BoundPlatform> {
+  const { source, globals, froms } = file;
   const problems = new Problems();
   const target = problems.attempt(() => findTarget(froms, options.target));
-  const platform = { platform: options.platform ?? hostPlatform(), explicit: options.platform !== undefined };
   const targetStage = options.target ?? froms.at(-1)?.from.stageName ?? "default";
   const global = globalScope(
     globals,
@@ -48,11 +103,10 @@ export async function buildGraph(
     return bound ?? { index, name: stage.from.stageName, image: "", platform: undefined, ...stage };
   });
   checkOrigins(stages, source, (error) => problems.keep(error));
-  problems.throwAny(dockerfile);
+  problems.throwAny(source);
   if (target === undefined) throw noStage(undefined);
 
   const warnings: Diagnostic[] = [];
-  const images = new Map<string, Promise<ResolvedImage>>();
   const states = new Map<number, Promise<StageState>>();
   const context: BindContext = {
     source,
@@ -60,17 +114,11 @@ export async function buildGraph(
     global,
     build: hostPlatform(),
     target: platform,
+    firstStage,
     stages,
     warn: (warning) => warnings.push(warning),
     problems,
-    resolve: (name, imagePlatform) => {
-      const key = `${name} ${JSON.stringify(imagePlatform)}`;
-      const known = images.get(key);
-      if (known !== undefined) return known;
-      const image = Promise.try(() => resolveImage(parseReference(name), imagePlatform));
-      images.set(key, image);
-      return image;
-    },
+    resolve,
     state: (index) => {
       const known = states.get(index);
       if (known !== undefined) return known;
@@ -81,23 +129,27 @@ export async function buildGraph(
   };
   startResolving(target, context);
   const result = await context.state(target).catch((error: unknown) => problems.keep(error));
-  problems.throwAny(dockerfile);
+  problems.throwAny(source);
   const evaluated = await Promise.all([...states.values()]);
   evaluated.sort((a, b) => a.index - b.index);
-  warnUnusedArgs(dockerfile, evaluated, context);
+  warnUnusedArgs(source, evaluated, context);
+  const bound = evaluated.map((state) => ({
+    state,
+    stage: graphStage(state, firstStage, state === result ? options.labels : new Map()),
+  }));
+  const built = bound.find(({ state }) => state === result);
+  if (built === undefined) throw new Error("the target is not among the stages");
   return {
-    site: options.context.kind === "directory" && !options.context.temporary ? options.context.path : "-",
-    file: dockerfile.file,
-    text: dockerfile.text,
-    stages: evaluated.map((state) => graphStage(state, state === result ? options.labels : new Map())),
+    stages: bound.map(({ stage }) => stage),
+    target: { platform: platform.platform, stage: built.stage },
     steps: evaluated.flatMap((state) => state.steps),
-    warnings: warnings.sort((a, b) => a.range.start - b.range.start),
+    warnings,
   };
 }
 
-function graphStage(state: StageState, labels: ReadonlyMap<string, string>): GraphStage {
+function graphStage(state: StageState, firstStage: number, labels: ReadonlyMap<string, string>): GraphStage {
   return {
-    index: state.index,
+    index: firstStage + state.index,
     name: state.name,
     base: state.base,
     platform: state.platform,

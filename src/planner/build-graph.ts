@@ -8,7 +8,7 @@ import type { Platform } from "../oci/platform.ts";
 import type { Diagnostic, Range } from "../parser/ast.ts";
 import type { Chain } from "../store/store.ts";
 
-/** `2.0`: third stage of the file, first step in it. */
+/** `2.0`: third stage of the file, first step in it. For a second platform, the stages go on counting. */
 export type StepId = Brand<"StepId">;
 
 export interface BuildGraph {
@@ -16,15 +16,23 @@ export interface BuildGraph {
   readonly site: string;
   readonly file: string;
   readonly text: string;
-  /** Those the target needs, in file order. The last is the target. */
+  /** Those the target needs, in file order; all of one platform after all of the one before it. */
   readonly stages: readonly GraphStage[];
+  /** What is built: the target stage for each platform, in the order in which they were asked for. */
+  readonly targets: readonly GraphTarget[];
   /** All steps of these stages; a step stands after those it needs. */
   readonly steps: readonly Step[];
   readonly warnings: readonly Diagnostic[];
 }
 
+export interface GraphTarget {
+  /** The one that was asked for: what TARGETPLATFORM says. */
+  readonly platform: Platform;
+  readonly stage: GraphStage;
+}
+
 export interface GraphStage {
-  /** In the file. */
+  /** In the file; for each further platform they go on counting. */
   readonly index: number;
   readonly name: string | undefined;
   readonly base: TreeRef;

@@ -16,7 +16,8 @@ export interface BuildOptions {
   /** Set and empty is not unset: `--build-arg A=`. */
   readonly buildArgs: ReadonlyMap<string, string>;
   readonly labels: ReadonlyMap<string, string>;
-  readonly platform: Platform | undefined;
+  /** In the order of the result's index. None: the builder's own, and a base image for another one keeps its. */
+  readonly platforms: readonly Platform[];
   readonly noCache: boolean;
   /** Lower case. */
   readonly noCacheFilter: readonly string[];

@@ -1,6 +1,6 @@
 /** One stage: what FROM means, then line after line, triggers of the base first. */
 import type { Where } from "../errors.ts";
-import type { Platform } from "../oci/platform.ts";
+import { formatPlatform, type Platform } from "../oci/platform.ts";
 import type {
   AddInstruction,
   CopyInstruction,
@@ -34,6 +34,8 @@ export interface BindContext {
   readonly global: GlobalScope;
   readonly build: Platform;
   readonly target: { readonly platform: Platform; readonly explicit: boolean };
+  /** Number of the first stage in the graph: 0, and more for a further platform. */
+  readonly firstStage: number;
   readonly stages: readonly StageSource[];
   readonly warn: (warning: Diagnostic) => void;
   readonly problems: Problems;
@@ -117,10 +119,11 @@ async function namedState(stage: StageSource, key: string, context: BindContext,
   if (named?.kind === "directory") {
     checkDirectory(key, named.path);
     // A tree that steps can stand on has to be a layer: the whole context, copied onto nothing.
-    const id = stepId(stage.index, 0);
+    const number = context.firstStage + stage.index;
+    const id = stepId(number, 0);
     state.steps.push({
       id,
-      stage: stage.index,
+      stage: number,
       label: "",
       text: `FROM ${key}`,
       range: stage.from.range,
@@ -239,11 +242,12 @@ class StageEvaluation {
   #addStep(instruction: Instruction, place: Place, input: StepInput, history: string): void {
     const state = this.#state;
     const { options } = this.#context;
-    const id = stepId(state.index, state.steps.length);
+    const number = this.#context.firstStage + state.index;
+    const id = stepId(number, state.steps.length);
     const filtered = state.name !== undefined && options.noCacheFilter.includes(state.name);
     state.steps.push({
       id,
-      stage: state.index,
+      stage: number,
       label: "",
       text: instruction.joined,
       range: place.range(instruction.range),
@@ -321,9 +325,14 @@ function labelled(state: StageState, stage: StageSource, context: BindContext): 
     state.base.kind === "image" && !context.stages.some((s) => s.name === stage.image && s.index < stage.index);
   const first = fromImage ? 2 : 1;
   const total = state.steps.length + first - 1;
-  const name = stage.from.stageNameText ?? (context.stages.length === 1 ? undefined : `stage-${stage.index}`);
+  const name = [
+    ...(context.options.platforms.length > 1 ? [formatPlatform(state.platform)] : []),
+    stage.from.stageNameText ?? (context.stages.length === 1 ? "" : `stage-${stage.index}`),
+  ]
+    .filter((part) => part !== "")
+    .join(" ");
   return state.steps.map((step, at) => {
     const place = `${at + first}/${total}`;
-    return { ...step, label: name === undefined ? place : `${name} ${place}` };
+    return { ...step, label: name === "" ? place : `${name} ${place}` };
   });
 }

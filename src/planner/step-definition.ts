@@ -97,7 +97,8 @@ export function siteOf(graph: BuildGraph, step: Step): string {
   const stage = graph.stages.find((one) => one.index === step.stage);
   const same = graph.steps.filter((one) => one.stage === step.stage && one.input.kind === step.input.kind);
   const ordinal = same.findIndex((one) => one.id === step.id);
-  return [graph.site, graph.file, stage?.name ?? step.stage, step.input.kind, ordinal].join("\n");
+  const platform = graph.targets.length > 1 && stage !== undefined ? [formatPlatform(stage.platform)] : [];
+  return [graph.site, graph.file, ...platform, stage?.name ?? step.stage, step.input.kind, ordinal].join("\n");
 }
 
 function definition(

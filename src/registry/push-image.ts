@@ -6,16 +6,18 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import PQueue from "p-queue";
 import type { Descriptor } from "../oci/descriptor.ts";
-import { blobDigestOf, type Digest, hexOf, isDigest, sha256 } from "../oci/digest.ts";
+import { blobDigestOf, type Digest, hexOf, type ImageId, sha256 } from "../oci/digest.ts";
 import type { Manifest } from "../oci/manifest.ts";
-import { type Compression, compressionOf, mediaTypes } from "../oci/media-types.ts";
+import { compressionOf, mediaTypes, ociLayerType } from "../oci/media-types.ts";
 import { formatPlatform, type Platform, samePlatform } from "../oci/platform.ts";
 import { canonicalReference, type Reference } from "../oci/reference.ts";
+import { recallCompressed, rememberCompressed } from "../store/packed-layer.ts";
 import type { LayerId, LayerRecord, Store, StoredImage, TemporaryFolder } from "../store/store.ts";
 import type { RegistryAccess } from "./access.ts";
 import type { RegistryClient } from "./client.ts";
 import { imageNotLocal, noMatchForPlatform, pushDenied } from "./errors.ts";
 import { openRegistry } from "./open-registry.ts";
+import { pushIndex } from "./push-index.ts";
 import { RefusedRequest } from "./said.ts";
 import type { LayerState, TransferEvent } from "./transfer-event.ts";
 
@@ -26,6 +28,10 @@ export interface PushOptions {
   /** Undefined: as the image was pushed or pulled before, gzip for what never was. */
   readonly compression?: "gzip" | "zstd" | undefined;
   readonly platform?: Platform | undefined;
+  /** The image to push; undefined: the one that the store has under `reference`. */
+  readonly image?: StoredImage | undefined;
+  /** Without a tag: under its digest alone. */
+  readonly byDigest?: boolean;
   readonly access: RegistryAccess;
   /** Layers at a time. */
   readonly jobs?: number;
@@ -49,7 +55,18 @@ const defaultJobs = 4;
  */
 export async function pushImage(options: PushOptions): Promise<PushResult> {
   const { store, reference, platform, access, signal, onEvent = () => undefined } = options;
-  const image = store.images.resolve(reference);
+  const index = options.image === undefined ? store.images.index(reference) : undefined;
+  if (index !== undefined && platform === undefined) {
+    const [first] = index.images;
+    if (first === undefined) throw imageNotLocal(reference);
+    const { raw, digest } = index;
+    await pushStoredIndex({ ...options, raw, digest, image: first.id });
+    return { image: first, digest, sizeBytes: raw.length };
+  }
+  const image =
+    options.image ??
+    index?.images.find(({ config }) => platform !== undefined && samePlatform(config, platform)) ??
+    store.images.resolve(reference);
   if (image === undefined) throw imageNotLocal(reference);
   const { os, architecture, variant } = image.config;
   const own: Platform = { os, architecture, ...(variant !== undefined && { variant }) };
@@ -68,11 +85,34 @@ export async function pushImage(options: PushOptions): Promise<PushResult> {
     const { raw, value } = manifest;
     const digest = sha256(raw);
     const sent = { raw, mediaType: value.mediaType, digest };
-    await client.putManifest(reference.path, reference.tag ?? digest, sent, signal);
+    const name = options.byDigest === true ? digest : (reference.tag ?? digest);
+    await client.putManifest(reference.path, name, sent, signal);
     store.images.recordManifest(image.id, { domain: reference.domain, path: reference.path }, raw);
     onEvent({ kind: "pushed", reference, digest, sizeBytes: raw.length });
     return { image: store.images.get(image.id) ?? image, digest, sizeBytes: raw.length };
   });
+}
+
+export interface PushIndexOptions extends Omit<PushOptions, "image" | "platform" | "compression"> {
+  /** The index; what it names is in the store. */
+  readonly raw: Buffer;
+  readonly digest: Digest;
+  /** Whose RepoDigest it becomes: the image of it that runs here. */
+  readonly image: ImageId;
+}
+
+/** The index and all images of it are in the registry. @throws {TsbuildError} as `pushImage` */
+export async function pushStoredIndex(options: PushIndexOptions): Promise<void> {
+  const { store, reference, access, signal, raw, digest, jobs = defaultJobs, onEvent = () => undefined } = options;
+  onEvent({ kind: "pushStarted", reference });
+  using lease = store.lease(`push ${canonicalReference(reference)}`);
+  lease.addImage(options.image);
+  await using client = await openRegistry(reference.domain, reference.path, access);
+  const name = options.byDigest === true ? digest : (reference.tag ?? digest);
+  const push = { store, repository: reference.path, name, raw, digest, jobs, onEvent, signal };
+  await wordsFor(reference, () => pushIndex(client, push));
+  store.images.recordRepoDigest(options.image, { domain: reference.domain, path: reference.path }, digest);
+  onEvent({ kind: "pushed", reference, digest, sizeBytes: raw.length });
 }
 
 /** Its own manifest when that says the same, else a new one. Source: image-spec, manifest.md; BuildKit's printing. */
@@ -185,31 +225,6 @@ function knownDescriptor(
   if (blob !== undefined && compressionOf(blob.mediaType) !== "none")
     return { mediaType: ociLayerType(blob.mediaType), digest: blob.digest, size: blob.size };
   return recallCompressed(store, record, compression ?? "gzip");
-}
-
-function ociLayerType(mediaType: string): string {
-  const types: Readonly<Record<Compression, string>> = {
-    none: mediaTypes.ociLayer,
-    gzip: mediaTypes.ociLayerGzip,
-    zstd: mediaTypes.ociLayerZstd,
-  };
-  return types[compressionOf(mediaType) ?? "none"];
-}
-
-// Compressing the same layer again makes the same bytes, so what came out last time need not be computed to be named.
-
-function memoName(record: LayerRecord, kind: "gzip" | "zstd"): string {
-  return `compressed ${kind} ${record.diffId}`;
-}
-
-function rememberCompressed(store: Store, record: LayerRecord, kind: "gzip" | "zstd", made: Descriptor): void {
-  store.memo.set(memoName(record, kind), Buffer.from(`${made.digest} ${made.size}`));
-}
-
-function recallCompressed(store: Store, record: LayerRecord, kind: "gzip" | "zstd"): Descriptor | undefined {
-  const [digest = "", size] = (store.memo.get(memoName(record, kind))?.toString() ?? "").split(" ");
-  const mediaType = kind === "gzip" ? mediaTypes.ociLayerGzip : mediaTypes.ociLayerZstd;
-  return isDigest(digest) ? { mediaType, digest, size: Number(size) } : undefined;
 }
 
 /** Repositories of the same registry that should have a blob, because an image with it was pulled or pushed there. */

@@ -8,8 +8,10 @@ import { errnoOf } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Manifest } from "../oci/manifest.ts";
+import { mediaTypes } from "../oci/media-types.ts";
 import { blobPath } from "./blobs.ts";
 import { diskUsage } from "./disk-usage.ts";
+import { blobsOfDocument } from "./indexes.ts";
 import { isAlive } from "./process-presence.ts";
 import type { LayerId } from "./store.ts";
 import { freshName, removeTree, type StoreContext } from "./store-context.ts";
@@ -108,6 +110,13 @@ function unreachableLayers({ db }: StoreContext): readonly LayerId[] {
 
 function unreachableBlobs({ db, paths }: StoreContext): readonly Digest[] {
   const live = reachableBlobs(db.all("SELECT id, manifest FROM images"), db.all("SELECT blob FROM layers"), paths.root);
+  const read = (digest: Digest): Buffer | undefined => {
+    const file = blobPath(paths.root, digest);
+    return existsSync(file) ? readFileSync(file) : undefined;
+  };
+  for (const { target } of db.all("SELECT DISTINCT target FROM index_images"))
+    for (const digest of blobsOfDocument({ digest: target as Digest, mediaType: mediaTypes.ociIndex }, read))
+      live.add(digest);
   for (const row of db.all(
     "SELECT target FROM holds WHERE kind = 'blob' UNION SELECT target FROM pins WHERE kind = 'blob'",
   ))

@@ -71,6 +71,14 @@ const migrations: readonly string[] = [
   -- Files whose rows are gone and that are being removed: whoever comes next finishes it.
   CREATE TABLE removals (kind TEXT NOT NULL, target TEXT NOT NULL, PRIMARY KEY (kind, target)) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- A name may stand for an index: target is its digest, image the one of its images that this machine runs.
+  ALTER TABLE refs ADD COLUMN target TEXT;
+  CREATE TABLE index_images (
+    target TEXT NOT NULL, image TEXT NOT NULL REFERENCES images (id), PRIMARY KEY (target, image)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX index_images_by_image ON index_images (image);
+  `,
 ];
 
 export class Database implements Disposable {

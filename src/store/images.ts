@@ -12,11 +12,13 @@ import { collectGarbage } from "./collect.ts";
 import type { Row } from "./database.ts";
 import { ambiguousImage, configInvalid, digestInTag, imageNotFound } from "./errors.ts";
 import { explainingRoot } from "./explain-root.ts";
+import { indexStore } from "./indexes.ts";
 import type { BlobStore, Chain, ImageStore, NewImage, StoredImage } from "./store.ts";
 import type { StoreContext } from "./store-context.ts";
 
 export function imageStore(context: StoreContext, blobs: BlobStore): ImageStore {
   const { db } = context;
+  const indexes = indexStore(context, blobs);
 
   const get = (id: ImageId): StoredImage | undefined => {
     const row = db.get("SELECT * FROM images WHERE id = ?", id);
@@ -44,6 +46,7 @@ export function imageStore(context: StoreContext, blobs: BlobStore): ImageStore 
       repoDigests: db
         .all("SELECT name, digest FROM repo_digests WHERE image = ? ORDER BY name, digest", id)
         .map((ref) => parseReference(`${ref["name"]}@${ref["digest"]}`)),
+      indexReferences: indexes.referencesOf(id),
       sizeBytes: Number(row["size_bytes"]),
       created: dateOf(row["created_ms"]),
       lastTagged: dateOf(row["last_tagged_ms"]),
@@ -138,6 +141,7 @@ export function imageStore(context: StoreContext, blobs: BlobStore): ImageStore 
       reference.digest !== undefined
         ? db.run("DELETE FROM repo_digests WHERE name = ? AND digest = ?", name, reference.digest)
         : db.run("DELETE FROM refs WHERE name = ? AND tag = ?", name, reference.tag ?? "latest");
+    if (changes > 0) indexes.dropUnnamed();
     if (changes > 0) writeLayoutIndex();
     return changes > 0;
   };
@@ -194,6 +198,7 @@ export function imageStore(context: StoreContext, blobs: BlobStore): ImageStore 
           image,
         );
         db.run("UPDATE images SET last_tagged_ms = ? WHERE id = ?", Date.now(), image);
+        indexes.dropUnnamed();
         return row["manifest"] !== null;
       });
       if (hasManifest) writeLayoutIndex();
@@ -212,6 +217,7 @@ export function imageStore(context: StoreContext, blobs: BlobStore): ImageStore 
         const row = db.get("SELECT manifest FROM images WHERE id = ?", id);
         db.run("DELETE FROM refs WHERE image = ?", id);
         db.run("DELETE FROM repo_digests WHERE image = ?", id);
+        indexes.forget(id);
         db.run("DELETE FROM images WHERE id = ?", id);
         return row !== undefined && row["manifest"] !== null;
       });
@@ -220,10 +226,20 @@ export function imageStore(context: StoreContext, blobs: BlobStore): ImageStore 
     },
     recordManifest,
     recordRepoDigest,
+    tagIndex: (reference, raw, images) => {
+      if (reference.digest !== undefined) throw digestInTag(familiarReference(reference));
+      return indexes.tag(reference, raw, images);
+    },
+    index(reference) {
+      const found = indexes.find(reference);
+      if (found === undefined) return undefined;
+      const images = found.images.map((id) => existing(id));
+      return { digest: found.digest, raw: found.raw, value: found.value, images };
+    },
   };
 }
 
-function repositoryOf({ domain, path }: Pick<Reference, "domain" | "path">): string {
+export function repositoryOf({ domain, path }: Pick<Reference, "domain" | "path">): string {
   return canonicalReference({ domain, path });
 }
 

@@ -191,15 +191,17 @@ export class Layers implements LayerStore {
     file: string,
     compression: "gzip" | "zstd",
     signal: AbortSignal,
+    { level }: { readonly level?: number } = {},
   ): Promise<Descriptor> {
-    const { digest, size } = await this.#write(id, { file, append: false }, compression, signal);
+    const target = { file, append: false, ...(level !== undefined && { level }) };
+    const { digest, size } = await this.#write(id, target, compression, signal);
     const mediaType = compression === "gzip" ? mediaTypes.ociLayerGzip : mediaTypes.ociLayerZstd;
     return { mediaType, digest, size };
   }
 
   #write(
     id: LayerId,
-    target: { readonly file: string; readonly append: boolean },
+    target: { readonly file: string; readonly append: boolean; readonly level?: number },
     compression: "none" | "gzip" | "zstd",
     signal: AbortSignal,
   ): Promise<{ readonly digest: Digest; readonly size: number }> {

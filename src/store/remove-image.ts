@@ -29,7 +29,21 @@ export function removeImage(
   const image = store.images.lookup(text);
   const users = settings.users.filter((user) => user.image === image.id);
   const removal: Removal = { store, image, users, force: settings.force };
-  return isIdOf(text, image) ? removeById(removal) : removeByName(removal, text);
+  if (isIdOf(text, image)) return removeById(removal);
+  const index = store.images.index(parseReference(text));
+  const removed = removeByName(removal, text);
+  // The images of other platforms have no other name, mostly: they go with the index.
+  const others = (index?.images ?? []).map(({ id }) => store.images.get(id));
+  const freed = others.map((other) =>
+    other === undefined || isNamed(other) || settings.users.some((user) => user.image === other.id)
+      ? 0
+      : store.images.remove(other.id),
+  );
+  return { ...removed, freedBytes: freed.reduce((sum, bytes) => sum + bytes, removed.freedBytes) };
+}
+
+function isNamed({ references, repoDigests, indexReferences }: StoredImage): boolean {
+  return references.length + repoDigests.length + indexReferences.length > 0;
 }
 
 interface Removal {
@@ -42,13 +56,13 @@ interface Removal {
 function removeByName(removal: Removal, text: string): RemovedImage {
   const { store, image, users, force } = removal;
   const reference = parseReference(text);
-  const all = [...image.references, ...image.repoDigests];
+  const all = [...image.references, ...image.repoDigests, ...otherIndexes(image)];
   const user = users[0];
   if (user !== undefined && !force && isOneName(all)) throw nameInUse(text, user, image.id);
-  const isNamed = (other: Reference): boolean => familiarReference(other) === familiarReference(reference);
-  const gone = all.filter(isNamed);
+  const isMeant = (other: Reference): boolean => familiarReference(other) === familiarReference(reference);
+  const gone = all.filter(isMeant);
   const isLastTag =
-    reference.digest === undefined && !image.references.some((other) => sameName(other, reference) && !isNamed(other));
+    reference.digest === undefined && !image.references.some((other) => sameName(other, reference) && !isMeant(other));
   // With the last tag of a repository its digests go too: nothing but the tag made them worth keeping.
   if (isLastTag) gone.push(...image.repoDigests.filter((other) => sameName(other, reference)));
   if (gone.length === all.length) checkConflict(removal, { countsNames: false });
@@ -60,6 +74,9 @@ function removeByName(removal: Removal, text: string): RemovedImage {
 function removeById(removal: Removal): RemovedImage {
   const { store, image } = removal;
   const names = [...image.references, ...image.repoDigests];
+  const [index] = otherIndexes(image);
+  if (index !== undefined)
+    throw cannotDelete(image.id, "cannot be forced", `image is part of ${familiarReference(index)}`);
   checkConflict(removal, { countsNames: !isOneName(names) });
   return { untagged: names, deleted: image.id, freedBytes: store.images.remove(image.id) };
 }
@@ -89,6 +106,12 @@ function isIdOf(text: string, image: StoredImage): boolean {
   const isPrefix = image.id.startsWith(text) || hexOf(image.id).startsWith(text);
   // A name made of hex digits wins over the ID that begins like it.
   return isPrefix && !image.references.some((name) => familiarReference(name) === `${text}:latest`);
+}
+
+/** Names of indexes in which it is one platform among others, and not the one that runs. */
+function otherIndexes({ references, indexReferences }: StoredImage): readonly Reference[] {
+  const own = new Set(references.map(familiarReference));
+  return indexReferences.filter((reference) => !own.has(familiarReference(reference)));
 }
 
 function sameName(a: Reference, b: Reference): boolean {

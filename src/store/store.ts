@@ -7,7 +7,7 @@
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Brand, CacheKey, ChainId, ContentDigest, DiffId, Digest, ImageId, ResultId } from "../oci/digest.ts";
 import type { ImageConfig } from "../oci/image-config.ts";
-import type { Manifest } from "../oci/manifest.ts";
+import type { ImageIndex, Manifest } from "../oci/manifest.ts";
 import type { Reference } from "../oci/reference.ts";
 import type { LayerEntry } from "./layer-entry.ts";
 
@@ -105,7 +105,13 @@ export interface LayerStore {
    */
   writeTar(id: LayerId, file: string, signal: AbortSignal, options?: { readonly append: boolean }): Promise<void>;
   /** The same, compressed; the descriptor of what was written. Deterministic for one version of Node. */
-  writeCompressed(id: LayerId, file: string, compression: "gzip" | "zstd", signal: AbortSignal): Promise<Descriptor>;
+  writeCompressed(
+    id: LayerId,
+    file: string,
+    compression: "gzip" | "zstd",
+    signal: AbortSignal,
+    options?: { readonly level?: number },
+  ): Promise<Descriptor>;
 }
 
 export interface LayerBlob {
@@ -178,6 +184,13 @@ export interface ImageStore {
   remove(id: ImageId): number;
   /** Remembers the manifest an image has. With the repository it is in, its digest becomes a RepoDigest. */
   recordManifest(image: ImageId, reference: Reference | undefined, raw: Uint8Array): Digest;
+  /**
+   * Points `reference` at an index, of which `images` are here and the first is what runs. Manifests that it names, and
+   * what those name, are blobs of this store already.
+   */
+  tagIndex(reference: Reference, raw: Uint8Array, images: readonly ImageId[]): Digest;
+  /** The index that a name stands for; undefined for a name of a single image, and for none. */
+  index(reference: Reference): StoredIndex | undefined;
   /** A further RepoDigest: of the index that an image was chosen from. The index itself is not kept. */
   recordRepoDigest(image: ImageId, reference: Reference, digest: Digest): void;
 }
@@ -187,6 +200,14 @@ export interface NewImage {
   readonly config: Uint8Array;
   readonly chain: Chain;
   readonly manifest?: { readonly raw: Uint8Array; readonly reference?: Reference };
+}
+
+export interface StoredIndex {
+  readonly digest: Digest;
+  readonly raw: Buffer;
+  readonly value: ImageIndex;
+  /** Those that are here, in the index's order. */
+  readonly images: readonly StoredImage[];
 }
 
 export interface StoredImage {
@@ -200,6 +221,8 @@ export interface StoredImage {
   readonly references: readonly Reference[];
   /** `name@sha256:…`, sorted. */
   readonly repoDigests: readonly Reference[];
+  /** Names of the indexes it is part of, sorted: it is not nameless, even if none of them is its own. */
+  readonly indexReferences: readonly Reference[];
   /** Sum of the uncompressed layers. */
   readonly sizeBytes: number;
   readonly created: Date | undefined;

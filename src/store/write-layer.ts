@@ -23,6 +23,8 @@ export interface WriteTask {
   /** Else it is replaced if it is there. */
   readonly append: boolean;
   readonly compression: "none" | "gzip" | "zstd";
+  /** Undefined: 6 for gzip, 3 for zstd. */
+  readonly level?: number;
 }
 
 export interface Written {
@@ -59,8 +61,8 @@ async function writeCompressed(task: WriteTask, compression: "gzip" | "zstd", fd
   // Fixed, so that the same layer gives the same blob.
   const compressor: Transform =
     compression === "gzip"
-      ? createGzip({ level: 6, chunkSize: 1 << 17 })
-      : createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: 3 }, chunkSize: 1 << 17 });
+      ? createGzip({ level: task.level ?? 6, chunkSize: 1 << 17 })
+      : createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: task.level ?? 3 }, chunkSize: 1 << 17 });
   try {
     const hash = createHash("sha256");
     let size = 0;

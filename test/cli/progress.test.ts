@@ -70,7 +70,7 @@ test("plain: the summary says what was built and how to run it", () => {
   const text = rendered("plain", [
     {
       kind: "done",
-      image: `sha256:${"a".repeat(64)}` as ImageId,
+      images: [`sha256:${"a".repeat(64)}` as ImageId],
       summary: { steps: 3, hits: 2, sizeBytes: 12_345_678, layers: 3, durationMs: 1500 },
       time: 0,
     },

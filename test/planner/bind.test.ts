@@ -357,11 +357,11 @@ describe("the graph", () => {
   });
 
   test.for([
-    { name: "no --platform: the base's", text: "FROM b", options: { platform: undefined }, arch: "amd64" },
+    { name: "no --platform: the base's", text: "FROM b", options: { platforms: [] }, arch: "amd64" },
     {
       name: "explicit: the target's",
       text: "FROM b",
-      options: { platform: { os: "linux", architecture: "arm64" } },
+      options: { platforms: [{ os: "linux", architecture: "arm64" }] },
       arch: "arm64",
     },
   ])("architecture, $name", async ({ text, options, arch }) => {

@@ -245,7 +245,7 @@ test.for<Row>([
   {
     name: "platform",
     first: { text: "FROM b⏎RUN x" },
-    second: { options: { platform: { os: "linux", architecture: "arm64" } } },
+    second: { options: { platforms: [{ os: "linux", architecture: "arm64" }] } },
     runs: ["RUN x"],
   },
   {

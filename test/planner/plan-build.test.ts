@@ -194,7 +194,7 @@ test.for<ReasonRow>([
   {
     name: "the platform",
     first: "FROM b⏎RUN x",
-    after: { options: { platform: { os: "linux", architecture: "arm64" } } },
+    after: { options: { platforms: [{ os: "linux", architecture: "arm64" }] } },
     reasons: [{ code: "platform", from: "linux/amd64", to: "linux/arm64" }],
   },
   {

@@ -1,15 +1,15 @@
 /** `tsbuild save`. */
-import { closeSync, createWriteStream, existsSync, openSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { createWriteStream } from "node:fs";
+import { resolve } from "node:path";
 import type { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import type { Command } from "commander";
-import { noSpaceFor, notALayout } from "../../archive/errors.ts";
 import type { ArchiveFormat, SavedImage } from "../../archive/save.ts";
-import { errnoOf, TsbuildError } from "../../errors.ts";
+import { TsbuildError } from "../../errors.ts";
 import { formatPlatform, type Platform, samePlatform } from "../../oci/platform.ts";
 import { familiarReference, parseReferenceAsWritten, type Reference } from "../../oci/reference.ts";
 import type { Store, StoredImage } from "../../store/store.ts";
+import { checkLayoutFolder, intoFile, isSpecial } from "../archive-file.ts";
 import type { CommandContext } from "../command.ts";
 import { platformFlag } from "../registry-flags.ts";
 import { invalidFlagValue } from "../usage-errors.ts";
@@ -55,7 +55,7 @@ export async function run(command: Command, context: CommandContext): Promise<nu
     saveImages({ ...options, sink: sinks.tarStreamSink(stream, scratch.path, signal) });
   if (output === undefined) await intoStream(context.stdout);
   else if (format === "oci-dir") {
-    checkFolder(output);
+    checkLayoutFolder(output);
     await saveImages({ ...options, sink: sinks.folderSink(output) });
   } else if (isSpecial(output)) {
     const stream = createWriteStream(output);
@@ -63,50 +63,6 @@ export async function run(command: Command, context: CommandContext): Promise<nu
     await finished(stream.end());
   } else await intoFile(output, (file, fd) => saveImages({ ...options, sink: sinks.tarFileSink(file, fd) }));
   return 0;
-}
-
-/** A pipe or a device. */
-function isSpecial(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isFile() === false;
-}
-
-/** The file gets its name when it is complete. */
-async function intoFile(path: string, write: (file: string, fd: number) => Promise<void>): Promise<void> {
-  if (!existsSync(dirname(path)))
-    throw new TsbuildError({
-      code: "INVALID_ARGUMENT",
-      what: `invalid output path: directory ${JSON.stringify(dirname(path))} does not exist`,
-    });
-  const staged = join(dirname(path), `.tsbuild-save-${process.pid}.tmp`);
-  // Behind what is there: layers are written by others, through the file's name.
-  const fd = openSync(staged, "ax", 0o600);
-  try {
-    await write(staged, fd);
-    renameSync(staged, path);
-  } catch (error) {
-    rmSync(staged, { force: true });
-    throw isAboutSpace(error, staged) ? noSpaceFor(path, error) : error;
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** A layer's writer says so of the file it was given. */
-function isAboutSpace(error: unknown, staged: string): boolean {
-  if (!(error instanceof TsbuildError)) return errnoOf(error) === "ENOSPC" || errnoOf(error) === "EDQUOT";
-  return error.code === "NO_SPACE" && error.where?.kind === "path" && error.where.path === staged;
-}
-
-/** New, empty, or a layout that is replaced entry by entry. */
-function checkFolder(path: string): void {
-  let names: string[];
-  try {
-    names = readdirSync(path);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return;
-    throw error;
-  }
-  if (names.length > 0 && !names.includes("oci-layout")) throw notALayout(path);
 }
 
 function formatFlag(given: string): ArchiveFormat {

@@ -1,7 +1,7 @@
 /** `tsbuild tag SOURCE TARGET`: a further name for an image. A name that exists moves silently. */
 import type { Command } from "commander";
 import { TsbuildError } from "../../errors.ts";
-import { parseReference, type Reference } from "../../oci/reference.ts";
+import { familiarReference, parseReference, type Reference } from "../../oci/reference.ts";
 import type { CommandContext } from "../command.ts";
 
 export function define(command: Command): void {
@@ -17,8 +17,26 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   const [source = "", target = ""] = command.args;
   const reference = parseTarget(target);
   const { images } = context.openStore();
-  images.tag(reference, images.lookup(source).id);
+  const image = images.lookup(source);
+  const named = image.references.find((own) => familiarReference(own) === familiarReferenceOf(source));
+  const index = named === undefined ? undefined : images.index(named);
+  if (index === undefined) images.tag(reference, image.id);
+  else
+    images.tagIndex(
+      reference,
+      index.raw,
+      [image, ...index.images].map(({ id }) => id),
+    );
   return 0;
+}
+
+/** An ID is no reference. */
+function familiarReferenceOf(text: string): string | undefined {
+  try {
+    return familiarReference(parseReference(text));
+  } catch {
+    return undefined;
+  }
 }
 
 function parseTarget(text: string): Reference {

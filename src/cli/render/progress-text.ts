@@ -36,12 +36,12 @@ export function summaryLines(
   runName: string | undefined,
 ): readonly string[] {
   const { steps, hits, sizeBytes, layers, durationMs } = done.summary;
-  const short = done.image.slice("sha256:".length).slice(0, 12);
-  const name = runName === undefined ? short : `${short} as ${runName}`;
+  const short = done.images[0]?.slice("sha256:".length).slice(0, 12);
+  const name = runName === undefined || short === undefined ? short : `${short} as ${runName}`;
   const cached = hits === 0 ? "" : hits === steps ? ", all cached" : `, ${hits} cached`;
   return [
-    `built ${name}: ${steps} ${steps === 1 ? "step" : "steps"}${cached}, ${layers} ${layers === 1 ? "layer" : "layers"}, ` +
+    `built${name === undefined ? "" : ` ${name}`}: ${steps} ${steps === 1 ? "step" : "steps"}${cached}, ${layers} ${layers === 1 ? "layer" : "layers"}, ` +
       `${sizeText(sizeBytes)}, in ${secondsText(durationMs)}`,
-    `run it with: tsbuild run --rm ${runName ?? short}`,
+    ...(short === undefined ? [] : [`run it with: tsbuild run --rm ${runName ?? short}`]),
   ];
 }

@@ -21,8 +21,8 @@ export const mountNotAllowed = (destination: string): TsbuildError =>
 export const commandNotFound = (command: string, reason: string): TsbuildError =>
   new TsbuildError({ code: "COMMAND_NOT_FOUND", what: `${command}: ${reason}` });
 
-export const commandNotExecutable = (command: string, reason: string): TsbuildError =>
-  new TsbuildError({ code: "COMMAND_NOT_EXECUTABLE", what: `${command}: ${reason}` });
+export const commandNotExecutable = (command: string, reason: string, hint?: string): TsbuildError =>
+  new TsbuildError({ code: "COMMAND_NOT_EXECUTABLE", what: `${command}: ${reason}`, hint });
 
 export const launcherMissing = (arch: string): TsbuildError =>
   new TsbuildError({

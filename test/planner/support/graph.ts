@@ -18,7 +18,7 @@ export const noOptions: BuildOptions = {
   target: undefined,
   buildArgs: new Map(),
   labels: new Map(),
-  platform: { os: "linux", architecture: "amd64" },
+  platforms: [{ os: "linux", architecture: "amd64" }],
   noCache: false,
   noCacheFilter: [],
   network: "default",

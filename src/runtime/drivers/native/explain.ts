@@ -75,6 +75,7 @@ function explainHead(command: string, head: Buffer): TsbuildError {
     return commandNotExecutable(
       command,
       `exec format error: it is a program for ${name}, this machine is ${process.arch}`,
+      "programs of other machines run with QEMU: apt-get install qemu-user-static binfmt-support",
     );
   }
   return commandNotFound(command, `its loader ${loaderOf(head) ?? "(of another C library)"} is not in the image`);

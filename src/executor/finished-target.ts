@@ -1,0 +1,17 @@
+/** What a build has made of one target, before anybody has asked for a form of it. */
+import type { ImageId } from "../oci/digest.ts";
+import type { ImageConfig } from "../oci/image-config.ts";
+import type { Platform } from "../oci/platform.ts";
+import type { Chain } from "../store/store.ts";
+
+export interface FinishedTarget {
+  /** That was asked for. */
+  readonly platform: Platform;
+  readonly chain: Chain;
+  /** How many layers of `chain` came from the base image. */
+  readonly baseLayers: number;
+  /** Digest of `configBytes`. */
+  readonly id: ImageId;
+  readonly config: ImageConfig;
+  readonly configBytes: Uint8Array;
+}

@@ -1,0 +1,68 @@
+/**
+ * A layer as a blob of this store, packed as a manifest wants it. Compressing the same layer again makes the same bytes,
+ * so what came out last time need not be computed to be named.
+ */
+import { join } from "node:path";
+import type { Descriptor } from "../oci/descriptor.ts";
+import { blobDigestOf, hexOf, isDigest } from "../oci/digest.ts";
+import { type Compression, compressionOf, mediaTypes, ociLayerType } from "../oci/media-types.ts";
+import type { LayerId, LayerRecord, Store } from "./store.ts";
+
+export interface Packing {
+  readonly compression: Compression;
+  /** Undefined: the compressor's usual one. */
+  readonly level?: number | undefined;
+  /** Also layers that came from elsewhere packed otherwise. */
+  readonly force: boolean;
+}
+
+/** The layer's descriptor, with OCI media types; its blob is in the store. @throws {TsbuildError} `NO_SPACE` */
+export async function packedLayer(
+  store: Store,
+  id: LayerId,
+  { compression, level, force }: Packing,
+  signal: AbortSignal,
+): Promise<Descriptor> {
+  const record = store.layers.get(id);
+  const { blob, diffId } = record;
+  const arrived = blob === undefined ? undefined : compressionOf(blob.mediaType);
+  // Uncompressed blobs are of imports and of docker's archives: nobody chose that.
+  const suits = arrived === compression || (!force && arrived !== "none");
+  if (blob !== undefined && suits && store.blobs.has(blob.digest))
+    return { mediaType: ociLayerType(blob.mediaType), digest: blob.digest, size: blob.size };
+  if (compression === "none") {
+    using folder = store.temporaryFolder("pack");
+    const file = join(folder.path, hexOf(diffId));
+    const digest = blobDigestOf(diffId);
+    if (!store.blobs.has(digest)) await store.layers.writeTar(id, file, signal);
+    if (!store.blobs.has(digest)) store.blobs.adopt(file, digest);
+    return { mediaType: mediaTypes.ociLayer, digest, size: record.sizeBytes };
+  }
+  const known = level === undefined ? recallCompressed(store, record, compression) : undefined;
+  if (known !== undefined && store.blobs.has(known.digest)) return known;
+  using folder = store.temporaryFolder("pack");
+  const file = join(folder.path, hexOf(diffId));
+  const made = await store.layers.writeCompressed(id, file, compression, signal, level === undefined ? {} : { level });
+  store.blobs.adopt(file, made.digest);
+  if (level === undefined) rememberCompressed(store, record, compression, made);
+  return made;
+}
+
+export function rememberCompressed(
+  store: Store,
+  record: LayerRecord,
+  kind: "gzip" | "zstd",
+  { digest, size }: Descriptor,
+): void {
+  store.memo.set(memoName(record, kind), Buffer.from(`${digest} ${size}`));
+}
+
+export function recallCompressed(store: Store, record: LayerRecord, kind: "gzip" | "zstd"): Descriptor | undefined {
+  const [digest = "", size] = (store.memo.get(memoName(record, kind))?.toString() ?? "").split(" ");
+  const mediaType = kind === "gzip" ? mediaTypes.ociLayerGzip : mediaTypes.ociLayerZstd;
+  return isDigest(digest) ? { mediaType, digest, size: Number(size) } : undefined;
+}
+
+function memoName({ diffId }: LayerRecord, kind: "gzip" | "zstd"): string {
+  return `compressed ${kind} ${diffId}`;
+}
