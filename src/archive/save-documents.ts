@@ -4,9 +4,9 @@
  */
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, hexOf } from "../oci/digest.ts";
+import { mediaTypes } from "../oci/media-types.ts";
 import { canonicalReference, familiarReference, type Reference } from "../oci/reference.ts";
 import { storedManifest } from "../oci/stored-documents.ts";
-import { mediaTypes } from "../oci/media-types.ts";
 import { blobsOfDocument } from "../store/indexes.ts";
 import type { Store } from "../store/store.ts";
 import type { ArchiveSink } from "./archive-sink.ts";
@@ -31,7 +31,13 @@ export interface SaveDocumentsOptions {
 export const layoutFile: Buffer = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
 
 /** All its blobs are in the store. @throws {TsbuildError} `STORE_CORRUPT`, `NO_SPACE` */
-export async function saveDocuments({ store, documents, forDocker, sink, signal }: SaveDocumentsOptions): Promise<void> {
+export async function saveDocuments({
+  store,
+  documents,
+  forDocker,
+  sink,
+  signal,
+}: SaveDocumentsOptions): Promise<void> {
   const { blobs } = store;
   const read = (digest: Digest): Buffer => blobs.read(digest);
   const digests = new Set(documents.flatMap(({ descriptor }) => blobsOfDocument(descriptor, read)));

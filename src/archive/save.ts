@@ -79,7 +79,9 @@ class BlobWriter {
       if (known === undefined || !store.blobs.has(known.digest)) continue;
       if (this.#isNew(known.digest))
         await sink.copyFile(blobName(known.digest), store.blobs.path(known.digest), known.size);
-      return isOci(known) ? known : { mediaType: ociLayerType(known.mediaType), digest: known.digest, size: known.size };
+      return isOci(known)
+        ? known
+        : { mediaType: ociLayerType(known.mediaType), digest: known.digest, size: known.size };
     }
     const kind = compressionOf(expected?.mediaType ?? "") === "zstd" ? "zstd" : "gzip";
     const file = join(scratch, hexOf(diffId));

@@ -87,7 +87,7 @@ export async function checkedFile({
 }: Omit<CheckRequest, "withOwn">): Promise<CheckedFile> {
   const { dockerfile, diagnostics } = parsed;
   const { globals, froms } = splitStages(dockerfile.instructions);
-  const targetPlatform = options.platform ?? hostPlatform();
+  const targetPlatform = options.platforms[0] ?? hostPlatform();
   const stageName = options.target ?? froms.at(-1)?.from.stageName ?? "default";
   const predefined = platformArgs(hostPlatform(), targetPlatform, stageName);
   const scope = (buildArgs: ReadonlyMap<string, string>): GlobalScope => {

@@ -12,7 +12,7 @@ import type { RuleName } from "./rules.ts";
 /** What of a build decides about its checks. */
 export type CheckOptions = Pick<
   BuildOptions,
-  "buildArgs" | "context" | "ignore" | "namedContexts" | "platform" | "target"
+  "buildArgs" | "context" | "ignore" | "namedContexts" | "platforms" | "target"
 >;
 
 export interface CheckedFile {

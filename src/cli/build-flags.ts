@@ -21,12 +21,15 @@ import {
 import { readInput } from "./build-input.ts";
 import type { CommandContext } from "./command.ts";
 import { defineLegacyFlags, legacyFlagNotes } from "./legacy-build-flags.ts";
+import type { OutputRequest } from "./outputs/finish-build.ts";
+import { defineOutputFlags, readOutputFlags } from "./outputs/output-flags.ts";
 import { defineStepFlags, readStepFlags } from "./step-flags.ts";
 
 /** What was asked: the library's options, and what the command itself does with the result. */
 export interface BuildRequest extends Disposable {
   readonly options: BuildOptions;
   readonly tags: readonly Reference[];
+  readonly output: OutputRequest;
   readonly progress: ProgressMode;
   readonly quiet: boolean;
   /** Absolute. */
@@ -69,7 +72,7 @@ export function defineBuildFlags(command: Command): void {
     .option("--progress <mode>", "auto, tty, plain, quiet, json")
     .option("-q, --quiet", "print only the image's ID")
     .option("-j, --jobs <number>", "steps at once (default: four for each processor, at least 8)");
-  command.addOption(new Option("--load").hideHelp());
+  defineOutputFlags(command);
   defineLegacyFlags(command);
 }
 
@@ -104,6 +107,9 @@ export async function readBuildRequest(command: Command, context: CommandContext
   const flags = command.opts() as BuildFlags;
   const { DOCKER_DEFAULT_PLATFORM, BUILDKIT_PROGRESS } = context.environment;
   const notes = [...legacyFlagNotes(command)];
+  const tags = (flags.tag ?? []).map(parseTag);
+  const buildArgs = parseBuildArgs(flags.buildArg ?? [], context.environment);
+  const output = await readOutputFlags(command, context, { tags, buildArgs });
   const input = await readInput(command.args[0], flags, context, notes);
   try {
     const quiet = flags.quiet ?? false;
@@ -112,7 +118,7 @@ export async function readBuildRequest(command: Command, context: CommandContext
         ...input.source,
         namedContexts: parseNamedContexts(flags.buildContext ?? [], context.cwd),
         target: flags.target,
-        buildArgs: parseBuildArgs(flags.buildArg ?? [], context.environment),
+        buildArgs,
         labels: parsePairs("--label", flags.label ?? []),
         platforms: parseBuildPlatforms(flags.platform ?? (DOCKER_DEFAULT_PLATFORM ? [DOCKER_DEFAULT_PLATFORM] : [])),
         noCache: flags.cache === false,
@@ -121,7 +127,8 @@ export async function readBuildRequest(command: Command, context: CommandContext
         ),
         ...(await readStepFlags(command, context)),
       },
-      tags: (flags.tag ?? []).map(parseTag),
+      tags,
+      output,
       progress: quiet ? "quiet" : parseProgress(flags.progress ?? (BUILDKIT_PROGRESS || "auto")),
       quiet,
       iidFile: flags.iidfile === undefined ? undefined : resolve(context.cwd, flags.iidfile),

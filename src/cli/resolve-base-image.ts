@@ -19,7 +19,7 @@ export interface ImageResolver {
 
 export function imageResolver(resolver: ImageResolver): ResolveImage {
   return async (reference, platform) => {
-    const local = resolver.pull ? undefined : findLocal(resolver.store, reference);
+    const local = resolver.pull ? undefined : findLocal(resolver.store, reference, platform);
     const image = local ?? (await pull(resolver, reference, platform));
     const { os, architecture, variant } = image.config;
     const found: Platform = variant === undefined ? { os, architecture } : { os, architecture, variant };
@@ -32,7 +32,9 @@ export function imageResolver(resolver: ImageResolver): ResolveImage {
 }
 
 /** By its name; and since nobody's registry knows an image by its ID, by that too. */
-function findLocal(store: Store, reference: Reference): StoredImage | undefined {
+function findLocal(store: Store, reference: Reference, platform: Platform): StoredImage | undefined {
+  const suiting = store.images.index(reference)?.images.find(({ config }) => samePlatform(config, platform));
+  if (suiting !== undefined) return suiting;
   const image = store.images.resolve(reference);
   if (image !== undefined) return image;
   const { domain, path, digest } = reference;

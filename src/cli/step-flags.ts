@@ -120,7 +120,7 @@ function parseExtraHost(text: string): BuildOptions["extraHosts"][number] {
   return { name: match[1].toLowerCase(), address };
 }
 
-const entitlements = ["network.host", "security.insecure", "device"] as const;
+const entitlements = ["network.host", "security.insecure", "device", "buildx.local.delete"] as const;
 
 function parseEntitlement(text: string): string {
   if (text.startsWith("device=") || (entitlements as readonly string[]).includes(text)) return text;

@@ -30,7 +30,12 @@ export type BuildEvent =
   | { readonly kind: "stepDone"; readonly step: StepId; readonly sizeBytes: number; readonly time: number }
   | { readonly kind: "stepFailed"; readonly step: StepId; readonly message: string; readonly time: number }
   | { readonly kind: "stepCanceled"; readonly step: StepId; readonly time: number }
-  | { readonly kind: "done"; /** That are in the store now. */ readonly images: readonly ImageId[]; readonly summary: BuildSummary; readonly time: number };
+  | {
+      readonly kind: "done" /** That are in the store now. */;
+      readonly images: readonly ImageId[];
+      readonly summary: BuildSummary;
+      readonly time: number;
+    };
 
 export interface StepTitle {
   readonly id: StepId;

@@ -3,10 +3,10 @@
  * no symlink, of the image or in the folder, leads out. Source: BuildKit, exporter/local and exporter/tar.
  */
 import {
+  type BigIntStats,
   chmodSync,
   closeSync,
   constants,
-  type BigIntStats,
   linkSync,
   lstatSync,
   mkdirSync,
@@ -21,10 +21,10 @@ import {
 import { type BytePath, bytePath, bytePathOfLatin1, fsPath, joinBytePath } from "../kernel/byte-path.ts";
 import { copyFileData, deviceNumber, makeNode, setMtime } from "../kernel/files.ts";
 import { getXattr } from "../kernel/xattr.ts";
+import { sha256 } from "../oci/digest.ts";
+import type { LayerEntry } from "../store/layer-entry.ts";
 import { type Found, layeredView } from "../store/layered-view.ts";
 import { paddingOf, tarHeader, trailerBytes } from "../store/tar-headers.ts";
-import type { LayerEntry } from "../store/layer-entry.ts";
-import { sha256 } from "../oci/digest.ts";
 import { exportFailed } from "./errors.ts";
 
 export interface ExportedTree {
@@ -108,7 +108,8 @@ export function exportToFolder(options: FolderExport): void {
       else writeEntry(to, found);
       setMtime(fsPath(to), time);
     }
-    if (removesOthers) for (const [path, kept] of names) removeOthers(path === "" ? root : joinBytePath(root, path), kept);
+    if (removesOthers)
+      for (const [path, kept] of names) removeOthers(path === "" ? root : joinBytePath(root, path), kept);
     // Innermost first: writing into a folder changes its time.
     for (const [path, time] of times.toReversed()) setMtime(fsPath(path), time);
   } catch (error) {
@@ -234,7 +235,11 @@ function tarEntry(
     case "file":
       return { ...base, type, size: Number(stat.size), digest: noDigest };
     case "symlink":
-      return { ...base, type, target: bytePathOfLatin1(readlinkSync(hostPath, { encoding: "buffer" }).toString("latin1")) };
+      return {
+        ...base,
+        type,
+        target: bytePathOfLatin1(readlinkSync(hostPath, { encoding: "buffer" }).toString("latin1")),
+      };
     case "char":
     case "block":
       return { ...base, type, ...deviceNumber(stat.rdev) };

@@ -106,7 +106,9 @@ export function annotationsOf(
     (annotation.platform === undefined ||
       (platform !== undefined && formatPlatform(annotation.platform) === formatPlatform(platform)));
   // What names a platform stands over what does not.
-  const found = annotations.filter(suits).sort((a, b) => Number(a.platform !== undefined) - Number(b.platform !== undefined));
+  const found = annotations
+    .filter(suits)
+    .sort((a, b) => Number(a.platform !== undefined) - Number(b.platform !== undefined));
   const pairs = [...new Map(found.map(({ key, value }) => [key, value]))];
   if (pairs.length === 0) return undefined;
   return Object.fromEntries(pairs.sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b))));

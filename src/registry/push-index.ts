@@ -33,7 +33,12 @@ export async function pushIndex(client: RegistryClient, push: IndexPush): Promis
   for (const { value } of manifests) for (const blob of [value.config, ...value.layers]) blobs.set(blob.digest, blob);
   await pushBlobs(client, [...blobs.values()], push);
   for (const manifest of manifests) await client.putManifest(repository, manifest.digest, manifest, signal);
-  await client.putManifest(repository, name, { raw, mediaType: index.mediaType ?? mediaTypes.ociIndex, digest }, signal);
+  await client.putManifest(
+    repository,
+    name,
+    { raw, mediaType: index.mediaType ?? mediaTypes.ociIndex, digest },
+    signal,
+  );
 }
 
 async function pushBlobs(client: RegistryClient, blobs: readonly Descriptor[], push: IndexPush): Promise<void> {

@@ -144,7 +144,12 @@ test.for([
   { name: "tag with digest", words: ["-t", `a@sha256:${"0".repeat(64)}`, "."], code: "USAGE", what: /invalid tag/ },
   { name: "secret that is not there", words: ["--secret", "id=a,src=b", "."], code: "USAGE", what: /no such file: b/ },
   { name: "secret key", words: ["--secret", "id=a,scr=b", "."], code: "USAGE", what: /unexpected key 'scr'/ },
-  { name: "several platforms", words: ["--platform", "a/b,c/d", "."], code: "UNSUPPORTED", what: /several platforms/ },
+  {
+    name: "a platform of a list",
+    words: ["--platform", "linux/arm64,a/b/c/d", "."],
+    code: "INVALID_PLATFORM",
+    what: /a\/b\/c\/d/,
+  },
 ])("a mistake is one clear error: $name", async ({ words, code, what }) => {
   mkdirSync(join(folder, "empty"));
   writeFileSync(join(folder, "file"), "");

@@ -2,11 +2,12 @@
 import type { Command } from "commander";
 import type { BuildEvent } from "../../executor/events.ts";
 import type { BuildResult } from "../../executor/execute.ts";
-import { familiarReference } from "../../oci/reference.ts";
+import { canonicalReference, familiarReference } from "../../oci/reference.ts";
 import { type BuildRequest, defineBuildFlags, readBuildRequest } from "../build-flags.ts";
 import { type CallFlags, defineCallFlags, readCall } from "../call-flags.ts";
 import type { CommandContext } from "../command.ts";
 import { deviceSpecFolders } from "../environment.ts";
+import type { BuiltOutputs } from "../outputs/finish-build.ts";
 import { openProgress } from "../render/progress.ts";
 import { replaceFile } from "../replace-file.ts";
 import { imageResolver } from "../resolve-base-image.ts";
@@ -36,12 +37,17 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   const { build } = await import("../../executor/execute.ts");
   const store = context.openStore();
   let result: BuildResult;
+  let built: BuiltOutputs | undefined;
   try {
     result = await build(request.options, {
       store,
       driver: async () => (await import("../../runtime/drivers/create-driver.ts")).createDriver(context.runtime),
       resolveImage: imageResolver({ context, store, pull: request.pull, onNote: note }),
-      tags: request.tags,
+      finish: async (targets) => {
+        const { finishBuild } = await import("../outputs/finish-build.ts");
+        built = await finishBuild(targets, request.output, { store, context, onNote: note });
+        return built.images;
+      },
       onEvent,
       jobs: request.jobs,
       now: context.now,
@@ -59,18 +65,28 @@ export async function run(command: Command, context: CommandContext): Promise<nu
     context.stderr.write(renderStepFailure({ error, output, dockerfile }, context.stderr));
     return 1;
   }
-  writeResults(request, result);
-  if (request.quiet) context.stdout.write(`${result.image.id}\n`);
+  if (built === undefined) throw new Error("a build that never finished");
+  writeResults(request, built, result);
+  const digest = built.configDigest ?? built.descriptor?.digest;
+  if (request.quiet && digest !== undefined && !usesStandardOutput(request)) context.stdout.write(`${digest}\n`);
   return 0;
 }
 
+/** A tar on standard output has nothing behind it. */
+function usesStandardOutput({ output: { outputs } }: BuildRequest): boolean {
+  return outputs.some((output) => output.kind !== "image" && output.kind !== "cacheonly" && output.dest === undefined);
+}
+
 /** Only now, and each whole or not at all: a file from a failed build would name the build before. */
-function writeResults(request: BuildRequest, { image, summary }: BuildResult): void {
-  if (request.iidFile !== undefined) replaceFile(request.iidFile, image.id);
+function writeResults(request: BuildRequest, built: BuiltOutputs, { summary }: BuildResult): void {
+  const id = built.configDigest ?? built.descriptor?.digest;
+  if (request.iidFile !== undefined && id !== undefined) replaceFile(request.iidFile, id);
   if (request.metadataFile !== undefined) {
     const metadata = {
-      "containerimage.config.digest": image.id,
-      "image.name": request.tags.map(familiarReference).join(","),
+      ...(built.configDigest !== undefined && { "containerimage.config.digest": built.configDigest }),
+      ...(built.descriptor !== undefined && { "containerimage.descriptor": built.descriptor }),
+      ...(id !== undefined && { "containerimage.digest": built.descriptor?.digest ?? id }),
+      ...(built.names.length > 0 && { "image.name": built.names.map(canonicalReference).join(",") }),
       "tsbuild.summary": summary,
     };
     replaceFile(request.metadataFile, `${JSON.stringify(metadata, undefined, 2)}\n`);

@@ -14,8 +14,8 @@ import type { Store } from "../../store/store.ts";
 import { checkLayoutFolder, intoFile, isSpecial } from "../archive-file.ts";
 import type { CommandContext } from "../command.ts";
 import { standardOutput, tarFile } from "../containers/tar-output.ts";
-import { platformFolder } from "./platform-folder.ts";
 import type { ArchiveOutput, BuildOutput, DocumentSettings, FilesOutput, ImageOutput } from "./output-spec.ts";
+import { platformFolder } from "./platform-folder.ts";
 
 export interface OutputRequest {
   readonly outputs: readonly BuildOutput[];
@@ -111,7 +111,11 @@ async function toStore(
   const { store } = place;
   const names = [...output.names, ...request.tags];
   if (output.push && names.length === 0)
-    throw new TsbuildError({ code: "USAGE", what: "tag is needed when pushing to registry", hint: "name it: -t REGISTRY/NAME" });
+    throw new TsbuildError({
+      code: "USAGE",
+      what: "tag is needed when pushing to registry",
+      hint: "name it: -t REGISTRY/NAME",
+    });
   const known = new Set(targets.filter(({ id }) => store.images.get(id) !== undefined).map(({ id }) => id));
   const images = targets.map((target) => commitImage(store, target, []));
   const settings = withAnnotations(output.settings, request);
@@ -264,7 +268,11 @@ async function toArchive(
   await intoSink(output, place, (sink) =>
     saveDocuments({
       store,
-      documents: [output.kind === "docker" && manifests[0] !== undefined ? { ...document, descriptor: manifests[0].descriptor } : document],
+      documents: [
+        output.kind === "docker" && manifests[0] !== undefined
+          ? { ...document, descriptor: manifests[0].descriptor }
+          : document,
+      ],
       forDocker: output.kind === "docker",
       sink,
       signal: context.signal,

@@ -244,7 +244,12 @@ function filesOutput(kind: "local" | "tar", fields: Fields, cwd: string): FilesO
 /** `*` would be a name of each tag's own. */
 function namesOf(fields: Fields): readonly Reference[] {
   const name = fields.get("name");
-  return name === undefined ? [] : name.split(",").filter((text) => text.trim() !== "").map((text) => parseTag(text.trim()));
+  return name === undefined
+    ? []
+    : name
+        .split(",")
+        .filter((text) => text.trim() !== "")
+        .map((text) => parseTag(text.trim()));
 }
 
 function documentSettings(fields: Fields, ociByDefault: boolean): DocumentSettings {
@@ -281,8 +286,12 @@ function documentSettings(fields: Fields, ociByDefault: boolean): DocumentSettin
 }
 
 /** `annotation[-TYPE][[PLATFORM]].KEY` */
-function annotationPlace(name: string): { readonly place: AnnotationPlace; readonly platform: string | undefined; readonly key: string } | undefined {
-  const match = /^annotation(?:-(manifest-descriptor|manifest|index-descriptor|index))?(?:\[([^\]]*)\])?\.(.+)$/s.exec(name);
+function annotationPlace(
+  name: string,
+): { readonly place: AnnotationPlace; readonly platform: string | undefined; readonly key: string } | undefined {
+  const match = /^annotation(?:-(manifest-descriptor|manifest|index-descriptor|index))?(?:\[([^\]]*)\])?\.(.+)$/s.exec(
+    name,
+  );
   if (match?.[3] === undefined) return undefined;
   return { place: (match[1] ?? "manifest") as AnnotationPlace, platform: match[2], key: match[3] };
 }
@@ -301,9 +310,13 @@ function annotationOf(name: string, value: string): readonly Annotation[] {
 export function parseAnnotation(text: string): readonly Annotation[] {
   const match = /^((?:[a-z-]+(?:\[[^\]]*\])?)(?:,[a-z-]+(?:\[[^\]]*\])?)*):([^=]*=.*)$/s.exec(text);
   const words = match?.[1]?.split(/,(?![^[]*\])/) ?? [];
-  const isTyped = words.length > 0 && words.every((word) => (places as readonly string[]).includes(word.replace(/\[.*$/, "")));
+  const isTyped =
+    words.length > 0 && words.every((word) => (places as readonly string[]).includes(word.replace(/\[.*$/, "")));
   if (match !== null && !isTyped && words.some((word) => /\[/.test(word) || words.length > 1))
-    throw invalidAnnotation(text, `unknown type ${words.find((word) => !(places as readonly string[]).includes(word.replace(/\[.*$/, "")))}`);
+    throw invalidAnnotation(
+      text,
+      `unknown type ${words.find((word) => !(places as readonly string[]).includes(word.replace(/\[.*$/, "")))}`,
+    );
   const pair = isTyped ? (match?.[2] ?? "") : text;
   const at = pair.indexOf("=");
   if (at <= 0) throw invalidAnnotation(text, "it must be key=value");
@@ -327,5 +340,9 @@ function invalidAnnotation(text: string, why: string): TsbuildError {
 }
 
 function invalid(text: string, why: string, hint?: string): TsbuildError {
-  return new TsbuildError({ code: "USAGE", what: `invalid argument ${JSON.stringify(text)} for --output: ${why}`, hint });
+  return new TsbuildError({
+    code: "USAGE",
+    what: `invalid argument ${JSON.stringify(text)} for --output: ${why}`,
+    hint,
+  });
 }

@@ -1,0 +1,65 @@
+/** The flags of `build` that say what becomes of it. */
+import { type Command, Option } from "commander";
+import { TsbuildError } from "../../errors.ts";
+import type { Reference } from "../../oci/reference.ts";
+import type { CommandContext } from "../command.ts";
+import { listOption } from "../list-option.ts";
+import type { OutputRequest } from "./finish-build.ts";
+
+interface OutputFlags {
+  readonly output?: readonly string[];
+  readonly load?: boolean;
+  readonly push?: boolean;
+  readonly annotation?: readonly string[];
+  readonly allow?: readonly string[];
+}
+
+export function defineOutputFlags(command: Command): void {
+  command
+    .addOption(
+      listOption("-o, --output <spec>", "type=image|registry|oci|docker|local|tar|cacheonly,…; DIR; - for a tar"),
+    )
+    .option("--push", "push the image: -o type=registry")
+    .addOption(new Option("--load", "the default: -o type=docker").hideHelp())
+    .addOption(listOption("--annotation <[type:]key=value>", "annotation of the manifest, or of index, …-descriptor"));
+}
+
+/** @throws {TsbuildError} `USAGE`, `UNSUPPORTED` */
+export async function readOutputFlags(
+  command: Command,
+  context: CommandContext,
+  { tags, buildArgs }: { readonly tags: readonly Reference[]; readonly buildArgs: ReadonlyMap<string, string> },
+): Promise<OutputRequest> {
+  const flags = command.opts<OutputFlags>();
+  const texts = [...(flags.output ?? [])];
+  if (flags.push === true && !texts.some((text) => /(?:^|,)type=(?:image|registry)(?:,|$)/.test(text)))
+    texts.push("type=registry");
+  if ((flags.load === true && texts.length > 0) || texts.length === 0) texts.push("type=docker");
+  const { parseAnnotation, parseOutput } = await import("./output-spec.ts");
+  const outputs = texts
+    .map((text) => parseOutput(text, context.cwd))
+    .map((output) => (output.kind === "image" && flags.push === true ? { ...output, push: true } : output));
+  if (
+    outputs.filter((output) => output.kind !== "image" && output.kind !== "cacheonly" && output.dest === undefined)
+      .length > 1
+  )
+    throw new TsbuildError({ code: "USAGE", what: "only one output can go to standard output" });
+  const deletes = outputs.some((output) => output.kind === "local" && output.mode === "delete");
+  if (deletes && !(flags.allow ?? []).includes("buildx.local.delete"))
+    throw new TsbuildError({
+      code: "USAGE",
+      what: "mode=delete removes what is in the folder and not in the result",
+      hint: "if it should: --allow buildx.local.delete",
+    });
+  return {
+    outputs,
+    tags,
+    annotations: (flags.annotation ?? []).flatMap(parseAnnotation),
+    alwaysIndex: isTrue(buildArgs.get("BUILDKIT_MULTI_PLATFORM")),
+  };
+}
+
+/** As Go's ParseBool reads it. */
+function isTrue(text: string | undefined): boolean {
+  return text !== undefined && /^(?:1|t|true)$/i.test(text);
+}
