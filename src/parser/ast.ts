@@ -202,10 +202,7 @@ export interface DeviceFlag {
   readonly range: Range;
 }
 
-/**
- * `--mount=`: which keys fit which type is checked in the parser, values that hold variables stay words. A variable in
- * `type`, `sharing`, `readonly` or `required` is an error: what the mount is would be known only when it is expanded.
- */
+/** `--mount=`: which keys fit which type is checked in the parser, values that hold variables stay words. */
 export interface MountFlag {
   readonly type: "bind" | "cache" | "tmpfs" | "secret" | "ssh";
   readonly target?: Word;
@@ -220,6 +217,19 @@ export interface MountFlag {
   readonly size?: Word;
   readonly required?: boolean;
   readonly env?: Word;
+  /**
+   * All options in their order, when `type`, `sharing`, `readonly` or `required` holds a variable. What the mount is, is
+   * known when they are expanded (`readMount`); what else stands here is only where it stands.
+   */
+  readonly late?: readonly MountOption[];
+  readonly range: Range;
+}
+
+export interface MountOption {
+  /** Lower case, as written: `dst`. */
+  readonly key: string;
+  /** Absent without `=`. */
+  readonly value?: Word;
   readonly range: Range;
 }
 

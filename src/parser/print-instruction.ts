@@ -116,6 +116,8 @@ function runFlags({ mounts, network, security, devices }: RunInstruction, escape
 
 /** A record of CSV. The type comes first, because some options look at the one before them. */
 function mountText(mount: MountFlag): string {
+  if (mount.late !== undefined)
+    return csvRecord(mount.late.map(({ key, value }) => (value === undefined ? key : `${key}=${value.raw}`)));
   const { type, target, source, from, readonly, id, sharing, mode, uid, gid, size, required, env } = mount;
   const words = { target, source, id, mode, uid, gid, size, env };
   const fields = [

@@ -4,7 +4,7 @@
  */
 import { posix } from "node:path";
 import { assertNever, type Where } from "../errors.ts";
-import type { Command, Heredoc, MountFlag, RunInstruction, Word } from "../parser/ast.ts";
+import type { Command, Heredoc, MountFlag, Range, RunInstruction, Word } from "../parser/ast.ts";
 import type { RunInput, RunMount, TreeRef, Unkeyed } from "./build-graph.ts";
 import type { BuildOptions } from "./build-options.ts";
 import { absolutePath, cleanPath } from "./clean-path.ts";
@@ -37,8 +37,10 @@ export async function runInput(instruction: RunInstruction, context: RunContext)
   const { argv, scripts } = runCommand(instruction.command, context.shell);
   if (argv.length === 0) throw emptyCommand(where);
   const mounts: RunMount[] = [];
-  for (const mount of instruction.mounts)
-    mounts.push(await runMount(mount, mounts.filter((before) => before.type === "ssh").length, context));
+  for (const mount of instruction.mounts) {
+    const sshCount = mounts.filter(({ type }) => type === "ssh").length;
+    mounts.push(await runMount(await expandedMount(mount, context), sshCount, context));
+  }
   return {
     kind: "run",
     argv,
@@ -112,6 +114,26 @@ export function heredocBody(heredoc: Heredoc): string {
 }
 
 // Mounts ---------------------------------------------------------------------------------------------------------
+
+/** A mount of which only variables say what it is: read once more, now that they have values. */
+async function expandedMount(mount: MountFlag, { variables, locate }: RunContext): Promise<MountFlag> {
+  if (mount.late === undefined) return mount;
+  const { readMount } = await import("../parser/instructions/mount.ts");
+  const options = mount.late.map((option) =>
+    option.value === undefined || option.key === "from"
+      ? option
+      : { ...option, value: literalWord(expandWord(option.value, variables, locate), option.range) },
+  );
+  const read = readMount(options, mount.range, ({ severity, message, range, hint }) => {
+    if (severity === "error") throw mountInvalid(message, locate(range), hint);
+  });
+  if (read === undefined) throw new Error("a mount was refused without a word");
+  return read;
+}
+
+function literalWord(value: string, range: Range): Word {
+  return { parts: [{ kind: "text", value, quoted: true }], raw: value, range };
+}
 
 /** `sshCount`: mounts of type ssh that stand before this one. */
 async function runMount(mount: MountFlag, sshCount: number, context: RunContext): Promise<RunMount> {

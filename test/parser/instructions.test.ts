@@ -86,11 +86,18 @@ test.for([
   ["type=secret,id=a,from=b", "from=b", undefined],
   ["type=ssh,source=a", "source=a", undefined],
   ["target=/m,env=X", "env=X", undefined],
-  ["type=$t,target=/m", "type=$t", undefined],
   [`\\"target=/m`, `--mount=\\"target=/m`, undefined],
   [`target=/\\"m`, `--mount=target=/\\"m`, undefined],
 ] as const)("--mount=%s is rejected", ([value, at, hint]) => {
   expect(problemsOf(`FROM a\nRUN --mount=${value} x`)).toEqual([{ code: "bad-mount", at, hint }]);
+});
+
+test("a variable in type, sharing, readonly or required leaves the rest for later", () => {
+  for (const value of ["size=1,type=$t", "sharing=$s,target=/m", "ro=$r,mode=0700", "type=secret,required=$q,id=a"])
+    expect(mountOf(value)?.late?.map(({ key }) => key)).toEqual(value.split(",").map((field) => field.split("=")[0]));
+  expect(problemsOf("FROM a\nRUN --mount=type=$t,targt=/m x").map(({ hint }) => hint)).toEqual([
+    "did you mean target?",
+  ]);
 });
 
 test("options without effect are a warning", () => {

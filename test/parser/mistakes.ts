@@ -154,7 +154,6 @@ export const mistakes: readonly string[] = [
   "FROM a⏎RUN --mount=type=secret,id=a,sharing=locked y",
   "FROM a⏎RUN --mount=type=ssh,source=/x y",
   "FROM a⏎RUN --mount=type=bind,target y",
-  "FROM a⏎RUN --mount=type=$T,target=/x y",
   'FROM a⏎RUN --mount=type=bind,\\"target=/x y',
   // variables
   "FROM a⏎ENV A=${B",

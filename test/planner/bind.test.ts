@@ -517,6 +517,13 @@ test.for<FailureRow>([
     what: /entitlement/,
     hint: /--allow network.host/,
   },
+  {
+    text: "FROM b⏎ARG T=volume⏎RUN --mount=type=$T,target=/m x",
+    code: "INSTRUCTION_INVALID",
+    what: /volume is no type/,
+  },
+  { text: "FROM b⏎ARG T=bind⏎RUN --mount=type=$T,size=1m x", code: "INSTRUCTION_INVALID", what: /bind has no size/ },
+  { text: "FROM b⏎ARG R=maybe⏎RUN --mount=ro=$R,target=/m x", code: "INSTRUCTION_INVALID", what: /true or false/ },
   { text: "FROM b⏎RUN --mount=target=/$x x", code: "INSTRUCTION_INVALID", what: /target is the root/ },
   {
     text: "FROM x",

@@ -56,8 +56,8 @@ function expandedWords(instruction: Instruction): readonly Word[] {
       return given(...sources, destination, chown, chmod, checksum, ...heredocs.map(({ word }) => word));
     }
     case "run":
-      return instruction.mounts.flatMap(({ target, source, id, mode, uid, gid, size, env }) =>
-        given(target, source, id, mode, uid, gid, size, env),
+      return instruction.mounts.flatMap(({ late, target, source, id, mode, uid, gid, size, env }) =>
+        given(...(late?.map(({ value }) => value) ?? [target, source, id, mode, uid, gid, size, env])),
       );
     case "expose":
       return instruction.ports;

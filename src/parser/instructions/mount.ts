@@ -3,8 +3,8 @@
  * Source: Dockerfile reference, "RUN --mount".
  */
 import { nearestWord } from "../../nearest-word.ts";
-import type { MountFlag, Range, Word } from "../ast.ts";
-import { badMount, idleMountOption, oneOf, unknownMountOption } from "../diagnostics.ts";
+import type { MountFlag, MountOption, Range, Word } from "../ast.ts";
+import { badMount, idleMountOption, oneOf, type Report, unknownMountOption } from "../diagnostics.ts";
 import { parseGoBoolean } from "../directives.ts";
 import { literalOf } from "../literal.ts";
 import { type MappedText, rangeIn, sliceMapped } from "../mapped-text.ts";
@@ -58,35 +58,79 @@ type Draft = { -readonly [Key in keyof MountFlag]: MountFlag[Key] };
 export function parseMount(line: Line, value: MappedText, range: Range): MountFlag | undefined {
   const fields = csvFields(value);
   if (fields === undefined) return void line.report(badMount("the quotes in --mount do not close", range));
-  const mount: Draft = { type: "bind", range };
-  const seen: { readonly key: string; readonly option: Option; readonly range: Range }[] = [];
-  let valid = true;
-  for (const field of fields) {
-    const fieldRange = rangeIn(field, 0, field.text.length);
-    const equals = field.text.indexOf("=");
-    const key = (equals === -1 ? field.text : field.text.slice(0, equals)).toLowerCase();
-    const option = options.get(key);
-    if (option === undefined) {
-      line.report(unknownMountOption(key, fieldRange, nearestWord(key, options.keys())));
-      valid = false;
-      continue;
-    }
-    const text = equals === -1 ? undefined : sliceMapped(field, equals + 1, field.text.length);
-    const problem = setOption(line, mount, key, option, text);
-    if (problem !== undefined) {
-      line.report(badMount(problem, fieldRange, nearestChoice(option, text?.text ?? "")));
-      valid = false;
-    } else seen.push({ key, option, range: fieldRange });
+  const known = fields.map((field) => parseOption(line, field));
+  const given = known.filter((option) => option !== undefined);
+  if (given.length < known.length) return undefined;
+  const isLate = given.some(
+    ({ key, value: word }) => deciding.has(key) && word !== undefined && literalOf(word) === undefined,
+  );
+  return isLate ? lateMount(given, range) : readMount(given, range, line.report);
+}
+
+/** The options that say what the others mean, or that are no text. */
+const deciding: ReadonlySet<string> = new Set(
+  [...options].filter(([, { name }]) => /^(?:type|sharing|readonly|required)$/.test(name)).map(([key]) => key),
+);
+
+function parseOption(line: Line, field: MappedText): MountOption | undefined {
+  const range = rangeIn(field, 0, field.text.length);
+  const equals = field.text.indexOf("=");
+  const key = (equals === -1 ? field.text : field.text.slice(0, equals)).toLowerCase();
+  if (!options.has(key)) return void line.report(unknownMountOption(key, range, nearestWord(key, options.keys())));
+  if (equals === -1) return { key, range };
+  const text = sliceMapped(field, equals + 1, field.text.length);
+  if (key === "from" && /\$./.test(text.text))
+    return void line.report(
+      badMount("from in --mount takes no variables; name a stage with FROM $IMAGE AS NAME, and use that name", range),
+    );
+  const value = parseWord(text, 0, text.text.length, { escape: line.escape, quotes: true, report: line.report });
+  return { key, value, range };
+}
+
+/** What it is, is known when its variables are: then `readMount` is asked again. */
+function lateMount(given: readonly MountOption[], range: Range): MountFlag {
+  const mount: Draft = { type: "bind", range, late: given };
+  for (const { key, value } of given) {
+    const name = options.get(key)?.name;
+    if (value === undefined || name === undefined || deciding.has(key)) continue;
+    if (name === "from") mount.from = value.raw;
+    else mount[name as "target"] = value;
   }
-  for (const { key, option, range: fieldRange } of seen) {
+  return mount;
+}
+
+/**
+ * From options in their order to a mount. Undefined when they do not fit one another, which is reported. No deciding one
+ * may hold a variable.
+ */
+export function readMount(given: readonly MountOption[], range: Range, report: Report): MountFlag | undefined {
+  const mount: Draft = { type: "bind", range };
+  let valid = true;
+  const reject = (problem: string, place: Range, hint?: string): void => {
+    report(badMount(problem, place, hint));
+    valid = false;
+  };
+  const fitting = given.filter(({ key, value, range: place }) => {
+    const option = optionOf(key);
+    const problem = setOption(mount, key, option, value);
+    if (problem !== undefined) reject(problem, place, nearestChoice(option, value?.raw ?? ""));
+    return problem === undefined;
+  });
+  for (const { key, range: place } of fitting) {
+    const option = optionOf(key);
     if (option.types === undefined || option.types.includes(mount.type)) continue;
-    const idle = option.idle?.includes(mount.type) ?? false;
-    line.report(idle ? idleMountOption(mount.type, key, fieldRange) : badMount(noOption(mount.type, key), fieldRange));
-    valid &&= idle;
+    if (option.idle?.includes(mount.type) === true) report(idleMountOption(mount.type, key, place));
+    else reject(noOption(mount.type, key), place);
   }
   if (!valid) return undefined;
   const problem = wholeProblem(mount);
-  return problem === undefined ? mount : void line.report(badMount(problem, range));
+  return problem === undefined ? mount : void report(badMount(problem, range));
+}
+
+function optionOf(key: string): Option {
+  const option = options.get(key);
+  if (option === undefined) throw new Error(`an unknown option of a mount: ${key}`);
+  return option;
 }
 
 function nearestChoice({ name }: Option, value: string): string | undefined {
@@ -96,24 +140,17 @@ function nearestChoice({ name }: Option, value: string): string | undefined {
 const noOption = (type: MountType, key: string): string => `a mount of type ${type} has no ${key}`;
 
 /** Sets one option, or says what is wrong with it. */
-function setOption(
-  line: Line,
-  mount: Draft,
-  key: string,
-  option: Option,
-  text: MappedText | undefined,
-): string | undefined {
+function setOption(mount: Draft, key: string, option: Option, word: Word | undefined): string | undefined {
   // Read from left to right: these two look at the type that was given before them.
   if ((key === "required" || key === "size") && !(option.types ?? types).includes(mount.type)) {
     return `${noOption(mount.type, key)}; type must stand before it`;
   }
-  if (text === undefined) {
+  if (word === undefined) {
     if (option.bare === undefined) return `${key} in --mount needs a value: ${key}=VALUE`;
     if (option.name === "required") mount.required = true;
     else mount.readonly = key === "readonly" || key === "ro";
     return undefined;
   }
-  const word = parseWord(text, 0, text.text.length, { escape: line.escape, quotes: true, report: line.report });
   switch (option.name) {
     case "target":
     case "source":
@@ -128,19 +165,14 @@ function setOption(
       mount[option.name] = word;
       return numberProblem(key, option.name, literalOf(word));
     case "from":
-      if (/\$./.test(text.text)) {
-        return "from in --mount takes no variables; name a stage with FROM $IMAGE AS NAME, and use that name";
-      }
-      mount.from = text.text;
+      mount.from = word.raw;
       return undefined;
     default:
-      return setChoice(mount, key, option, word);
+      return setChoice(mount, key, option, literalOf(word) ?? "");
   }
 }
 
-function setChoice(mount: Draft, key: string, option: Option, word: Word): string | undefined {
-  const value = literalOf(word);
-  if (value === undefined) return `${key} in --mount cannot hold a variable in tsbuild`;
+function setChoice(mount: Draft, key: string, option: Option, value: string): string | undefined {
   if (option.name === "type") {
     const type = types.find((candidate) => candidate === value.toLowerCase());
     if (type === undefined) return `${value} is no type of mount, those are ${oneOf(types)}`;
