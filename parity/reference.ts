@@ -103,6 +103,8 @@ function builderOf(call: Call, folder: string): Builder {
       const tag = at.tag === undefined ? [] : ["-t", at.tag];
       const flags = ["--network=host", "--progress=plain", "--iidfile=id", ...tag];
       const { code, log } = await call(["build", ...flags, ...at.args, at.path], at);
+      if (/Cannot connect to the Docker daemon|failed to dial gRPC|did not provide an image ID/.test(log))
+        throw new Error(`the reference has died: ${log.trim().split("\n").at(-1)}`);
       return runOf(code === 0, log, code === 0 ? readFileSync(idFile, "utf8") : undefined);
     },
     async read({ image = "" }, at) {
