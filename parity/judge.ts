@@ -17,7 +17,9 @@ export function judgeRefusal(
     problems.push(
       run.refused ? "refused before any step, and a step should fail" : "steps began before it was refused",
     );
-  if (!run.log.includes(outcome.says) && !run.printed.some((line) => line.includes(outcome.says)))
+  // An excerpt of the source has all words of the source.
+  const message = run.log.replaceAll(/^ *\d* \| .*$/gm, "");
+  if (!message.includes(outcome.says) && !run.printed.some((line) => line.includes(outcome.says)))
     problems.push(`the message lacks ${shown(outcome.says)}: ${run.log}`);
   if (outcome.line !== undefined && !new RegExp(`Dockerfile:${outcome.line}(:|$)`, "m").test(run.log))
     problems.push(`the message does not point at line ${outcome.line}: ${run.log}`);
