@@ -40,7 +40,7 @@ function configDifferences(ours: BuiltImage, theirs: BuiltImage): readonly Diffe
 }
 
 /** Absent, null, false, and empty are one and the same to who reads a config. */
-function meaning(value: unknown): unknown {
+export function meaning(value: unknown): unknown {
   const isEmpty =
     value === null ||
     value === false ||

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { ExpectedFile, ExpectedImage, Outcome } from "../fixtures/parity/case.ts";
 import type { BuildRun } from "./build-run.ts";
-import { describeNode, shown } from "./compare.ts";
+import { describeNode, meaning, shown } from "./compare.ts";
 import { isSameHistory } from "./history-text.ts";
 import type { BuiltImage, FileNode, HistoryEntry, LayerEntry } from "./image.ts";
 
@@ -55,7 +55,9 @@ export function judgeImage(
     environment(image).map((pair) => [pair.replace(/=.*/s, ""), pair.slice(pair.indexOf("=") + 1)]),
   );
   const equal = (what: string, actual: unknown, expected: unknown): readonly string[] =>
-    isDeepStrictEqual(actual, expected) ? [] : [`${what} is ${shown(actual)}, not ${shown(expected)}`];
+    isDeepStrictEqual(actual, expected) || (expected === undefined && meaning(actual) === undefined)
+      ? []
+      : [`${what} is ${shown(actual)}, not ${shown(expected)}`];
   const each = (
     record: Readonly<Record<string, unknown>> | undefined,
     what: string,
