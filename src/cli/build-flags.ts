@@ -23,6 +23,7 @@ import type { CommandContext } from "./command.ts";
 import { defineLegacyFlags, legacyFlagNotes } from "./legacy-build-flags.ts";
 import type { OutputRequest } from "./outputs/finish-build.ts";
 import { defineOutputFlags, readOutputFlags } from "./outputs/output-flags.ts";
+import { withEpoch } from "./source-date-epoch.ts";
 import { defineStepFlags, readStepFlags } from "./step-flags.ts";
 
 /** What was asked: the library's options, and what the command itself does with the result. */
@@ -108,7 +109,7 @@ export async function readBuildRequest(command: Command, context: CommandContext
   const { DOCKER_DEFAULT_PLATFORM, BUILDKIT_PROGRESS } = context.environment;
   const notes = [...legacyFlagNotes(command)];
   const tags = (flags.tag ?? []).map(parseTag);
-  const buildArgs = parseBuildArgs(flags.buildArg ?? [], context.environment);
+  const buildArgs = withEpoch(parseBuildArgs(flags.buildArg ?? [], context.environment), command, context);
   const output = await readOutputFlags(command, context, { tags, buildArgs });
   const input = await readInput(command.args[0], flags, context, notes);
   try {

@@ -4,8 +4,7 @@
  */
 import { type DiffId, imageIdOf, sha256 } from "../oci/digest.ts";
 import type { HistoryEntry, ImageConfig, Timestamp } from "../oci/image-config.ts";
-import { imageConfigJson } from "../oci/image-config-json.ts";
-import type { Platform } from "../oci/platform.ts";
+import { imageConfigJson, timestampOfMs } from "../oci/image-config-json.ts";
 import type { Reference } from "../oci/reference.ts";
 import type { ImageTemplate, StepId } from "../planner/build-graph.ts";
 import type { Chain, Store, StoredImage } from "../store/store.ts";
@@ -23,14 +22,49 @@ export interface FinishedStage {
 }
 
 /** The image's config and ID: the same layers and times give the same ID. */
-export function finishTarget(store: Store, stage: FinishedStage, platform: Platform): FinishedTarget {
-  const { chain, baseLayers } = stage;
+export function finishTarget(
+  store: Store,
+  stage: FinishedStage,
+  { platform, sourceDateEpoch }: Pick<FinishedTarget, "platform" | "sourceDateEpoch">,
+): FinishedTarget {
+  const { chain, baseLayers, template } = stage;
   const config = imageConfig(
     stage,
     chain.map((layer) => store.layers.get(layer).diffId),
   );
+  const ownHistory = template.history.length;
+  const target = withConfig({ platform, chain, baseLayers, ownHistory, sourceDateEpoch: undefined }, config);
+  return sourceDateEpoch === undefined ? target : atEpoch(target, sourceDateEpoch);
+}
+
+function withConfig(
+  target: Omit<FinishedTarget, "config" | "configBytes" | "id">,
+  config: ImageConfig,
+): FinishedTarget {
   const configBytes = imageConfigJson(config);
-  return { platform, chain, baseLayers, config, configBytes, id: imageIdOf(sha256(configBytes)) };
+  return { ...target, config, configBytes, id: imageIdOf(sha256(configBytes)) };
+}
+
+/** The same with times of this build's history, and the image's own, not behind `epoch`; a base keeps its times. */
+export function atEpoch(target: FinishedTarget, epoch: number): FinishedTarget {
+  const { config, ownHistory } = target;
+  const clamped = (time: Timestamp | undefined): Timestamp =>
+    time === undefined || Date.parse(time) > epoch * 1000 ? timestampOfMs(epoch * 1000) : time;
+  const first = config.history.length - ownHistory;
+  return withConfig(
+    { ...target, sourceDateEpoch: epoch },
+    {
+      ...config,
+      created: clamped(config.created),
+      history: config.history.map((entry, at) => (at < first ? entry : { ...entry, created: clamped(entry.created) })),
+    },
+  );
+}
+
+/** The same files in other layers, which have the same places in the history. */
+export function onLayers(store: Store, target: FinishedTarget, chain: Chain): FinishedTarget {
+  const diffIds = chain.map((layer) => store.layers.get(layer).diffId);
+  return withConfig({ ...target, chain }, { ...target.config, rootfs: { type: "layers", diff_ids: diffIds } });
 }
 
 /** Writes the image and points `tags` at it. Idempotent. */

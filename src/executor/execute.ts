@@ -481,7 +481,7 @@ class Execution {
           return time;
         },
       },
-      platform,
+      { platform, sourceDateEpoch: this.#graph.sourceDateEpoch },
     );
   }
 

@@ -10,6 +10,10 @@ export interface FinishedTarget {
   readonly chain: Chain;
   /** How many layers of `chain` came from the base image. */
   readonly baseLayers: number;
+  /** How many entries of the history, its last ones, this build has made. */
+  readonly ownHistory: number;
+  /** Seconds that its times do not lie behind. */
+  readonly sourceDateEpoch: number | undefined;
   /** Digest of `configBytes`. */
   readonly id: ImageId;
   readonly config: ImageConfig;

@@ -15,6 +15,7 @@ import { expandWord } from "./expand-word.ts";
 import { findNamedContext } from "./named-contexts.ts";
 import { Problems } from "./problems.ts";
 import { builderArgs, type GlobalScope, globalScope, isProxyArg, platformArgs } from "./scopes.ts";
+import { sourceDateEpoch } from "./source-date-epoch.ts";
 import type { StageSource } from "./stage-names.ts";
 import { checkOrigins, stageNeeds } from "./stage-references.ts";
 import { imageTemplate, type StageState } from "./stage-state.ts";
@@ -57,6 +58,7 @@ export async function buildGraph(
     text: dockerfile.text,
     stages: bound.flatMap((one) => one.stages),
     targets: bound.map((one) => one.target),
+    sourceDateEpoch: bound[0]?.sourceDateEpoch,
     steps: bound.flatMap((one) => one.steps),
     warnings: distinct(bound.flatMap((one) => one.warnings)).sort((a, b) => a.range.start - b.range.start),
   };
@@ -68,6 +70,7 @@ function distinct(warnings: readonly Diagnostic[]): Diagnostic[] {
 }
 
 interface BoundPlatform {
+  readonly sourceDateEpoch: number | undefined;
   readonly stages: readonly GraphStage[];
   readonly target: GraphTarget;
   readonly steps: readonly Step[];
@@ -102,6 +105,14 @@ async function bindPlatform(
     const bound = problems.attempt(() => bindFrom(stage, index, { source, global, target: platform.platform }));
     return bound ?? { index, name: stage.from.stageName, image: "", platform: undefined, ...stage };
   });
+  const epoch = problems.attempt(() =>
+    sourceDateEpoch({
+      buildArgs: options.buildArgs,
+      global,
+      stages: froms.map(({ from }) => from.stageName),
+      contexts: options.namedContexts.keys(),
+    }),
+  );
   checkOrigins(stages, source, (error) => problems.keep(error));
   problems.throwAny(source);
   if (target === undefined) throw noStage(undefined);
@@ -117,6 +128,7 @@ async function bindPlatform(
     firstStage,
     stages,
     warn: (warning) => warnings.push(warning),
+    sourceDateEpoch: epoch,
     problems,
     resolve,
     state: (index) => {
@@ -142,6 +154,7 @@ async function bindPlatform(
   return {
     stages: bound.map(({ stage }) => stage),
     target: { platform: platform.platform, stage: built.stage },
+    sourceDateEpoch: epoch,
     steps: evaluated.flatMap((state) => state.steps),
     warnings,
   };

@@ -20,6 +20,8 @@ export interface BuildGraph {
   readonly stages: readonly GraphStage[];
   /** What is built: the target stage for each platform, in the order in which they were asked for. */
   readonly targets: readonly GraphTarget[];
+  /** SOURCE_DATE_EPOCH: seconds that no time of what is made lies behind. */
+  readonly sourceDateEpoch: number | undefined;
   /** All steps of these stages; a step stands after those it needs. */
   readonly steps: readonly Step[];
   readonly warnings: readonly Diagnostic[];

@@ -171,3 +171,17 @@ export const heredocName = (name: string, where: Where): TsbuildError =>
 
 export const parentsNeedsName = (source: string, where: Where): TsbuildError =>
   rejected(`--parents: ${JSON.stringify(source)} names nothing to keep`, where);
+
+export const epochInvalid = (value: string): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_ARGUMENT",
+    what: `invalid SOURCE_DATE_EPOCH: ${value}`,
+    hint: "seconds since 1970, as date +%s prints them",
+  });
+
+export const epochUnsupported = (stage: string): TsbuildError =>
+  new TsbuildError({
+    code: "UNSUPPORTED",
+    what: `SOURCE_DATE_EPOCH=${stage}: the time of a stage is not supported`,
+    hint: "give it in seconds since 1970",
+  });

@@ -34,6 +34,7 @@ export interface BindContext {
   readonly global: GlobalScope;
   readonly build: Platform;
   readonly target: { readonly platform: Platform; readonly explicit: boolean };
+  readonly sourceDateEpoch: number | undefined;
   /** Number of the first stage in the graph: 0, and more for a further platform. */
   readonly firstStage: number;
   readonly stages: readonly StageSource[];
@@ -308,14 +309,12 @@ class StageEvaluation {
   }
 }
 
-function workdirInput(path: string, state: StageState, { options, global }: BindContext): StepInput {
-  const name = "SOURCE_DATE_EPOCH";
-  const epoch = options.buildArgs.get(name) ?? global.variables.get(name);
+function workdirInput(path: string, state: StageState, { sourceDateEpoch }: BindContext): StepInput {
   return {
     kind: "workdir",
     path,
     user: state.config.User ?? "",
-    ...(epoch !== undefined && /^[0-9]+$/.test(epoch) && { sourceDateEpoch: Number(epoch) }),
+    ...(sourceDateEpoch !== undefined && { sourceDateEpoch }),
   };
 }
 

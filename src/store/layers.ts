@@ -21,6 +21,7 @@ import { applyRoot, OpenSnapshot, type RootAttributes, rootAttributes } from "./
 import type { BlobStore, Chain, LayerBlob, LayerId, LayerRecord, LayerStore, Snapshot } from "./store.ts";
 import { freshName, removeTree, type StoreContext, syncFolder } from "./store-context.ts";
 import { lowersOf, type UnpackTask } from "./unpack-blob.ts";
+import type { WriteTask } from "./write-layer.ts";
 
 /** Up to here a tree is sealed on the calling thread: starting or waking a worker costs more. */
 const inlineBudget = { entries: 100, bytes: 4 << 20 };
@@ -186,6 +187,19 @@ export class Layers implements LayerStore {
     await this.#write(id, { file, append: options.append }, "none", signal);
   }
 
+  async withMaxMtime(id: LayerId, maxMtime: number, parents: Chain, signal: AbortSignal): Promise<LayerId> {
+    if (this.index(id).every(({ mtime }) => mtime <= maxMtime)) return id;
+    const folder = this.#context.temporaryPath("times");
+    explainingRoot(this.#context.paths.root, () => mkdirSync(folder, { mode: 0o700 }));
+    try {
+      const file = `${folder}/layer.tar`;
+      await this.#write(id, { file, append: false, maxMtime }, "none", signal);
+      return await this.addBlob({ file, descriptor: undefined, diffId: undefined }, parents, signal);
+    } finally {
+      removeTree(folder);
+    }
+  }
+
   async writeCompressed(
     id: LayerId,
     file: string,
@@ -201,7 +215,7 @@ export class Layers implements LayerStore {
 
   #write(
     id: LayerId,
-    target: { readonly file: string; readonly append: boolean; readonly level?: number },
+    target: Pick<WriteTask, "file" | "append" | "level" | "maxMtime">,
     compression: "none" | "gzip" | "zstd",
     signal: AbortSignal,
   ): Promise<{ readonly digest: Digest; readonly size: number }> {

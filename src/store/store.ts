@@ -104,6 +104,11 @@ export interface LayerStore {
    * goes behind what the file has, so that an archive need not be written twice.
    */
   writeTar(id: LayerId, file: string, signal: AbortSignal, options?: { readonly append: boolean }): Promise<void>;
+  /**
+   * The layer with the same entries, none with a time later than `maxMtime` (seconds): itself if it is that, else the one
+   * that was made so before, else a new one. `parents`: what it will stand on.
+   */
+  withMaxMtime(id: LayerId, maxMtime: number, parents: Chain, signal: AbortSignal): Promise<LayerId>;
   /** The same, compressed; the descriptor of what was written. Deterministic for one version of Node. */
   writeCompressed(
     id: LayerId,

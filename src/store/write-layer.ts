@@ -23,6 +23,8 @@ export interface WriteTask {
   /** Else it is replaced if it is there. */
   readonly append: boolean;
   readonly compression: "none" | "gzip" | "zstd";
+  /** Seconds: no entry has a later time. What is written is another layer then, made from the tree. */
+  readonly maxMtime?: number;
   /** Undefined: 6 for gzip, 3 for zstd. */
   readonly level?: number;
 }
@@ -91,10 +93,14 @@ function writeAll(fd: number, bytes: Buffer): void {
 
 /** The layer's tar, each piece a buffer of its own, verified at its end. */
 async function* tarPieces(task: WriteTask): AsyncGenerator<Buffer, void> {
-  if (task.blob === undefined) {
+  const { maxMtime } = task;
+  if (task.blob === undefined || maxMtime !== undefined) {
     const tree = bytePath(`${task.folder}/tree`);
-    const { diffId } = yield* packLayer(tree, readIndex(task.folder).entries, { keepPieces: true });
-    verify(task, diffId);
+    const { entries } = readIndex(task.folder);
+    const written =
+      maxMtime === undefined ? entries : entries.map((entry) => ({ ...entry, mtime: Math.min(entry.mtime, maxMtime) }));
+    const { diffId } = yield* packLayer(tree, written, { keepPieces: true });
+    if (maxMtime === undefined) verify(task, diffId);
     return;
   }
   const fd = openSync(task.blob, "r");

@@ -3,7 +3,7 @@ import { createWriteStream } from "node:fs";
 import { finished } from "node:stream/promises";
 import type { ArchiveSink } from "../../archive/archive-sink.ts";
 import { assertNever, TsbuildError } from "../../errors.ts";
-import { commitImage } from "../../executor/commit-image.ts";
+import { atEpoch, commitImage } from "../../executor/commit-image.ts";
 import type { FinishedTarget } from "../../executor/finished-target.ts";
 import type { Annotation, Document } from "../../executor/image-manifest.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
@@ -25,6 +25,8 @@ export interface OutputRequest {
   readonly annotations: readonly Annotation[];
   /** An index also over one image. */
   readonly alwaysIndex: boolean;
+  /** Of every output: `--timestamp` means the files too. */
+  readonly rewriteTimestamp: boolean;
 }
 
 /** What was made, for `--metadata-file` and `--iidfile`. */
@@ -50,23 +52,47 @@ export async function finishBuild(
   request: OutputRequest,
   place: OutputPlace,
 ): Promise<BuiltOutputs> {
-  const [target] = targets;
   let built: BuiltOutputs = {
     images: [],
     names: [],
-    configDigest: target !== undefined && targets.length === 1 ? blobDigestOf(target.id) : undefined,
+    configDigest: undefined,
     descriptor: undefined,
   };
   for (const output of request.outputs) {
-    const made = await finishOutput(targets, output, request, place);
+    const retimed = await withTimes(targets, output, request, place);
+    const made = await finishOutput(retimed, output, request, place);
     built = {
       images: [...built.images, ...made.images],
       names: [...built.names, ...made.names],
-      configDigest: built.configDigest,
+      configDigest:
+        built.configDigest ??
+        (retimed.length === 1 && retimed[0] !== undefined ? blobDigestOf(retimed[0].id) : undefined),
       descriptor: built.descriptor ?? made.descriptor,
     };
   }
   return built;
+}
+
+/** As its own SOURCE_DATE_EPOCH and `rewrite-timestamp` say. */
+async function withTimes(
+  targets: readonly FinishedTarget[],
+  output: BuildOutput,
+  { rewriteTimestamp }: OutputRequest,
+  { store, context }: OutputPlace,
+): Promise<readonly FinishedTarget[]> {
+  if (output.kind === "cacheonly") return targets;
+  const settings = "settings" in output ? output.settings : undefined;
+  const epoch = "settings" in output ? output.settings.sourceDateEpoch : output.sourceDateEpoch;
+  const retimed = epoch === undefined ? targets : targets.map((target) => atEpoch(target, epoch));
+  if (settings === undefined || !(settings.rewriteTimestamp || rewriteTimestamp)) return retimed;
+  if (retimed.some(({ sourceDateEpoch }) => sourceDateEpoch === undefined))
+    throw new TsbuildError({
+      code: "USAGE",
+      what: "rewrite-timestamp needs SOURCE_DATE_EPOCH",
+      hint: "--build-arg SOURCE_DATE_EPOCH=$(date +%s)",
+    });
+  const { rewriteTimes } = await import("../../executor/rewrite-times.ts");
+  return await Promise.all(retimed.map((target) => rewriteTimes(store, target, context.signal)));
 }
 
 interface Made {
@@ -318,7 +344,7 @@ async function toFiles(
   const split = output.platformSplit ?? targets.length > 1;
   const treeOf = (target: FinishedTarget) => ({
     trees: store.layers.trees(target.chain.filter((layer, at) => target.chain.lastIndexOf(layer) === at)),
-    mtime: output.sourceDateEpoch,
+    mtime: target.sourceDateEpoch,
     signal: context.signal,
   });
   if (output.kind === "local") {

@@ -10,6 +10,7 @@ interface OutputFlags {
   readonly output?: readonly string[];
   readonly load?: boolean;
   readonly push?: boolean;
+  readonly timestamp?: string;
   readonly annotation?: readonly string[];
   readonly allow?: readonly string[];
 }
@@ -21,6 +22,8 @@ export function defineOutputFlags(command: Command): void {
     )
     .option("--push", "push the image: -o type=registry")
     .addOption(new Option("--load", "the default: -o type=docker").hideHelp())
+    .option("--source-date-epoch <seconds>", "no time of the image lies behind this one; as the build-arg")
+    .option("--timestamp <seconds>", "the same, for the files of its layers too")
     .addOption(listOption("--annotation <[type:]key=value>", "annotation of the manifest, or of index, …-descriptor"));
 }
 
@@ -55,6 +58,7 @@ export async function readOutputFlags(
     outputs,
     tags,
     annotations: (flags.annotation ?? []).flatMap(parseAnnotation),
+    rewriteTimestamp: flags.timestamp !== undefined,
     alwaysIndex: isTrue(buildArgs.get("BUILDKIT_MULTI_PLATFORM")),
   };
 }
