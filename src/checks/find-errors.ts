@@ -5,6 +5,7 @@
 import { TsbuildError } from "../errors.ts";
 import { nearestWord } from "../nearest-word.ts";
 import { imageIdOf, sha256 } from "../oci/digest.ts";
+import { hostPlatform } from "../oci/platform.ts";
 import { familiarReference, type Reference } from "../oci/reference.ts";
 import type { Diagnostic, Dockerfile, FromInstruction, Instruction, ParseResult } from "../parser/ast.ts";
 import { DockerfileInvalid } from "../parser/errors.ts";
@@ -12,6 +13,7 @@ import { buildGraph } from "../planner/bind.ts";
 import type { ResolvedImage } from "../planner/build-graph.ts";
 import type { BuildOptions, ResolveImage } from "../planner/build-options.ts";
 import { diagnosticOf } from "../planner/problems.ts";
+import { referenceProblems } from "../planner/stage-references.ts";
 import type { FindBase } from "./walk-stages.ts";
 
 /** More of them help nobody. */
@@ -30,22 +32,39 @@ export async function findErrors(request: {
 }): Promise<readonly Diagnostic[]> {
   const { dockerfile, diagnostics } = request.parsed;
   const found = diagnostics.filter(({ severity }) => severity === "error");
+  found.push(...(await wrongReferences(dockerfile, request.findBase)));
   // A FROM that cannot be read takes a name with it that others use, and without one there is nothing to bind.
   const instructions = dockerfile.instructions;
   const broken = instructions.some(({ kind, keyword }) => kind === "invalid" && /^from$/i.test(keyword.text));
-  if (broken || !instructions.some(({ kind }) => kind === "from")) return found;
-  const told = new Set(found.map(keyOf));
+  if (broken || !instructions.some(({ kind }) => kind === "from")) return inOrder(found);
+  // One place is one mistake, however often it is met.
+  const told = new Set(found.map(({ range }) => range.start));
   for (const target of targetsOf(request)) {
     for (const error of await bindingErrors({ ...request.options, target }, dockerfile, request.findBase)) {
-      if (told.has(keyOf(error))) continue;
-      told.add(keyOf(error));
+      if (told.has(error.range.start)) continue;
+      told.add(error.range.start);
       found.push(error);
     }
   }
-  return found.sort((a, b) => a.range.start - b.range.start);
+  return inOrder(found);
 }
 
-const keyOf = ({ message, range }: Diagnostic): string => `${range.start} ${message}`;
+const inOrder = (found: readonly Diagnostic[]): readonly Diagnostic[] =>
+  found.toSorted((a, b) => a.range.start - b.range.start);
+
+/** Names that are nearly a stage's are mistakes, unless there is such an image here. */
+async function wrongReferences(dockerfile: Dockerfile, findBase: FindBase): Promise<readonly Diagnostic[]> {
+  const problems = (guess: boolean): readonly Diagnostic[] =>
+    referenceProblems(dockerfile, { guess }).map((error) => diagnosticOf(error, dockerfile));
+  const certain = problems(false);
+  const found = [...certain];
+  for (const problem of problems(true)) {
+    if (certain.some(({ range }) => range.start === problem.range.start)) continue;
+    const name = dockerfile.text.slice(problem.range.start, problem.range.end);
+    if ((await findBase(name, hostPlatform())) === undefined) found.push(problem);
+  }
+  return found;
+}
 
 function targetsOf({ parsed, options, allStages }: Parameters<typeof findErrors>[0]): readonly (string | undefined)[] {
   if (!allStages) return [options.target];

@@ -1,5 +1,7 @@
 /** Answers `--check`, `--call=outline` and `--call=targets`. Nothing is built, pulled or written but by `--fix`. */
 import { existsSync } from "node:fs";
+import { relative, resolve } from "node:path";
+import type { Command } from "commander";
 import { checkDockerfile, checkedFile } from "../checks/check-dockerfile.ts";
 import type { BaseImage } from "../checks/checked-file.ts";
 import { findErrors } from "../checks/find-errors.ts";
@@ -11,16 +13,27 @@ import { parse } from "../parser/parse.ts";
 import { throwIfErrors } from "../parser/position.ts";
 import type { BuildOptions } from "../planner/build-options.ts";
 import type { Store } from "../store/store.ts";
+import { findDockerfile } from "./build-input.ts";
 import type { CallRequest } from "./call-flags.ts";
 import type { CommandContext } from "./command.ts";
 
+export interface AskedFile {
+  readonly options: BuildOptions;
+  /** The Dockerfile's path; undefined where it is no file that can be written. */
+  readonly file: string | undefined;
+}
+
 /** 1 when a check found something. @throws {TsbuildError} for what is wrong with the request, or with a file to outline */
-export async function answerCall(call: CallRequest, options: BuildOptions, context: CommandContext): Promise<number> {
+export async function answerCall(
+  call: CallRequest,
+  { options, file }: AskedFile,
+  context: CommandContext,
+): Promise<number> {
   const parsed = parse(options.dockerfile.text, { file: options.dockerfile.file });
   const findBase = localImages(context);
   switch (call.kind) {
     case "check":
-      return await answerCheck(call, { parsed, options, findBase, context });
+      return await answerCheck(call, { parsed, options, file, findBase, context });
     case "outline": {
       throwIfErrors(parsed);
       const { outlineOf } = await import("../checks/outline.ts");
@@ -43,23 +56,40 @@ export async function answerCall(call: CallRequest, options: BuildOptions, conte
   }
 }
 
-interface CheckCall {
+interface CheckCall extends AskedFile {
   readonly parsed: ParseResult;
-  readonly options: BuildOptions;
   readonly findBase: FindBase;
   readonly context: CommandContext;
 }
 
 async function answerCheck(
   call: Extract<CallRequest, { kind: "check" }>,
-  { parsed, options, findBase, context }: CheckCall,
+  { parsed: given, options, file, findBase, context }: CheckCall,
 ): Promise<number> {
   // As in BuildKit: without a target all stages are meant.
   const allStages = options.target === undefined || options.target === "";
-  const warnings = await checkDockerfile({ parsed, options, findBase, allStages, withOwn: true });
+  let parsed = given;
+  let warnings = await checkDockerfile({ parsed, options, findBase, allStages, withOwn: true });
+  if (call.fix) {
+    const { fixWarnings } = await import("../checks/fix.ts");
+    const { text, fixed } = fixWarnings(parsed.dockerfile, warnings);
+    if (fixed.length > 0) {
+      const { rewriteFile } = await import("./rewrite-file.ts");
+      rewriteFile(file, parsed.dockerfile.text, text);
+      parsed = parse(text, { file: options.dockerfile.file });
+      warnings = await checkDockerfile({ parsed, options, findBase, allStages, withOwn: true });
+    }
+    context.stderr.write(
+      `fixed ${fixed.length} ${fixed.length === 1 ? "warning" : "warnings"} in ${options.dockerfile.file}\n`,
+    );
+  }
   const errors = await findErrors({ parsed, options, findBase, allStages });
   const findings = [...errors, ...warnings].sort((a, b) => a.range.start - b.range.start);
-  const report = { dockerfile: parsed.dockerfile, findings };
+  const report = {
+    dockerfile: parsed.dockerfile,
+    findings,
+    path: pathFromHere(file, context) ?? parsed.dockerfile.file,
+  };
   switch (call.format) {
     case "text": {
       const { checkText } = await import("./render/checks/text.ts");
@@ -107,4 +137,18 @@ function localImages(context: CommandContext): FindBase {
       return undefined; // no reference: the planner says so
     }
   };
+}
+
+/** Where the Dockerfile of a `build` or `check` lies; undefined when it comes from elsewhere than a folder here. */
+export function dockerfilePath(command: Command, context: CommandContext): string | undefined {
+  const { file } = command.opts<{ readonly file?: string }>();
+  const [folder = "."] = command.args;
+  if (file === "-" || folder === "-" || /^(?:[a-z]+:\/\/|git@)/.test(folder)) return undefined;
+  return findDockerfile(file, resolve(context.cwd, folder), context.cwd).path;
+}
+
+/** Tools look for the file from where the command was called. */
+function pathFromHere(file: string | undefined, { cwd }: CommandContext): string | undefined {
+  const path = file === undefined ? "" : relative(cwd, file);
+  return path === "" || path.startsWith("../") ? undefined : path;
 }

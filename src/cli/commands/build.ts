@@ -22,8 +22,8 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   const call = readCall(command.opts<CallFlags>());
   using request = await readBuildRequest(command, context);
   if (call !== undefined) {
-    const { answerCall } = await import("../call.ts");
-    return await answerCall(call, request.options, context);
+    const { answerCall, dockerfilePath } = await import("../call.ts");
+    return await answerCall(call, { options: request.options, file: dockerfilePath(command, context) }, context);
   }
   const [firstTag] = request.tags;
   using progress = openProgress(request.progress, {

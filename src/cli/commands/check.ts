@@ -21,8 +21,8 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   if (call === undefined) return 0;
   if (command.args.length === 0) command.args.push(".");
   using request = await readBuildRequest(command, context);
-  const { answerCall } = await import("../call.ts");
-  return await answerCall(call, request.options, context);
+  const { answerCall, dockerfilePath } = await import("../call.ts");
+  return await answerCall(call, { options: request.options, file: dockerfilePath(command, context) }, context);
 }
 
 async function printPage(name: string, context: CommandContext): Promise<number> {

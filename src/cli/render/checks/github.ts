@@ -2,13 +2,13 @@
 import { positionOf } from "../../../parser/position.ts";
 import { type CheckReport, linkOf } from "./report.ts";
 
-export function checkGithub({ dockerfile, findings }: CheckReport): string {
+export function checkGithub({ dockerfile, findings, path }: CheckReport): string {
   return findings
     .map(({ severity, code, message, range, hint }) => {
       const start = positionOf(dockerfile, range.start);
       const end = positionOf(dockerfile, range.end);
       const fields = {
-        file: dockerfile.file,
+        file: path,
         line: start.line,
         endLine: end.line,
         // Columns are taken on one line only.

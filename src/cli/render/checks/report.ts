@@ -10,6 +10,8 @@ export interface CheckReport {
   readonly dockerfile: Dockerfile;
   /** Errors and warnings in order of place. */
   readonly findings: readonly Diagnostic[];
+  /** Of the file, from where the command was called, where it lies below. */
+  readonly path: string;
 }
 
 /** BuildKit's page about a check, or for one of ours the page beside this program. Undefined for errors. */

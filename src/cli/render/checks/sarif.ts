@@ -6,7 +6,7 @@ import { positionOf } from "../../../parser/position.ts";
 import { versionInfo } from "../../version-info.ts";
 import { type CheckReport, linkOf, pagePath } from "./report.ts";
 
-export function checkSarif({ dockerfile, findings }: CheckReport): string {
+export function checkSarif({ dockerfile, findings, path }: CheckReport): string {
   const ids = [...new Set(findings.map(({ code }) => code))].sort();
   const log = {
     $schema: "https://json.schemastore.org/sarif-2.1.0.json",
@@ -18,7 +18,7 @@ export function checkSarif({ dockerfile, findings }: CheckReport): string {
         },
         // Offsets here are UTF-16 units, too.
         columnKind: "utf16CodeUnits",
-        results: findings.map((finding) => resultOf(dockerfile, finding, ids)),
+        results: findings.map((finding) => resultOf(dockerfile, finding, { ids, path })),
       },
     ],
   };
@@ -40,7 +40,11 @@ function ruleOf(id: string, findings: readonly Diagnostic[]): unknown {
   };
 }
 
-function resultOf(dockerfile: Dockerfile, finding: Diagnostic, ids: readonly string[]): unknown {
+function resultOf(
+  dockerfile: Dockerfile,
+  finding: Diagnostic,
+  { ids, path }: { readonly ids: readonly string[]; readonly path: string },
+): unknown {
   const { code, severity, message, hint, range } = finding;
   const start = positionOf(dockerfile, range.start);
   const end = positionOf(dockerfile, Math.max(range.start, range.end));
@@ -52,7 +56,7 @@ function resultOf(dockerfile: Dockerfile, finding: Diagnostic, ids: readonly str
     locations: [
       {
         physicalLocation: {
-          artifactLocation: { uri: uriOf(dockerfile.file), uriBaseId: "%SRCROOT%" },
+          artifactLocation: { uri: uriOf(path), uriBaseId: "%SRCROOT%" },
           region: { startLine: start.line, startColumn: start.column, endLine: end.line, endColumn: end.column },
         },
       },

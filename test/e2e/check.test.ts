@@ -1,0 +1,246 @@
+// What a person and a program see of build checks: check, --check, --call, --fix, and the end of a build.
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { temporaryTestFolder } from "../support/temporary-folder.ts";
+import { type TsbuildResult, tsbuild } from "../support/tsbuild.ts";
+
+interface Project extends Disposable {
+  readonly path: string;
+  run(...args: string[]): Promise<TsbuildResult>;
+}
+
+/** A folder with a Dockerfile, in which commands run; its store is the folder `store` in it, once something makes it. */
+function project(dockerfile: string, files: Readonly<Record<string, string>> = {}): Project {
+  const folder = temporaryTestFolder("check");
+  for (const [name, content] of Object.entries({ Dockerfile: dockerfile, ...files })) {
+    const path = join(folder.path, name);
+    mkdirSync(join(path, ".."), { recursive: true });
+    writeFileSync(path, content);
+  }
+  return {
+    path: folder.path,
+    run: (...args) => tsbuild(["--root", join(folder.path, "store"), ...args], { cwd: folder.path }),
+    [Symbol.dispose]: () => folder[Symbol.dispose](),
+  };
+}
+
+const tenMistakes = `FROM scratch as Base
+WORKDIRR /app
+ENV mode value
+COPY --form=x a b
+EXPOSE 80:80
+STOPSIGNAL SIGTREM
+run echo $X
+COPY $src /
+CMD start
+COPY --from=bace / /
+`;
+
+test("a file with ten mistakes has them all named, each at its place", async () => {
+  using folder = project(tenMistakes);
+  const { code, stdout, stderr } = await folder.run("build", "--check", ".");
+  expect(code).toBe(1);
+  expect(stderr).toBe("");
+  expect(stdout.split("\n")[0]).toBe("Check complete, 4 errors and 7 warnings have been found!");
+  const places = [...stdout.matchAll(/^Dockerfile:(\d+:\d+)/gm)].map(([, place]) => place);
+  expect(places).toEqual(["1:14", "1:17", "2:1", "3:5", "4:6", "5:8", "6:12", "7:1", "8:6", "9:1", "10:13"]);
+  expect(stdout).toContain("hint: did you mean WORKDIR?");
+  expect(stdout).toContain("hint: did you mean --from?");
+});
+
+test("the report as text", async () => {
+  using folder = project("FROM scratch\nCOPY a \\\n  $b /\nCMD x\n");
+  const { code, stdout } = await folder.run("check");
+  expect(code).toBe(1);
+  expect(stdout).toMatchInlineSnapshot(`
+    "Check complete, 2 warnings have been found!
+
+    WARNING: UndefinedVar - https://docs.docker.com/go/dockerfile/rule/undefined-var/
+    Usage of undefined variable '$b'
+    Dockerfile:3:3
+        3 |   $b /
+          |   ^^
+       page: docs/checks/UndefinedVar.md
+
+    WARNING: JSONArgsRecommended - https://docs.docker.com/go/dockerfile/rule/json-args-recommended/
+    JSON arguments recommended for CMD to prevent unintended behavior related to OS signals
+    Dockerfile:4:1
+        4 | CMD x
+          | ^^^^^
+       page: docs/checks/JSONArgsRecommended.md
+    "
+  `);
+});
+
+test("nothing found is said and is 0, and no store is made for the question", async () => {
+  using folder = project("FROM somewhere/else:1\nRUN make\n");
+  expect(await folder.run("check")).toMatchObject({
+    code: 0,
+    stdout: "Check complete, no warnings found.\n",
+    stderr: "",
+  });
+  expect(existsSync(join(folder.path, "store"))).toBe(false);
+});
+
+test("JSON has BuildKit's shape, with lines of whole instructions", async () => {
+  using folder = project("FROM scratch\nENV a=1 \\\n    token=2\nWORKDIRR x\n");
+  const { code, stdout } = await folder.run("build", "--call=check,format=json", ".");
+  expect(code).toBe(1);
+  const report = JSON.parse(stdout);
+  expect(report.warnings).toMatchObject([
+    {
+      ruleName: "SecretsUsedInArgOrEnv",
+      description: "Sensitive data should not be used in the ARG or ENV commands",
+      url: "https://docs.docker.com/go/dockerfile/rule/secrets-used-in-arg-or-env/",
+      detail: 'Do not use ARG or ENV instructions for sensitive data (ENV "token")',
+      location: { ranges: [{ start: { line: 2 }, end: { line: 3 } }] },
+      range: { start: { line: 3, column: 5 }, end: { line: 3, column: 12 } },
+    },
+  ]);
+  expect(report.sources).toEqual([
+    { filename: "Dockerfile", language: "Dockerfile", data: readFileSync(join(folder.path, "Dockerfile"), "base64") },
+  ]);
+  expect(report.buildError).toEqual({
+    message: "unknown instruction WORKDIRR",
+    location: { ranges: [{ start: { line: 4 }, end: { line: 4 } }] },
+  });
+  expect(report.errors).toHaveLength(1);
+});
+
+test("SARIF has what its schema requires, and the places of the text", async () => {
+  using folder = project("", { "sub dir/Dockerfile": tenMistakes });
+  const { code, stdout } = await folder.run("check", "--format=sarif", "sub dir");
+  expect(code).toBe(1);
+  const log = JSON.parse(stdout);
+  expect(log).toMatchObject({ version: "2.1.0", $schema: "https://json.schemastore.org/sarif-2.1.0.json" });
+  const [run] = log.runs;
+  const { rules } = run.tool.driver;
+  expect(run.tool.driver.name).toBe("tsbuild");
+  expect(run.results).toHaveLength(11);
+  for (const { ruleId, ruleIndex, level, message, locations } of run.results) {
+    expect(rules[ruleIndex].id).toBe(ruleId);
+    expect(["error", "warning"]).toContain(level);
+    expect(message.text).not.toBe("");
+    const { artifactLocation, region } = locations[0].physicalLocation;
+    expect(artifactLocation.uri).toBe("sub%20dir/Dockerfile");
+    expect(region.startLine).toBeGreaterThan(0);
+    expect(region.endLine > region.startLine || region.endColumn >= region.startColumn).toBe(true);
+  }
+  const casing = rules.find(({ id }: { readonly id: string }) => id === "StageNameCasing");
+  expect(casing.helpUri).toBe("https://docs.docker.com/go/dockerfile/rule/stage-name-casing/");
+  expect(casing.help.markdown).toContain("## Bad");
+});
+
+test("annotations of a workflow", async () => {
+  using folder = project("FROM scratch as a\n");
+  const { stdout } = await folder.run("check", "--format", "github");
+  expect(stdout).toBe(
+    "::warning file=Dockerfile,line=1,endLine=1,col=14,endColumn=16,title=FromAsCasing::'as' and 'FROM' keywords' casing do not match%0Ahttps://docs.docker.com/go/dockerfile/rule/from-as-casing/\n",
+  );
+});
+
+test("--call=check,ignorestatus=true finds the same and is 0", async () => {
+  using folder = project("FROM scratch\nCMD x\n");
+  const { code, stdout } = await folder.run("build", "--call", "check,ignorestatus=true", ".");
+  expect(code).toBe(0);
+  expect(stdout).toContain("1 warning has been found!");
+});
+
+test.for([
+  { args: ["--call=chekc"], says: "--call knows build, check, outline and targets, not chekc" },
+  { args: ["--call=check,format=yaml"], says: "--format is yaml, but must be one of text, json, sarif, github" },
+  { args: ["--call=outline,format=sarif"], says: "--format is sarif, but must be one of text, json" },
+  { args: ["--format=json"], says: "--format needs --check or --call" },
+  { args: ["--fix"], says: "--fix needs --check" },
+])("$args is wrong usage", async ({ args, says }) => {
+  using folder = project("FROM scratch\n");
+  const { code, stderr } = await folder.run("build", ...args, ".");
+  expect(code).toBe(2);
+  expect(stderr).toContain(says);
+});
+
+test("--call=targets and --call=outline", async () => {
+  using folder = project(`# build compiles
+FROM scratch AS build
+# VERSION of the compiler
+ARG VERSION=12
+RUN --mount=type=secret,id=key,required --mount=type=ssh x
+FROM scratch AS app
+COPY --from=build / /
+`);
+  expect((await folder.run("build", "--call=targets", ".")).stdout).toBe(
+    "TARGET          DESCRIPTION\nbuild           compiles\napp (default)\n",
+  );
+  expect((await folder.run("build", "--call=outline", "--build-arg", "VERSION=13", ".")).stdout).toBe(
+    "TARGET: app\n\nBUILD ARG   VALUE   DESCRIPTION\nVERSION     13      of the compiler\n\n" +
+      "SECRET   REQUIRED\nkey      true\n\nSSH       REQUIRED\ndefault\n\n",
+  );
+  const outline = JSON.parse((await folder.run("build", "--call=outline,format=json", "--target=build", ".")).stdout);
+  expect(outline).toMatchObject({
+    name: "build",
+    description: "compiles",
+    args: [
+      { name: "VERSION", value: "12", description: "of the compiler", location: { ranges: [{ start: { line: 4 } }] } },
+    ],
+    secrets: [{ name: "key", required: true }],
+    ssh: [{ name: "default" }],
+  });
+});
+
+test("--fix rewrites the file behind a link, keeps its mode, and tells what is left", async () => {
+  using folder = project("from scratch as A\nENV a b\nCOPY x /\nCOPY y /\nCMD x\n");
+  const path = join(folder.path, "Dockerfile");
+  chmodSync(path, 0o640);
+  symlinkSync("Dockerfile", join(folder.path, "Linked"));
+  const { code, stdout, stderr } = await folder.run("check", "--fix", "-f", "Linked", ".");
+  expect(stderr).toBe("fixed 3 warnings in Linked\n");
+  expect(code).toBe(1);
+  expect(stdout).toContain("1 warning has been found!");
+  expect(readFileSync(path, "utf8")).toBe("FROM scratch AS a\nENV a=b\nCOPY x /\nCOPY y /\nCMD x\n");
+  expect(statSync(path).mode & 0o777).toBe(0o640);
+});
+
+test("--fix does not write what came from standard input", async () => {
+  const { code, stderr } = await tsbuild(["check", "--fix", "-"], { input: "FROM scratch as a\n" });
+  expect(code).toBe(2);
+  expect(stderr).toContain("--fix needs a Dockerfile in a folder here");
+});
+
+test("check --explain prints a check's page, and knows the nearest", async () => {
+  expect((await tsbuild(["check", "--explain", "UndefinedVar"])).stdout).toMatch(/^# UndefinedVar\n/);
+  const { code, stderr } = await tsbuild(["check", "--explain", "UndefindVar"]);
+  expect(code).toBe(2);
+  expect(stderr).toContain("did you mean UndefinedVar?");
+});
+
+test.runIf(process.getuid?.() === 0)(
+  "a build tells its warnings when its steps are done, and not tsbuild's own",
+  async () => {
+    using folder = project("FROM scratch AS unneeded\nCMD y\nFROM scratch\nCOPY x /\nCMD x\n", { x: "" });
+    const { code, stderr } = await folder.run("build", "--progress=plain", ".");
+    expect(code).toBe(0);
+    const lines = stderr.split("\n");
+    const at = lines.indexOf("1 warning found:");
+    expect(at).toBeGreaterThan(lines.findIndex((line) => line.endsWith(" DONE 0.00s")));
+    expect(lines[at + 2]).toMatch(/^WARNING: JSONArgsRecommended - /);
+    expect(lines[at + 4]).toBe("Dockerfile:5:1");
+    expect(lines.findIndex((line) => line.startsWith("built "))).toBeGreaterThan(at);
+    // The second time all is cached, and the warning is told again.
+    expect((await folder.run("build", "--progress=plain", ".")).stderr).toContain("1 warning found:");
+    expect((await folder.run("build", "-q", ".")).stderr).toBe("");
+    const json = (await folder.run("build", "--progress=json", ".")).stderr.trim().split("\n");
+    const events = json.map((line) => JSON.parse(line));
+    expect(events.find(({ kind }) => kind === "checks")).toMatchObject({ warnings: [{ code: "JSONArgsRecommended" }] });
+  },
+);
+
+test.runIf(process.getuid?.() === 0)("error=true rejects a build with a warning before its first step", async () => {
+  using folder = project("# check=error=true\nFROM scratch\nCOPY x /\nCMD x\n", { x: "" });
+  const { code, stderr } = await folder.run("build", "--progress=plain", ".");
+  expect(code).toBe(1);
+  expect(stderr).toContain("Dockerfile:1:1: error: lint violation found for rules: JSONArgsRecommended");
+  expect(stderr).not.toContain("COPY");
+  const args = ["--build-arg", "BUILDKIT_DOCKERFILE_CHECK=skip=all"];
+  expect(await folder.run("build", "-q", ...args, ".")).toMatchObject({ code: 0, stderr: "" });
+});
