@@ -42,6 +42,7 @@ export async function startMachine({ withReference, signal }: MachineSettings): 
         folder: join(folder, "cases"),
         tsbuild: await startTsbuild(join(folder, "store"), base, signal),
         reference: reference?.builder,
+        isKnownReference: reference?.version.startsWith("20.10.") ?? false,
         base: await readImage(base),
         known: knownDifferences(),
         started,
