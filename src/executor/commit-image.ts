@@ -61,6 +61,12 @@ export function atEpoch(target: FinishedTarget, epoch: number): FinishedTarget {
   );
 }
 
+/** The same with records of the cache in its config. */
+export function withInlineCache(target: FinishedTarget, document: Uint8Array): FinishedTarget {
+  const cache = Buffer.from(document).toString("base64");
+  return withConfig(target, { ...target.config, "moby.buildkit.cache.v0": cache });
+}
+
 /** The same files in other layers, which have the same places in the history. */
 export function onLayers(store: Store, target: FinishedTarget, chain: Chain): FinishedTarget {
   const diffIds = chain.map((layer) => store.layers.get(layer).diffId);

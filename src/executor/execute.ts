@@ -20,12 +20,13 @@ import { parseRemembered } from "../planner/remembered-parse.ts";
 import { cacheKey, defineStep, type StepDefinition, siteOf } from "../planner/step-definition.ts";
 import type { Driver } from "../runtime/driver.ts";
 import { BuildNetworks } from "../runtime/network/build-network.ts";
-import type { Chain, LayerId, LayerRecord, Lease, Store, UnsealedLayer } from "../store/store.ts";
+import type { Chain, LayerId, LayerRecord, Lease, NewCacheRecord, Store, UnsealedLayer } from "../store/store.ts";
 import { type BuildChecks, buildWarnings, mayReject, rejectWarnings, remembered } from "./build-checks.ts";
 import { finishTarget } from "./commit-image.ts";
 import { ContextFiles } from "./context-files.ts";
 import { layersNeedRoot, unsupported } from "./errors.ts";
 import type { BuildEvent, BuildSummary } from "./events.ts";
+import type { ExternalCache } from "./external-cache.ts";
 import type { FinishedTarget } from "./finished-target.ts";
 import type { GrantedDevices } from "./granted-devices.ts";
 import { type ReusableFiles, reusableFiles } from "./reusable-files.ts";
@@ -36,11 +37,16 @@ export interface BuildEnvironment {
   /** Asked when the first RUN runs: a build that is all cached needs no runtime. */
   readonly driver: () => Promise<Driver>;
   readonly resolveImage: ResolveImage;
+  /** Asked in this order for steps that the store does not know. */
+  readonly externalCaches?: readonly ExternalCache[];
   /**
    * What becomes of the result, one target for each platform: called once, when all steps are done and while all layers
-   * are held. Returns the images that the store has now.
+   * are held. `keys`: of all steps. Returns the images that the store has now.
    */
-  readonly finish: (targets: readonly FinishedTarget[]) => Promise<readonly ImageId[]> | readonly ImageId[];
+  readonly finish: (
+    targets: readonly FinishedTarget[],
+    keys: readonly CacheKey[],
+  ) => Promise<readonly ImageId[]> | readonly ImageId[];
   readonly onEvent: (event: BuildEvent) => void;
   /** Steps at once. */
   readonly jobs: number;
@@ -90,7 +96,7 @@ export async function build(options: BuildOptions, environment: BuildEnvironment
   using networks = new BuildNetworks((text) => onEvent({ kind: "note", text, time: now() }));
   const execution = new Execution({ graph, options, environment, lease, networks, devices });
   const targets = await execution.run();
-  const images = await environment.finish(targets);
+  const images = await environment.finish(targets, [...execution.keys]);
   const warnings = early ?? (await buildWarnings(checks));
   if (warnings.length > 0) onEvent({ kind: "checks", dockerfile: parsed.dockerfile, warnings, time: now() });
   const layers = targets.flatMap(({ chain }) => chain);
@@ -176,6 +182,8 @@ interface ExecutionParts {
 
 class Execution {
   hits = 0;
+  /** Of all steps that are done. */
+  readonly keys: Set<CacheKey> = new Set();
   readonly #graph: BuildGraph;
   readonly #options: BuildOptions;
   readonly #environment: BuildEnvironment;
@@ -324,9 +332,13 @@ class Execution {
   /** The layer of an earlier build, if this step has been done on the same files. */
   async #lookup({ step, parent, definition }: Place): Promise<OwnLayer | undefined> {
     const { cache, layers } = this.#store;
-    if (!cache.hasDefinition(definition.digest)) return undefined;
+    const { externalCaches = [] } = this.#environment;
+    const isKnown = cache.hasDefinition(definition.digest);
+    const offers = externalCaches.filter((external) => external.hasDefinition(definition.digest));
+    if (!isKnown && offers.length === 0) return undefined;
     const below = definition.needsParent ? (await parent.sealed).result : undefined;
     const key = cacheKey(below, definition);
+    if (cache.find(key) === undefined) await this.#importStep({ step, parent, definition }, key, offers);
     const record = cache.find(key);
     if (record === undefined) return undefined;
     this.#lease.addLayers(record.chain);
@@ -339,6 +351,36 @@ class Execution {
     return { layer, sealed: Promise.resolve({ layer, created }) };
   }
 
+  /** Takes a step over from elsewhere: its layer and its record. What cannot be read is a warning. */
+  async #importStep(
+    { step, parent, definition }: Place,
+    key: CacheKey,
+    offers: readonly ExternalCache[],
+  ): Promise<void> {
+    const standsOn = definition.needsParent ? await parent.sealed : { chain: [], result: undefined };
+    for (const external of offers) {
+      const found = external.find(key);
+      if (found === undefined) continue;
+      try {
+        const layer = await external.fetch(found, standsOn.chain, this.#stop.signal);
+        this.#lease.addLayers([layer]);
+        this.#store.cache.put({
+          ...recordedStep(this.#graph, step, definition),
+          key,
+          parent: standsOn.result,
+          chain: [...standsOn.chain, layer],
+          durationMs: found.durationMs,
+        });
+        return;
+      } catch (error) {
+        this.#stop.signal.throwIfAborted();
+        const why = error instanceof Error ? error.message : String(error);
+        const text = `warning: a layer of the cache from ${external.title} cannot be had: ${why}`;
+        this.#emit({ kind: "note", text, time: this.#environment.now() });
+      }
+    }
+  }
+
   /** An equal step of this very build: run once, shown as a hit once its result is there. */
   async #reuse({ step, parent, definition }: Place, own: Promise<SealedLayer>): Promise<void> {
     await own;
@@ -348,6 +390,7 @@ class Execution {
 
   #hit(step: Step, key: CacheKey): void {
     this.hits++;
+    this.keys.add(key);
     this.#emit({ kind: "stepHit", step: step.id, key, time: this.#environment.now() });
   }
 
@@ -439,15 +482,13 @@ class Execution {
     const below = await parent.sealed;
     const standsOn = definition.needsParent ? below : { chain: [], result: undefined };
     const kept = this.#equalLayer(resultId(standsOn.result, record.contentDigest), record);
+    const key = cacheKey(standsOn.result, definition);
+    this.keys.add(key);
     cache.put({
-      key: cacheKey(standsOn.result, definition),
-      definition: definition.digest,
+      ...recordedStep(this.#graph, step, definition),
+      key,
       parent: standsOn.result,
       chain: [...standsOn.chain, kept.id],
-      kind: step.input.kind,
-      site: siteOf(this.#graph, step),
-      instruction: step.text,
-      input: definition.input,
       durationMs: times.finished - times.started,
     });
     this.#emit({ kind: "stepDone", step: step.id, sizeBytes: kept.sizeBytes, time: times.finished });
@@ -503,6 +544,21 @@ class Execution {
   #emit(event: BuildEvent): void {
     this.#environment.onEvent(event);
   }
+}
+
+/** What a record says of a step, wherever it was done. */
+function recordedStep(
+  graph: BuildGraph,
+  step: Step,
+  definition: StepDefinition,
+): Pick<NewCacheRecord, "definition" | "kind" | "site" | "instruction" | "input"> {
+  return {
+    definition: definition.digest,
+    kind: step.input.kind,
+    site: siteOf(graph, step),
+    instruction: step.text,
+    input: definition.input,
+  };
 }
 
 const emptyTree: Tree = {

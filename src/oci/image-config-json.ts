@@ -12,6 +12,7 @@ export function imageConfigJson(config: ImageConfig): Uint8Array {
     ["config", containerConfigJson(config.config)],
     ["created", config.created === undefined ? "null" : stringJson(config.created)],
     ["history", config.history.length === 0 ? "null" : arrayJson(config.history.map(historyJson))],
+    ["moby.buildkit.cache.v0", optionalString(config["moby.buildkit.cache.v0"])],
     ["os", stringJson(config.os)],
     ["os.version", optionalString(config["os.version"])],
     ["rootfs", rootfsJson(config.rootfs.diff_ids)],

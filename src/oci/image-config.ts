@@ -45,6 +45,8 @@ export interface ImageConfig {
   readonly config: ContainerConfig;
   readonly created?: Timestamp;
   readonly history: readonly HistoryEntry[];
+  /** Cache records that travel with the image, base64. */
+  readonly "moby.buildkit.cache.v0"?: string;
   readonly os: string;
   readonly "os.version"?: string;
   readonly rootfs: { readonly type: "layers"; readonly diff_ids: readonly DiffId[] };

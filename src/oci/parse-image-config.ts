@@ -63,6 +63,7 @@ const imageConfig = z.object({
     ),
   ),
   os: text,
+  "moby.buildkit.cache.v0": text,
   "os.version": text,
   rootfs: z.object({
     type: text,

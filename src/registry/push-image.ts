@@ -11,13 +11,14 @@ import type { Manifest } from "../oci/manifest.ts";
 import { compressionOf, mediaTypes, ociLayerType } from "../oci/media-types.ts";
 import { formatPlatform, type Platform, samePlatform } from "../oci/platform.ts";
 import { canonicalReference, type Reference } from "../oci/reference.ts";
+import { storedIndex } from "../oci/stored-documents.ts";
 import { recallCompressed, rememberCompressed } from "../store/packed-layer.ts";
 import type { LayerId, LayerRecord, Store, StoredImage, TemporaryFolder } from "../store/store.ts";
 import type { RegistryAccess } from "./access.ts";
 import type { RegistryClient } from "./client.ts";
 import { imageNotLocal, noMatchForPlatform, pushDenied } from "./errors.ts";
 import { openRegistry } from "./open-registry.ts";
-import { pushIndex } from "./push-index.ts";
+import { pushDocument } from "./push-document.ts";
 import { RefusedRequest } from "./said.ts";
 import type { LayerState, TransferEvent } from "./transfer-event.ts";
 
@@ -109,8 +110,9 @@ export async function pushStoredIndex(options: PushIndexOptions): Promise<void> 
   lease.addImage(options.image);
   await using client = await openRegistry(reference.domain, reference.path, access);
   const name = options.byDigest === true ? digest : (reference.tag ?? digest);
-  const push = { store, repository: reference.path, name, raw, digest, jobs, onEvent, signal };
-  await wordsFor(reference, () => pushIndex(client, push));
+  const { mediaType } = storedIndex(raw);
+  const push = { store, repository: reference.path, name, raw, digest, mediaType, jobs, onEvent, signal };
+  await wordsFor(reference, () => pushDocument(client, push));
   store.images.recordRepoDigest(options.image, { domain: reference.domain, path: reference.path }, digest);
   onEvent({ kind: "pushed", reference, digest, sizeBytes: raw.length });
 }

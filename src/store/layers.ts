@@ -152,7 +152,7 @@ export class Layers implements LayerStore {
       const same = known ?? this.#hold(this.findByDiffId(sealed.diffId));
       if (same !== undefined) return this.#recordBlob(same, found, parents);
       const id = this.adoptTree(folder);
-      this.#record(id, sealed, parents, found);
+      this.#record(id, sealed, parents, { blob: found, created: blob.created });
       return id;
     } finally {
       removeTree(folder);
@@ -286,7 +286,7 @@ export class Layers implements LayerStore {
     const done = sealed ?? (await this.#sealBeside(task, signal));
     // A child may be done first: it is recorded after what it stands on.
     for (const parent of parents) await this.#sealing.get(parent);
-    return this.#record(id, done, parents, undefined);
+    return this.#record(id, done, parents, {});
   }
 
   /** The disk takes the files while the worker reads them: its own sync at the end then has little to wait for. */
@@ -295,7 +295,12 @@ export class Layers implements LayerStore {
     return await this.#run(task, signal);
   }
 
-  #record(id: LayerId, sealed: Sealed, parents: Chain, blob: Descriptor | undefined): LayerRecord {
+  #record(
+    id: LayerId,
+    sealed: Sealed,
+    parents: Chain,
+    { blob, created }: { readonly blob?: Descriptor; readonly created?: Date | undefined },
+  ): LayerRecord {
     const { db, paths, layout } = this.#context;
     syncFolder(paths.layers);
     const record: LayerRecord = {
@@ -303,7 +308,7 @@ export class Layers implements LayerStore {
       diffId: sealed.diffId,
       contentDigest: sealed.contentDigest,
       sizeBytes: sealed.sizeBytes,
-      created: new Date(),
+      created: created ?? new Date(),
       blob,
       layout,
     };

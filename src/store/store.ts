@@ -125,6 +125,8 @@ export interface LayerBlob {
   /** Undefined: nobody has said what it is. It is found out while it is unpacked; its digest is not read twice. */
   readonly descriptor: Descriptor | undefined;
   readonly diffId: DiffId | undefined;
+  /** When it was first built, elsewhere; undefined: now. */
+  readonly created?: Date;
 }
 
 export interface LayerRecord {

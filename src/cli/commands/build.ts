@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import type { BuildEvent } from "../../executor/events.ts";
 import type { BuildResult } from "../../executor/execute.ts";
+import { hostPlatform } from "../../oci/platform.ts";
 import { canonicalReference, familiarReference } from "../../oci/reference.ts";
 import { type BuildRequest, defineBuildFlags, readBuildRequest } from "../build-flags.ts";
 import { type CallFlags, defineCallFlags, readCall } from "../call-flags.ts";
@@ -36,6 +37,16 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   for (const text of request.notes) note(text);
   const { build } = await import("../../executor/execute.ts");
   const store = context.openStore();
+  const { cacheSources } = request.output;
+  const externalCaches =
+    cacheSources.length === 0
+      ? []
+      : await (await import("../external-cache/import-cache.ts")).importCaches(cacheSources, {
+          store,
+          context,
+          platform: request.options.platforms[0] ?? hostPlatform(),
+          onNote: note,
+        });
   let result: BuildResult;
   let built: BuiltOutputs | undefined;
   try {
@@ -43,9 +54,10 @@ export async function run(command: Command, context: CommandContext): Promise<nu
       store,
       driver: async () => (await import("../../runtime/drivers/create-driver.ts")).createDriver(context.runtime),
       resolveImage: imageResolver({ context, store, pull: request.pull, onNote: note }),
-      finish: async (targets) => {
+      externalCaches,
+      finish: async (targets, keys) => {
         const { finishBuild } = await import("../outputs/finish-build.ts");
-        built = await finishBuild(targets, request.output, { store, context, onNote: note });
+        built = await finishBuild({ targets, keys }, request.output, { store, context, onNote: note });
         return built.images;
       },
       onEvent,

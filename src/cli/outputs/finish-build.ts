@@ -3,7 +3,7 @@ import { createWriteStream } from "node:fs";
 import { finished } from "node:stream/promises";
 import type { ArchiveSink } from "../../archive/archive-sink.ts";
 import { assertNever, TsbuildError } from "../../errors.ts";
-import { atEpoch, commitImage } from "../../executor/commit-image.ts";
+import { atEpoch, commitImage, withInlineCache } from "../../executor/commit-image.ts";
 import type { FinishedTarget } from "../../executor/finished-target.ts";
 import type { Annotation, Document } from "../../executor/image-manifest.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
@@ -14,6 +14,8 @@ import type { Store } from "../../store/store.ts";
 import { checkLayoutFolder, intoFile, isSpecial } from "../archive-file.ts";
 import type { CommandContext } from "../command.ts";
 import { standardOutput, tarFile } from "../containers/tar-output.ts";
+import type { CacheSource, CacheTarget } from "../external-cache/cache-spec.ts";
+import type { ExportedBuild } from "../external-cache/export-cache.ts";
 import type { ArchiveOutput, BuildOutput, DocumentSettings, FilesOutput, ImageOutput } from "./output-spec.ts";
 import { platformFolder } from "./platform-folder.ts";
 
@@ -25,6 +27,8 @@ export interface OutputRequest {
   readonly annotations: readonly Annotation[];
   /** An index also over one image. */
   readonly alwaysIndex: boolean;
+  readonly cacheSources: readonly CacheSource[];
+  readonly cacheTargets: readonly CacheTarget[];
   /** Of every output: `--timestamp` means the files too. */
   readonly rewriteTimestamp: boolean;
 }
@@ -48,10 +52,12 @@ export interface OutputPlace {
 
 /** @throws {TsbuildError} what cannot be written where it should go */
 export async function finishBuild(
-  targets: readonly FinishedTarget[],
+  result: ExportedBuild,
   request: OutputRequest,
   place: OutputPlace,
 ): Promise<BuiltOutputs> {
+  const inline = request.cacheTargets.some(({ kind }) => kind === "inline");
+  const targets = inline ? await withInlineRecords(result, place.store) : result.targets;
   let built: BuiltOutputs = {
     images: [],
     names: [],
@@ -70,7 +76,20 @@ export async function finishBuild(
       descriptor: built.descriptor ?? made.descriptor,
     };
   }
+  for (const target of request.cacheTargets) {
+    if (target.kind === "inline") continue;
+    const { exportCache } = await import("../external-cache/export-cache.ts");
+    await exportCache(result, target, place);
+  }
   return built;
+}
+
+async function withInlineRecords({ targets, keys }: ExportedBuild, store: Store): Promise<readonly FinishedTarget[]> {
+  const { externalRecords, printExternalCache } = await import("../../executor/external-cache.ts");
+  return targets.map((target) => {
+    const { records } = externalRecords(store, keys, target.chain);
+    return withInlineCache(target, printExternalCache(records, undefined));
+  });
 }
 
 /** As its own SOURCE_DATE_EPOCH and `rewrite-timestamp` say. */

@@ -10,6 +10,8 @@ interface OutputFlags {
   readonly output?: readonly string[];
   readonly load?: boolean;
   readonly push?: boolean;
+  readonly cacheFrom?: readonly string[];
+  readonly cacheTo?: readonly string[];
   readonly timestamp?: string;
   readonly annotation?: readonly string[];
   readonly allow?: readonly string[];
@@ -22,6 +24,10 @@ export function defineOutputFlags(command: Command): void {
     )
     .option("--push", "push the image: -o type=registry")
     .addOption(new Option("--load", "the default: -o type=docker").hideHelp())
+    .addOption(listOption("--cache-from <spec>", "NAME, or type=registry,ref=NAME, type=local,src=DIR"))
+    .addOption(
+      listOption("--cache-to <spec>", "NAME, type=registry,ref=NAME, type=local,dest=DIR, type=inline; mode=min|max"),
+    )
     .option("--source-date-epoch <seconds>", "no time of the image lies behind this one; as the build-arg")
     .option("--timestamp <seconds>", "the same, for the files of its layers too")
     .addOption(listOption("--annotation <[type:]key=value>", "annotation of the manifest, or of index, …-descriptor"));
@@ -58,8 +64,24 @@ export async function readOutputFlags(
     outputs,
     tags,
     annotations: (flags.annotation ?? []).flatMap(parseAnnotation),
+    ...(await readCacheFlags(flags, buildArgs, context)),
     rewriteTimestamp: flags.timestamp !== undefined,
     alwaysIndex: isTrue(buildArgs.get("BUILDKIT_MULTI_PLATFORM")),
+  };
+}
+
+/** `BUILDKIT_INLINE_CACHE=1` is the old spelling of `type=inline`. */
+async function readCacheFlags(
+  { cacheFrom = [], cacheTo = [] }: OutputFlags,
+  buildArgs: ReadonlyMap<string, string>,
+  { cwd }: CommandContext,
+): Promise<Pick<OutputRequest, "cacheSources" | "cacheTargets">> {
+  const inline = isTrue(buildArgs.get("BUILDKIT_INLINE_CACHE")) ? ["type=inline"] : [];
+  if (cacheFrom.length + cacheTo.length + inline.length === 0) return { cacheSources: [], cacheTargets: [] };
+  const { parseCacheSource, parseCacheTarget } = await import("../external-cache/cache-spec.ts");
+  return {
+    cacheSources: cacheFrom.map((text) => parseCacheSource(text, cwd)),
+    cacheTargets: [...cacheTo, ...inline].map((text) => parseCacheTarget(text, cwd)),
   };
 }
 

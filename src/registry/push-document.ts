@@ -1,4 +1,4 @@
-/** An index and all its manifests, store → registry: bit for bit, so that digests are the same wherever it lies. */
+/** A manifest, or an index and all its manifests, store → registry: bit for bit, so that digests are the same wherever it lies. */
 import PQueue from "p-queue";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, hexOf } from "../oci/digest.ts";
@@ -8,40 +8,38 @@ import type { Store } from "../store/store.ts";
 import type { RegistryClient } from "./client.ts";
 import type { TransferEvent } from "./transfer-event.ts";
 
-export interface IndexPush {
+export interface DocumentPush {
   readonly store: Store;
   /** Path of the repository. */
   readonly repository: string;
-  /** Tag, or the index's digest. */
+  /** Tag, or the document's digest. */
   readonly name: string;
   readonly raw: Buffer;
   readonly digest: Digest;
+  readonly mediaType: string;
   readonly jobs: number;
   readonly onEvent: (event: TransferEvent) => void;
   readonly signal: AbortSignal;
 }
 
-/** What the index names goes first, and its name last: nobody sees half of it. */
-export async function pushIndex(client: RegistryClient, push: IndexPush): Promise<void> {
-  const { store, repository, name, raw, digest, signal } = push;
-  const index = storedIndex(raw);
-  const manifests = index.manifests.map(({ digest: inner, mediaType }) => {
-    const bytes = store.blobs.read(inner);
-    return { digest: inner, mediaType, raw: bytes, value: storedManifest(bytes) };
-  });
+/** What the manifest or index names goes first, and its own name last: nobody sees half of it. */
+export async function pushDocument(client: RegistryClient, push: DocumentPush): Promise<void> {
+  const { store, repository, name, raw, digest, mediaType, signal } = push;
+  const isIndex = mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerList;
+  const inner = isIndex
+    ? storedIndex(raw).manifests.map((each) => ({ ...each, raw: store.blobs.read(each.digest) }))
+    : [];
   const blobs = new Map<Digest, Descriptor>();
-  for (const { value } of manifests) for (const blob of [value.config, ...value.layers]) blobs.set(blob.digest, blob);
+  for (const document of isIndex ? inner : [{ raw }]) {
+    const { config, layers } = storedManifest(document.raw);
+    for (const blob of [config, ...layers]) blobs.set(blob.digest, blob);
+  }
   await pushBlobs(client, [...blobs.values()], push);
-  for (const manifest of manifests) await client.putManifest(repository, manifest.digest, manifest, signal);
-  await client.putManifest(
-    repository,
-    name,
-    { raw, mediaType: index.mediaType ?? mediaTypes.ociIndex, digest },
-    signal,
-  );
+  for (const manifest of inner) await client.putManifest(repository, manifest.digest, manifest, signal);
+  await client.putManifest(repository, name, { raw, mediaType, digest }, signal);
 }
 
-async function pushBlobs(client: RegistryClient, blobs: readonly Descriptor[], push: IndexPush): Promise<void> {
+async function pushBlobs(client: RegistryClient, blobs: readonly Descriptor[], push: DocumentPush): Promise<void> {
   const { store, repository, jobs, onEvent } = push;
   const failed = new AbortController();
   const signal = AbortSignal.any([push.signal, failed.signal]);
