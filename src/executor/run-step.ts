@@ -10,7 +10,7 @@ import type { MountSpec } from "../oci/runtime-spec.ts";
 import type { RunInput, Unkeyed } from "../planner/build-graph.ts";
 import type { CdiDevice } from "../runtime/cdi.ts";
 import { containerSpec } from "../runtime/container-spec.ts";
-import type { DeviceEdits } from "../runtime/device-edits.ts";
+import { type DeviceEdits, noDeviceEdits } from "../runtime/device-edits.ts";
 import { insecureDevices } from "../runtime/devices.ts";
 import type { Driver, ExitStatus } from "../runtime/driver.ts";
 import { resourcesOf } from "../runtime/limits.ts";
@@ -101,10 +101,8 @@ export async function runStep(input: RunInput, unkeyed: Unkeyed, place: RunPlace
   return status;
 }
 
-const noEdits: DeviceEdits = { env: [], mounts: [], devices: [], rules: [], additionalGids: [] };
-
 async function editsOf(devices: readonly CdiDevice[], user: ResolvedUser): Promise<DeviceEdits> {
-  if (devices.length === 0) return noEdits;
+  if (devices.length === 0) return noDeviceEdits;
   const { deviceEdits } = await import("../runtime/device-edits.ts");
   return deviceEdits(devices, user);
 }

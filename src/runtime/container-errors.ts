@@ -253,6 +253,13 @@ export function deviceNotRegistered(name: string, known: readonly string[], prob
   return new TsbuildError({ code: "INVALID_ARGUMENT", what: `required device "${name}" is not registered`, hint });
 }
 
+export const noSuchDevice = (path: string): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_ARGUMENT",
+    what: `error gathering device information while adding custom device "${path}": no such device`,
+    where: { kind: "flag", flag: "--device" },
+  });
+
 export const deviceHasHooks = (name: string, what: string, file: string): TsbuildError =>
   new TsbuildError({
     code: "UNSUPPORTED",

@@ -28,6 +28,9 @@ export interface ContainerSpecOptions {
   readonly user: { readonly uid: number; readonly gid: number; readonly additionalGids: readonly number[] };
   /** Absent: the host's name, in the host's UTS namespace. */
   readonly hostname?: string;
+  readonly domainname?: string;
+  /** Absent: namespaces of its own. Those of the host are shared, or those at a path. */
+  readonly namespaces?: SharedNamespaces;
   readonly terminal?: boolean;
   readonly consoleSize?: { readonly height: number; readonly width: number };
   readonly privileged?: boolean;
@@ -52,6 +55,12 @@ export interface ContainerSpecOptions {
   readonly ulimits?: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
   readonly oomScoreAdj?: number;
   readonly sysctl?: Readonly<Record<string, string>>;
+}
+
+export interface SharedNamespaces {
+  readonly pid?: "host" | { readonly path: string };
+  readonly ipc?: "host";
+  readonly cgroup?: "host";
 }
 
 /** Docker's fourteen; as a mask a80425fb. */
@@ -142,9 +151,10 @@ export function containerSpec(options: ContainerSpecOptions): RuntimeSpec {
     process: processSpec(options, held),
     root: { path: "rootfs", readonly: options.readonlyRootfs === true },
     ...(options.hostname === undefined ? {} : { hostname: options.hostname }),
+    ...(options.domainname === undefined ? {} : { domainname: options.domainname }),
     mounts: mountsOf(options, privileged),
     linux: {
-      namespaces: namespaceTypes(options).map((type) => ({ type })),
+      namespaces: namespacesOf(options),
       devices: devicesOf(options),
       ...(options.cgroupsPath === undefined ? {} : { cgroupsPath: options.cgroupsPath }),
       resources: {
@@ -261,14 +271,17 @@ function seccompOf(options: ContainerSpecOptions, held: readonly string[]): Secc
   return spec;
 }
 
-function namespaceTypes(options: ContainerSpecOptions): NamespaceType[] {
+function namespacesOf(options: ContainerSpecOptions): RuntimeSpec["linux"]["namespaces"] {
+  const { pid, ipc, cgroup } = options.namespaces ?? {};
+  const own = (type: NamespaceType, isOwn: boolean): readonly { readonly type: NamespaceType }[] =>
+    isOwn ? [{ type }] : [];
   return [
-    "pid",
-    "ipc",
-    "mount",
-    "cgroup",
-    ...(options.hostname === undefined ? [] : (["uts"] as const)),
-    ...(options.network === "host" ? [] : (["network"] as const)),
+    ...(typeof pid === "object" ? [{ type: "pid" as const, path: pid.path }] : own("pid", pid === undefined)),
+    ...own("ipc", ipc === undefined),
+    ...own("mount", true),
+    ...own("cgroup", cgroup === undefined),
+    ...own("uts", options.hostname !== undefined),
+    ...own("network", options.network !== "host"),
   ];
 }
 
@@ -295,6 +308,7 @@ function depth(path: string): number {
 function defaultMounts(options: ContainerSpecOptions, privileged: boolean): MountSpec[] {
   const access = privileged ? "rw" : "ro";
   const shmBytes = options.shmSizeBytes ?? 64 * MIB;
+  const sharesIpc = options.namespaces?.ipc === "host";
   return [
     { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
     {
@@ -317,11 +331,13 @@ function defaultMounts(options: ContainerSpecOptions, privileged: boolean): Moun
       options: ["nosuid", "noexec", "nodev", "relatime", access],
     },
     { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
-    {
-      destination: "/dev/shm",
-      type: "tmpfs",
-      source: "shm",
-      options: ["nosuid", "noexec", "nodev", "mode=1777", `size=${shmBytes}`],
-    },
+    sharesIpc
+      ? { destination: "/dev/shm", type: "bind", source: "/dev/shm", options: ["rbind", "nosuid", "noexec", "nodev"] }
+      : {
+          destination: "/dev/shm",
+          type: "tmpfs",
+          source: "shm",
+          options: ["nosuid", "noexec", "nodev", "mode=1777", `size=${shmBytes}`],
+        },
   ];
 }

@@ -12,6 +12,8 @@ export interface DeviceEdits {
   readonly additionalGids: readonly number[];
 }
 
+export const noDeviceEdits: DeviceEdits = { env: [], mounts: [], devices: [], rules: [], additionalGids: [] };
+
 /**
  * What these devices change, each file's common edits first and once. A node without an owner belongs to `user`.
  * @throws {TsbuildError} `UNSUPPORTED` for hooks and whatever else is not a node, a mount, a variable or a group;

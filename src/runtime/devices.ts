@@ -19,6 +19,15 @@ export function deviceAt(path: string, containerPath: string = path): DeviceSpec
   };
 }
 
+/** The device at `path`, or every one below it, at the same places below `containerPath`. */
+export function devicesBelow(path: string, containerPath: string): readonly DeviceSpec[] {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true)
+    return [deviceAt(path, containerPath) ?? []].flat();
+  return readdirSync(path)
+    .sort()
+    .flatMap((name) => devicesBelow(`${path}/${name}`, `${containerPath}/${name}`));
+}
+
 /** What a container has file systems of its own for, or what leads nowhere in it. Source: runc, libcontainer/devices. */
 const skipped = new Set(["console", "fd", "mqueue", "ptmx", "pts", "shm", ".lxc", ".lxd-mounts", ".udev"]);
 

@@ -17,8 +17,8 @@ export function define(command: Command): void {
 
 export async function run(command: Command, context: CommandContext): Promise<number> {
   const [name = "", ...typed] = command.args;
-  const { folder } = knownContainer(context.openStore(), name);
-  const pids = new Set(containerProcesses(folder));
+  const container = knownContainer(context.openStore(), name);
+  const pids = new Set(containerProcesses(container));
   const options = typed.length > 0 ? typed : ["-ef"];
   const ps = spawnSync("ps", options, { encoding: "utf8", maxBuffer: 64 << 20 });
   if (ps.error !== undefined) {

@@ -19,6 +19,7 @@ export interface CreateFlags {
   readonly groupAdd?: readonly string[];
   readonly workdir?: string;
   readonly hostname?: string;
+  readonly domainname?: string;
   readonly volume?: readonly string[];
   readonly mount?: readonly string[];
   readonly tmpfs?: readonly string[];
@@ -49,6 +50,15 @@ export interface CreateFlags {
   readonly privileged?: boolean;
   readonly securityOpt?: readonly string[];
   readonly sysctl?: readonly string[];
+  readonly device?: readonly string[];
+  readonly deviceCgroupRule?: readonly string[];
+  readonly gpus?: string;
+  readonly pid?: string;
+  readonly ipc?: string;
+  readonly uts?: string;
+  readonly cgroupns?: string;
+  readonly userns?: string;
+  readonly cgroupParent?: string;
   readonly restart?: string;
   readonly stopSignal?: string;
   readonly stopTimeout?: string;
@@ -90,6 +100,7 @@ const flags: readonly (readonly [string, string])[] = [
   ["--group-add <group>", "list:a further group, by name or number"],
   ["-w, --workdir <path>", "working directory; made if it is not there"],
   ["-h, --hostname <name>", "its host name (default: its short ID)"],
+  ["--domainname <name>", "its NIS domain name"],
   [
     "-v, --volume <[source:]path[:options]>",
     "list:a volume, or a folder of the host; options ro rw nocopy and propagation",
@@ -122,6 +133,13 @@ const flags: readonly (readonly [string, string])[] = [
   ["--privileged", "all capabilities and devices, nothing masked: as good as root on the host"],
   ["--security-opt <option>", "list:no-new-privileges, seccomp=unconfined, systempaths=unconfined"],
   ["--sysctl <key=value>", "list:a kernel parameter of its namespaces"],
+  ["--device <path[:path][:rwm]>", "list:a device of the host, or vendor/class=name of a CDI description"],
+  ["--device-cgroup-rule <rule>", "list:devices that it may open, such as 'c 1:3 rwm'"],
+  ["--pid <mode>", "host, or container:NAME: the processes that it sees"],
+  ["--ipc <mode>", "private, or host: System V IPC, message queues and /dev/shm"],
+  ["--uts <mode>", "host: the host's name is its own"],
+  ["--cgroupns <mode>", "private, or host"],
+  ["--cgroup-parent <path>", "cgroup that its own is placed below"],
   ["--restart <policy>", "no, on-failure[:max], always or unless-stopped"],
   ["--stop-signal <signal>", "what `stop` sends"],
   ["--stop-timeout <seconds>", "how long `stop` waits before SIGKILL"],
@@ -144,24 +162,14 @@ const flags: readonly (readonly [string, string])[] = [
 /** docker's flags that are not there: each an error that names it, not a typo. */
 const refused: readonly string[] = [
   "--blkio-weight <n>",
-  "--cgroup-parent <path>",
-  "--cgroupns <mode>",
-  "--device <spec>",
-  "--device-cgroup-rule <rule>",
-  "--domainname <name>",
-  "--gpus <spec>",
   "--ip <address>",
-  "--ipc <mode>",
   "--link <container>",
   "--mac-address <address>",
   "--network-alias <name>",
   "--oom-kill-disable",
-  "--pid <mode>",
   "-p, --publish <ports>",
   "-P, --publish-all",
   "--storage-opt <option>",
-  "--userns <mode>",
-  "--uts <mode>",
   "--volume-driver <name>",
 ];
 
@@ -171,7 +179,8 @@ export function defineCreateFlags(command: Command): void {
     const option = new Option(words, text.replace(/^list:/, ""));
     command.addOption(text.startsWith("list:") ? option.argParser(collect) : option);
   }
-  command.addOption(new Option("--net <mode>").hideHelp());
+  for (const words of ["--net <mode>", "--gpus <spec>", "--userns <mode>"])
+    command.addOption(new Option(words).hideHelp());
   command.addOption(new Option("--disable-content-trust").hideHelp());
   for (const words of refused) {
     const long = /--[a-z-]+/.exec(words)?.[0] ?? words;

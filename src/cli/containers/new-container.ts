@@ -6,7 +6,7 @@ import { noSuchImage, recordUnreadable } from "../../runtime/container-errors.ts
 import type { LiveContainer } from "../../runtime/containers/container-folder.ts";
 import { findContainer } from "../../runtime/containers/container-folder.ts";
 import { bridgeObstacle } from "../../runtime/containers/container-network.ts";
-import type { ProcessRequest } from "../../runtime/containers/container-record.ts";
+import type { HostRequest, ProcessRequest } from "../../runtime/containers/container-record.ts";
 import { createContainer } from "../../runtime/containers/create-container.ts";
 import { logTimestamp } from "../../runtime/logs.ts";
 import type { Store, StoredImage } from "../../store/store.ts";
@@ -38,6 +38,7 @@ export async function newContainer(wanted: NewContainer, context: CommandContext
     store,
     {
       ...request,
+      host: withResolvedPid(store, request.host),
       image,
       imageName,
       command: words,
@@ -62,6 +63,16 @@ function networkOf(flags: CreateFlags, context: CommandContext): "host" | "none"
   if (obstacle === undefined) return "bridge";
   context.stderr.write(`warning: ${obstacle}: the container is on the host's network\n`);
   return "host";
+}
+
+/** A name may be another container's one day. */
+function withResolvedPid(store: Store, host: HostRequest): HostRequest {
+  const pid = host.namespaces?.pid;
+  if (typeof pid !== "object") return host;
+  return {
+    ...host,
+    namespaces: { ...host.namespaces, pid: { container: findContainer(store, pid.container).folder.id } },
+  };
 }
 
 function writeCidFile(path: string, { folder }: LiveContainer): void {

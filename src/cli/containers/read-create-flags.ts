@@ -24,6 +24,7 @@ import {
   restartPolicy,
   variable,
 } from "./flag-values.ts";
+import { isolationOf } from "./isolation-flags.ts";
 import { parseMount, parseTmpfs, parseVolume } from "./mount-flags.ts";
 
 /** What flags say without looking at the store. */
@@ -70,6 +71,7 @@ export function readCreateFlags(
       user: typed.user,
       workingDir: typed.workdir,
       hostname: typed.hostname,
+      domainname: typed.domainname,
       exposedPorts: (typed.expose ?? []).map(exposedPort),
       mounts,
       process: {
@@ -102,6 +104,7 @@ export function readCreateFlags(
         sysctls: Object.fromEntries((typed.sysctl ?? []).map(keyValue)),
         annotations: Object.fromEntries((typed.annotation ?? []).map(keyValue)),
         log: logRequest(typed.logDriver ?? "json-file", typed.logOpt ?? []),
+        ...isolationOf(typed),
         portBindings: [],
         binds: typed.volume ?? [],
         volumesFrom: typed.volumesFrom ?? [],

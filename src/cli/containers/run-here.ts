@@ -13,6 +13,7 @@ import { containerHub, openContainerLog, supervise } from "../../runtime/contain
 import type { RunningContainer } from "../../runtime/driver.ts";
 import type { LogStream } from "../../runtime/logs.ts";
 import type { CommandContext } from "../command.ts";
+import { deviceSpecFolders } from "../environment.ts";
 
 export interface RunHereOptions {
   readonly attachStdin: boolean;
@@ -31,7 +32,7 @@ export async function runHere(
   const store = context.openStore();
   const { stdin, stdout, stderr } = context;
   const now = (): number => performance.timeOrigin + performance.now();
-  const launch = prepareLaunch(store, container, undefined);
+  const launch = await prepareLaunch(store, container, undefined, deviceSpecFolders(context.environment));
   const driver = await containerDriver(launch.runtime);
   let status: Awaited<ReturnType<typeof supervise>>;
   {

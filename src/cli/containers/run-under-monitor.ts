@@ -10,6 +10,7 @@ import { signalProcess } from "../../runtime/containers/process-identity.ts";
 import { signalNumber } from "../../runtime/containers/signal-name.ts";
 import type { LogStream } from "../../runtime/logs.ts";
 import type { CommandContext } from "../command.ts";
+import { deviceSpecFolders } from "../environment.ts";
 import { attachStreams, rawMode } from "./attach-streams.ts";
 
 export interface AttachRequest {
@@ -33,7 +34,7 @@ export async function runUnderMonitor(
   context: CommandContext,
 ): Promise<number> {
   const { folder } = container;
-  const launch = prepareLaunch(context.openStore(), container, size);
+  const launch = await prepareLaunch(context.openStore(), container, size, deviceSpecFolders(context.environment));
   writeLaunch(folder, launch);
   using _raw = rawMode({ stdin: attach?.attachStdin === true, tty: launch.tty }, context);
   using client = startMonitor(folder, {

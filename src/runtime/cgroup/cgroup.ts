@@ -21,6 +21,8 @@ export interface Cgroup {
   readonly guardsDevices: boolean;
   /** Some process of it was killed for want of memory. */
   oomKilled(): boolean;
+  /** Ends every process in it: for containers whose pid namespace does not end with them. */
+  kill(): void;
   /** Tries for a second while the kernel still counts what has just ended. */
   remove(): void;
 }
@@ -31,6 +33,7 @@ const none: Cgroup = {
   folders: [],
   guardsDevices: false,
   oomKilled: () => false,
+  kill: () => undefined,
   remove: () => undefined,
 };
 
@@ -111,6 +114,7 @@ function makeV1(
     folders: unique,
     guardsDevices: folders.has("devices"),
     oomKilled: () => countOf(folders.get("memory"), "memory.oom_control") > 0,
+    kill: () => killAll(unique[0]),
     remove: () => removeFolders(unique),
   };
 }
@@ -131,8 +135,29 @@ function makeV2(mountPoint: string, path: string, spec: Pick<LinuxSpec, "resourc
     folders: [folder],
     guardsDevices: true,
     oomKilled: () => countOf(folder, "memory.events") > 0,
+    kill: () => killAll(folder),
     remove: () => removeFolders([folder]),
   };
+}
+
+const KILL_ROUNDS = 100;
+
+/** What is forked meanwhile is born in the group, so a round without any process is the last. */
+function killAll(folder: string | undefined): void {
+  if (folder === undefined) return;
+  // v2, since 5.14.
+  if (existsSync(join(folder, "cgroup.kill")) && tryWrite(join(folder, "cgroup.kill"), "1") === undefined) return;
+  for (let round = 0; round < KILL_ROUNDS; round += 1) {
+    const pids = readWords(join(folder, "cgroup.procs")).map(Number);
+    if (pids.length === 0) return;
+    for (const pid of pids) {
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch {
+        // It has ended by itself.
+      }
+    }
+  }
 }
 
 function orRemove(folders: readonly string[], fill: () => void): void {

@@ -24,8 +24,8 @@ export function shortId(id: string): string {
 }
 
 /** Where its control group lies below each hierarchy's root. */
-export function cgroupsPath(id: ContainerId): string {
-  return `/tsbuild/${id}`;
+export function cgroupsPath(id: ContainerId, parent = "/tsbuild"): string {
+  return `${parent}/${id}`;
 }
 
 /**

@@ -85,8 +85,32 @@ export interface HostRequest {
   /** What `-v` was given, for inspect and for `--volumes-from`. */
   readonly binds: readonly string[];
   readonly volumesFrom: readonly string[];
+  /** Device nodes of the host. */
+  readonly devices?: readonly DeviceRequest[];
+  /** Names in the Container Device Interface, each required. */
+  readonly cdiDevices?: readonly string[];
+  /** `c 1:3 rwm`: for nodes that are made later. */
+  readonly deviceRules?: readonly string[];
+  /** What it shares with the host, or with another container; absent: nothing. */
+  readonly namespaces?: NamespaceRequest;
+  /** Its control group lies below this one. */
+  readonly cgroupParent?: string;
   readonly containerIdFile: string;
   readonly runtime: string;
+}
+
+export interface DeviceRequest {
+  readonly hostPath: string;
+  readonly containerPath: string;
+  /** Letters of `rwm`. */
+  readonly permissions: string;
+}
+
+export interface NamespaceRequest {
+  readonly pid?: "host" | { readonly container: string };
+  readonly ipc?: "host";
+  readonly uts?: "host";
+  readonly cgroup?: "host";
 }
 
 export type RestartPolicy =

@@ -44,6 +44,7 @@ export interface CreateRequest {
   readonly workingDir: string | undefined;
   /** Undefined: the short ID, or the host's name on its network. */
   readonly hostname: string | undefined;
+  readonly domainname: string | undefined;
   readonly exposedPorts: readonly string[];
   readonly mounts: readonly RequestedMount[];
   /** Records of the containers whose mounts are taken over, in order. */
@@ -120,7 +121,7 @@ export function createContainer(store: Store, request: CreateRequest, created: s
     },
     process,
     hostname: request.hostname ?? "",
-    domainname: "",
+    domainname: request.domainname ?? "",
     labels: { ...config.Labels, ...request.labels },
     exposedPorts: [...new Set([...Object.keys(config.ExposedPorts ?? {}), ...request.exposedPorts])].sort(),
     mounts,

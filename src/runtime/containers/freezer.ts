@@ -4,9 +4,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { errnoOf } from "../../errors.ts";
 import { cgroupFolders, removeCgroup } from "../cgroup/cgroup.ts";
 import { freezerMissing, freezingFailed } from "../container-errors.ts";
-import type { ContainerFolder } from "./container-folder.ts";
-import { type ContainerId, cgroupsPath } from "./container-id.ts";
-import { containerProcesses } from "./container-processes.ts";
+import type { Container } from "./container-folder.ts";
+import { containerProcesses, groupOf } from "./container-processes.ts";
 
 interface Freezer {
   readonly file: string;
@@ -18,10 +17,9 @@ interface Freezer {
 const freezeMs = 10_000;
 
 /** @throws {TsbuildError} `UNSUPPORTED` without a freezer, `RUNTIME_FAILED` when it does not stop within 10 s. */
-export async function freeze(folder: ContainerFolder): Promise<void> {
-  const { id } = folder;
-  joinV1Freezer(folder);
-  const freezer = freezerOf(id);
+export async function freeze(container: Container): Promise<void> {
+  joinV1Freezer(container);
+  const freezer = freezerOf(groupOf(container));
   writeFileSync(freezer.file, freezer.freeze);
   const deadline = performance.now() + freezeMs;
   while (!freezer.isFrozen()) {
@@ -37,13 +35,13 @@ export async function freeze(folder: ContainerFolder): Promise<void> {
  * v1: containers are born without a group of this hierarchy, most are never paused. All processes of it go in, until
  * none is left outside: what is forked meanwhile is born where its parent is.
  */
-function joinV1Freezer(folder: ContainerFolder): void {
-  const group = cgroupFolders(cgroupsPath(folder.id)).get("freezer");
+function joinV1Freezer(container: Container): void {
+  const group = cgroupFolders(groupOf(container)).get("freezer");
   if (group === undefined) return;
   mkdirSync(group, { recursive: true });
   for (;;) {
     const inside = new Set(readFileSync(`${group}/cgroup.procs`, "latin1").split("\n"));
-    const outside = containerProcesses(folder).filter((pid) => !inside.has(String(pid)));
+    const outside = containerProcesses(container).filter((pid) => !inside.has(String(pid)));
     if (outside.length === 0) return;
     for (const pid of outside) {
       try {
@@ -57,18 +55,18 @@ function joinV1Freezer(folder: ContainerFolder): void {
 }
 
 /** The group of a container that was paused once. */
-export function removeFreezer(id: ContainerId): void {
-  const group = cgroupFolders(cgroupsPath(id)).get("freezer");
-  if (group !== undefined && existsSync(group)) removeCgroup(cgroupsPath(id));
+export function removeFreezer(cgroupsPath: string): void {
+  const group = cgroupFolders(cgroupsPath).get("freezer");
+  if (group !== undefined && existsSync(group)) removeCgroup(cgroupsPath);
 }
 
-export function thaw(id: ContainerId): void {
-  const freezer = freezerOf(id);
+export function thaw(container: Container): void {
+  const freezer = freezerOf(groupOf(container));
   writeFileSync(freezer.file, freezer.thaw);
 }
 
-function freezerOf(id: ContainerId): Freezer {
-  const folders = cgroupFolders(cgroupsPath(id));
+function freezerOf(cgroupsPath: string): Freezer {
+  const folders = cgroupFolders(cgroupsPath);
   const v1 = folders.get("freezer");
   if (v1 !== undefined) {
     const file = `${v1}/freezer.state`;

@@ -124,21 +124,21 @@ function hostConfigJson({ host, mounts }: ContainerRecord): ContainerJson {
     Annotations: host.annotations,
     CapAdd: host.capAdd.length > 0 ? host.capAdd : null,
     CapDrop: host.capDrop.length > 0 ? host.capDrop : null,
-    CgroupnsMode: "private",
+    CgroupnsMode: host.namespaces?.cgroup ?? "private",
     Dns: host.dns,
     DnsOptions: host.dnsOptions,
     DnsSearch: host.dnsSearch,
     ExtraHosts: host.extraHosts.length > 0 ? host.extraHosts : null,
     GroupAdd: host.groupAdd.length > 0 ? host.groupAdd : null,
-    IpcMode: "private",
+    IpcMode: host.namespaces?.ipc ?? "private",
     Init: host.init,
     OomScoreAdj: host.oomScoreAdj,
-    PidMode: "",
+    PidMode: pidMode(host),
     Privileged: host.privileged,
     PublishAllPorts: false,
     ReadonlyRootfs: host.readonlyRootfs,
     SecurityOpt: host.securityOpt.length > 0 ? host.securityOpt : null,
-    UTSMode: "",
+    UTSMode: host.namespaces?.uts ?? "",
     UsernsMode: "",
     ShmSize: host.shmSizeBytes,
     Sysctls: host.sysctls,
@@ -147,16 +147,28 @@ function hostConfigJson({ host, mounts }: ContainerRecord): ContainerJson {
     CpuShares: limits.cpuShares ?? 0,
     Memory: limits.memoryBytes ?? 0,
     NanoCpus: limits.nanoCpus ?? 0,
-    CgroupParent: "",
+    CgroupParent: host.cgroupParent ?? "",
     CpuPeriod: limits.cpuPeriodUs ?? 0,
     CpuQuota: limits.cpuQuotaUs ?? 0,
     CpusetCpus: limits.cpusetCpus ?? "",
     CpusetMems: limits.cpusetMems ?? "",
     MemoryReservation: limits.memoryReservationBytes ?? 0,
     MemorySwap: limits.memorySwapBytes ?? (limits.memoryBytes ?? 0) * 2,
+    Devices: (host.devices ?? []).map(({ hostPath, containerPath, permissions }) => ({
+      PathOnHost: hostPath,
+      PathInContainer: containerPath,
+      CgroupPermissions: permissions,
+    })),
+    DeviceCgroupRules: host.deviceRules ?? null,
+    DeviceRequests: (host.cdiDevices ?? []).length === 0 ? null : [{ Driver: "cdi", DeviceIDs: host.cdiDevices }],
     PidsLimit: limits.pids ?? null,
     Ulimits: host.ulimits.map(({ name, soft, hard }) => ({ Name: name, Hard: hard, Soft: soft })),
   };
+}
+
+function pidMode({ namespaces }: ContainerRecord["host"]): string {
+  const pid = namespaces?.pid ?? "";
+  return typeof pid === "object" ? `container:${pid.container}` : pid;
 }
 
 function bindText(mount: Extract<ContainerMount, { kind: "bind" }>): string {

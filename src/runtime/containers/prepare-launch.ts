@@ -2,20 +2,24 @@
 import { hostname as hostName } from "node:os";
 import { bytePath } from "../../kernel/byte-path.ts";
 import { defaultPath } from "../../oci/image-config.ts";
-import type { MountSpec, RuntimeSpec, SeccompSpec } from "../../oci/runtime-spec.ts";
+import type { DeviceSpec, MountSpec, ResourcesSpec, RuntimeSpec, SeccompSpec } from "../../oci/runtime-spec.ts";
 import { type LayeredView, layeredView } from "../../store/layered-view.ts";
 import type { Store } from "../../store/store.ts";
-import { invalidSecurityOption } from "../container-errors.ts";
-import { containerSpec } from "../container-spec.ts";
+import { invalidSecurityOption, noSuchDevice } from "../container-errors.ts";
+import { containerSpec, type SharedNamespaces } from "../container-spec.ts";
+import { type DeviceEdits, noDeviceEdits } from "../device-edits.ts";
+import { devicesBelow } from "../devices.ts";
 import { hostHostsFile, hostResolvFile, hostsFile, resolvFile, writeInPlace } from "../hosts-files.ts";
 import { resourcesOf } from "../limits.ts";
-import { type ReadRootFile, resolveUser } from "../user.ts";
+import { type ReadRootFile, type ResolvedUser, resolveUser } from "../user.ts";
 import { volumeData } from "../volumes.ts";
 import type { TerminalSize } from "./connection.ts";
-import type { LiveContainer } from "./container-folder.ts";
-import { cgroupsPath, shortId } from "./container-id.ts";
-import { type ContainerRecord, commandLine } from "./container-record.ts";
+import { findContainer, type LiveContainer } from "./container-folder.ts";
+import { shortId } from "./container-id.ts";
+import { groupOf } from "./container-processes.ts";
+import { type ContainerRecord, commandLine, type DeviceRequest } from "./container-record.ts";
 import { mergeEnv } from "./create-container.ts";
+import { requireRunning } from "./exec-in-container.ts";
 import type { Launch } from "./launch.ts";
 
 /** Larger account files are refused, not read (CVE-2024-9676). */
@@ -25,31 +29,44 @@ const maxAccountFileBytes = 10 * 1024 * 1024;
  * Writes hosts, hostname and resolv.conf, and returns the launch.
  * @throws {TsbuildError} `USER_NOT_FOUND`, `INVALID_ARGUMENT`
  */
-export function prepareLaunch(store: Store, container: LiveContainer, size: TerminalSize | undefined): Launch {
+export async function prepareLaunch(
+  store: Store,
+  container: LiveContainer,
+  size: TerminalSize | undefined,
+  specFolders: readonly string[] | undefined,
+): Promise<Launch> {
   const { record, folder } = container;
   const { host, process } = record;
   const lowerdirs = store.layers.trees(record.image.layers);
   const hostname = containerHostname(record);
+  const sharesUts = host.namespaces?.uts === "host";
   const network = writeNetworkFiles(container, hostname);
   const user = resolveUser(process.user, rootFileReader([...lowerdirs, folder.upperdir]), host.groupAdd);
+  const edits = await cdiEdits(host.cdiDevices ?? [], user, specFolders);
+  const hostNodes = (host.devices ?? []).flatMap(requestedNodes);
   const spec = containerSpec({
     args: commandLine(process),
-    env: environmentOf(record, hostname, user.home),
+    env: mergeEnv(environmentOf(record, hostname, user.home), edits.env),
     cwd: process.workingDir,
-    user,
-    hostname,
+    user: { ...user, additionalGids: [...user.additionalGids, ...edits.additionalGids] },
+    ...(!sharesUts && { hostname, ...(record.domainname !== "" && { domainname: record.domainname }) }),
+    namespaces: namespacesOf(store, host),
     terminal: process.tty,
     ...(size !== undefined && { consoleSize: { height: size.rows, width: size.columns } }),
     privileged: host.privileged,
     capAdd: host.capAdd,
     capDrop: host.capDrop,
     readonlyRootfs: host.readonlyRootfs,
-    mounts: mountSpecs(store, container),
+    mounts: [...edits.mounts, ...mountSpecs(store, container)],
+    devices: [...edits.devices, ...hostNodes.map(({ node }) => node)],
     shmSizeBytes: host.shmSizeBytes,
     network: host.network === "bridge" ? "attached" : host.network,
     ...securityOf(host.securityOpt),
-    cgroupsPath: cgroupsPath(folder.id),
-    resources: resourcesOf(host.limits),
+    cgroupsPath: groupOf(container),
+    resources: {
+      ...resourcesOf(host.limits),
+      devices: [...edits.rules, ...hostNodes.map(({ rule }) => rule), ...(host.deviceRules ?? []).map(deviceRule)],
+    },
     ulimits: host.ulimits,
     oomScoreAdj: host.oomScoreAdj,
     sysctl: host.sysctls,
@@ -73,6 +90,68 @@ export function prepareLaunch(store: Store, container: LiveContainer, size: Term
   };
 }
 
+async function cdiEdits(
+  names: readonly string[],
+  user: ResolvedUser,
+  folders: readonly string[] | undefined,
+): Promise<DeviceEdits> {
+  if (names.length === 0) return noDeviceEdits;
+  const { readCdi, findDevices, deviceSpecFolders } = await import("../cdi.ts");
+  const { deviceEdits } = await import("../device-edits.ts");
+  const cdi = readCdi(folders ?? deviceSpecFolders);
+  return deviceEdits(
+    names.flatMap((name) => findDevices(cdi, { name, required: true })),
+    user,
+  );
+}
+
+interface RequestedNode {
+  readonly node: DeviceSpec;
+  readonly rule: NonNullable<ResourcesSpec["devices"]>[number];
+}
+
+/** A device, or all that lie in a folder. @throws {TsbuildError} `INVALID_ARGUMENT` */
+function requestedNodes({ hostPath, containerPath, permissions }: DeviceRequest): readonly RequestedNode[] {
+  const nodes = devicesBelow(hostPath, containerPath);
+  if (nodes.length === 0) throw noSuchDevice(hostPath);
+  return nodes.map((node) => ({
+    node,
+    rule: {
+      allow: true,
+      type: node.type === "b" ? "b" : "c",
+      major: node.major,
+      minor: node.minor,
+      access: permissions,
+    },
+  }));
+}
+
+/** `c 1:3 rwm`, `a *:* rwm`: checked when the flag was read. */
+function deviceRule(text: string): RequestedNode["rule"] {
+  const [type = "a", numbers = "*:*", access = "rwm"] = text.split(" ");
+  const [major, minor] = numbers.split(":").map((number) => (number === "*" ? undefined : Number(number)));
+  return {
+    allow: true,
+    ...(type === "b" || type === "c" ? { type } : {}),
+    ...(major !== undefined && { major }),
+    ...(minor !== undefined && { minor }),
+    access,
+  };
+}
+
+/** @throws {TsbuildError} `CONTAINER_STATE` when the container whose namespace is shared does not run */
+function namespacesOf(store: Store, { namespaces }: ContainerRecord["host"]): SharedNamespaces {
+  const pid = namespaces?.pid;
+  return {
+    ...(namespaces?.ipc !== undefined && { ipc: namespaces.ipc }),
+    ...(namespaces?.cgroup !== undefined && { cgroup: namespaces.cgroup }),
+    ...(pid === "host" && { pid }),
+    ...(typeof pid === "object" && {
+      pid: { path: `/proc/${requireRunning(findContainer(store, pid.container)).pid}/ns/pid` },
+    }),
+  };
+}
+
 export function rootFileReader(trees: readonly string[]): ReadRootFile {
   const view = layeredView(trees);
   return (path) => view.readFile(bytePath(path), maxAccountFileBytes);
@@ -80,7 +159,7 @@ export function rootFileReader(trees: readonly string[]): ReadRootFile {
 
 export function containerHostname(record: ContainerRecord): string {
   if (record.hostname !== "") return record.hostname;
-  return record.host.network === "host" ? hostName() : shortId(record.id);
+  return record.host.network === "host" || record.host.namespaces?.uts === "host" ? hostName() : shortId(record.id);
 }
 
 /** Later wins: defaults, the image's, the caller's; HOME last, where nobody set it. */

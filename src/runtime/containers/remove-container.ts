@@ -4,7 +4,8 @@ import { removeCgroup } from "../cgroup/cgroup.ts";
 import { containerNotFound } from "../container-errors.ts";
 import { findVolume, removeVolume } from "../volumes.ts";
 import { listContainers, openContainer, unpublishContainer } from "./container-folder.ts";
-import { type ContainerId, cgroupsPath } from "./container-id.ts";
+import type { ContainerId } from "./container-id.ts";
+import { groupOf } from "./container-processes.ts";
 
 /**
  * Removes a container that does not run. `volumes`: its anonymous volumes too, unless another container uses them.
@@ -13,7 +14,7 @@ import { type ContainerId, cgroupsPath } from "./container-id.ts";
 export function removeContainer(store: Store, id: ContainerId, options: { readonly volumes: boolean }): void {
   const container = openContainer(store, id);
   if (container === undefined) throw containerNotFound(id, undefined);
-  removeCgroup(cgroupsPath(id));
+  removeCgroup(groupOf(container));
   unpublishContainer(store, container);
   if (!options.volumes) return;
   const mounts = container.record?.mounts ?? [];

@@ -102,7 +102,7 @@ export async function pauseContainer(container: Container): Promise<void> {
   const state = observe(folder);
   if (state.status === "paused") throw containerIsPaused(folder.id);
   if (state.status !== "running") throw containerNotRunning(folder.id);
-  await freeze(folder);
+  await freeze(container);
   writeFileSync(folder.pausedFile, "");
 }
 
@@ -111,7 +111,7 @@ export function unpauseContainer(container: Container): void {
   const { folder } = container;
   const state = observe(folder);
   if (state.status !== "paused") throw containerNotPaused(folder.id);
-  thaw(folder.id);
+  thaw(container);
   rmSync(folder.pausedFile, { force: true });
 }
 

@@ -9,6 +9,7 @@ import { TsbuildError } from "../../errors.ts";
 import type { Driver, ExitStatus, NetworkMode, RunningContainer } from "../driver.ts";
 import { type LogWriter, logTimestamp, openLogWriter } from "../logs.ts";
 import type { ContainerFolder } from "./container-folder.ts";
+import { cgroupsPath } from "./container-id.ts";
 import type { RestartPolicy } from "./container-record.ts";
 import { initialState, never, readStateRecord, type StateRecord, writeState } from "./container-state.ts";
 import { removeFreezer } from "./freezer.ts";
@@ -125,7 +126,7 @@ async function live(supervision: Supervision, restarts: number): Promise<ExitSta
     await outputEnded(running.exited);
     const status = await running.exited;
     hub.unbind();
-    removeFreezer(folder.id);
+    removeFreezer(launch.spec.linux.cgroupsPath ?? cgroupsPath(folder.id));
     return status;
   } catch (error) {
     writeState(folder, { ...failedState(folder, error), finishedAt: logTimestamp(now()) });

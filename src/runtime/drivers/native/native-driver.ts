@@ -85,11 +85,17 @@ async function start(request: ContainerRequest): Promise<RunningContainer> {
       if (rootfs.kind === "overlay") {
         removeMountPoints(created, mounts, { upperdir: rootfs.upperdir, mountDir: paths.mountDir });
       }
+      if (!ownsProcesses(spec)) cgroup.kill();
       const oomKilled = cgroup.oomKilled();
       cgroup.remove();
       return { oomKilled };
     },
   });
+}
+
+/** Else what it started outlives its first process. */
+function ownsProcesses({ linux }: RuntimeSpec): boolean {
+  return linux.namespaces.some(({ type, path }) => type === "pid" && path === undefined);
 }
 
 /** Where nothing guards devices (no control groups here), none can be made: CAP_MKNOD goes. */

@@ -246,12 +246,21 @@ const procWrite = openHow(
   linux.RESOLVE_BENEATH | linux.RESOLVE_NO_XDEV | linux.RESOLVE_NO_SYMLINKS,
 );
 
+/** The same for `self`, which is a link: in a shared pid namespace our number is not 1. */
+const ownProcWrite = openHow(
+  linux.O_WRONLY | linux.O_CLOEXEC,
+  linux.RESOLVE_BENEATH | linux.RESOLVE_NO_XDEV | linux.RESOLVE_NO_MAGICLINKS,
+);
+
 function oomScoreOps(spec: RuntimeSpec): Op[] {
   const score = spec.process.oomScoreAdj;
   if (score === undefined) return [];
   const doing = "setting oom_score_adj";
   return [
-    syscall("openat2", [registers.proc, text("1/oom_score_adj"), procWrite, 24], { into: registers.scratch, doing }),
+    syscall("openat2", [registers.proc, text("self/oom_score_adj"), ownProcWrite, 24], {
+      into: registers.scratch,
+      doing,
+    }),
     syscall("write", [registers.scratch, text(String(score)), String(score).length], { doing }),
     syscall("close", [registers.scratch], { doing }),
   ];
