@@ -178,7 +178,7 @@ function isLostTerminator({ joined: { text }, span, node }: Line): boolean {
   const word = node.keyword.text;
   if (span.end - span.start !== word.length || word.length > 64) return false;
   const above = text.slice(Math.max(0, span.start - MARKER_DISTANCE), span.start);
-  return ["", "-", "'", '"', "-'", '-"'].some((mark) => above.includes(`<<${mark}${word}`));
+  return above.includes("<<") && ["", "-", "'", '"', "-'", '-"'].some((mark) => above.includes(`<<${mark}${word}`));
 }
 
 function flagsOf(form: Exclude<FormNode, { name: "unknown" }>, line: Line): Flags {

@@ -16,7 +16,7 @@ import { findNamedContext } from "./named-contexts.ts";
 import { Problems } from "./problems.ts";
 import { builderArgs, type GlobalScope, globalScope, isProxyArg, platformArgs } from "./scopes.ts";
 import { sourceDateEpoch } from "./source-date-epoch.ts";
-import type { StageSource } from "./stage-names.ts";
+import { type StageSource, stageAbove } from "./stage-names.ts";
 import { checkOrigins, stageNeeds } from "./stage-references.ts";
 import { imageTemplate, type StageState } from "./stage-state.ts";
 
@@ -242,7 +242,7 @@ function startResolving(target: number, context: BindContext): void {
       return;
     const needs = stageNeeds(stage, context.stages, context.source, () => undefined);
     for (const need of needs) if (need.stage < index) visit(need.stage);
-    const earlier = context.stages.slice(0, index).some((other) => other.name === stage.image);
+    const earlier = stageAbove(stage.image, context.stages, index) !== undefined;
     const platform = stage.platform ?? context.target.platform;
     if (earlier || stage.image === "scratch") return;
     if (findNamedContext(context.options.namedContexts, stage.image, platform) !== undefined) return;

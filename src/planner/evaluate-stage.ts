@@ -24,7 +24,7 @@ import { findNamedContext } from "./named-contexts.ts";
 import type { Problems } from "./problems.ts";
 import { defaultShell, runInput, unkeyedOf } from "./run-input.ts";
 import type { GlobalScope } from "./scopes.ts";
-import { imageFailed, lastStageNamed, type StageSource, stageByOrigin, stageTitle } from "./stage-names.ts";
+import { imageFailed, lastStageNamed, type StageSource, stageAbove, stageByOrigin, stageTitle } from "./stage-names.ts";
 import { childState, imageState, type StageState, scratchState } from "./stage-state.ts";
 import { readTrigger } from "./trigger.ts";
 
@@ -79,8 +79,8 @@ async function replacedStage(stage: StageSource, name: string, context: BindCont
 
 async function startStage(stage: StageSource, context: BindContext): Promise<StageState> {
   const where = whereOf(context.source, stage.from.image.range);
-  const base = context.stages.slice(0, stage.index).findLast((earlier) => earlier.name === stage.image);
-  if (base !== undefined) return childState(stage, await context.state(base.index));
+  const base = stageAbove(stage.image, context.stages, stage.index);
+  if (base !== undefined) return childState(stage, await context.state(base));
   const { platform, explicit } = context.target;
   if (stage.image === "scratch") return scratchState(head(stage), platform, context.build, explicit);
   const wanted = stage.platform ?? platform;
@@ -320,8 +320,7 @@ function workdirInput(path: string, state: StageState, { sourceDateEpoch }: Bind
 
 /** `build 3/5`: an image counts as the first. An only stage without a name needs none. */
 function labelled(state: StageState, stage: StageSource, context: BindContext): Step[] {
-  const fromImage =
-    state.base.kind === "image" && !context.stages.some((s) => s.name === stage.image && s.index < stage.index);
+  const fromImage = state.base.kind === "image" && stageAbove(stage.image, context.stages, stage.index) === undefined;
   const first = fromImage ? 2 : 1;
   const total = state.steps.length + first - 1;
   const name = [

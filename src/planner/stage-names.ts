@@ -29,8 +29,37 @@ export function stageByOrigin(value: string, stages: readonly Named[], where: Wh
 }
 
 export function lastStageNamed(name: string, stages: readonly Named[]): number | undefined {
-  const index = stages.findLastIndex((stage) => stage.name === name.toLowerCase());
-  return index < 0 ? undefined : index;
+  return indexesOf(stages).get(name.toLowerCase())?.at(-1);
+}
+
+/** What FROM sees: the latest of that name above the stage. The name has to be lower case already. */
+export function stageAbove(name: string, stages: readonly Named[], index: number): number | undefined {
+  const same = indexesOf(stages).get(name) ?? [];
+  let low = 0;
+  let high = same.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((same[middle] ?? index) < index) low = middle + 1;
+    else high = middle;
+  }
+  return same[low - 1];
+}
+
+const known = new WeakMap<readonly Named[], ReadonlyMap<string, readonly number[]>>();
+
+/** By name; made once for each list, so that many stages cost no more than their number. */
+function indexesOf(stages: readonly Named[]): ReadonlyMap<string, readonly number[]> {
+  const made = known.get(stages);
+  if (made !== undefined) return made;
+  const indexes = new Map<string, number[]>();
+  for (const [index, { name }] of stages.entries()) {
+    if (name === undefined) continue;
+    const same = indexes.get(name);
+    if (same === undefined) indexes.set(name, [index]);
+    else same.push(index);
+  }
+  known.set(stages, indexes);
+  return indexes;
 }
 
 /** The same failure, with the line that asked for the image. */

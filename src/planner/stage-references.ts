@@ -8,7 +8,7 @@ import type { Dockerfile, FromInstruction, Instruction } from "../parser/ast.ts"
 import { literalOf } from "../parser/literal.ts";
 import { whereOf } from "../parser/position.ts";
 import { circularStages, noSuchStage, stageBelow } from "./errors.ts";
-import { lastStageNamed, stageByOrigin, stageTitle } from "./stage-names.ts";
+import { lastStageNamed, stageAbove, stageByOrigin, stageTitle } from "./stage-names.ts";
 
 /** A stage as far as it is known without values; a line that may have been FROM makes one of which nothing is. */
 export interface NamedStage {
@@ -35,10 +35,8 @@ export function stageNeeds(
   report: Report,
 ): readonly Need[] {
   const needs: Need[] = [];
-  const base = stages
-    .slice(0, stage.index)
-    .findLast((earlier) => earlier.name !== undefined && earlier.name === stage.image);
-  if (base !== undefined) needs.push({ stage: base.index, where: whereOf(source, stage.from.range) });
+  const base = stage.image === undefined ? undefined : stageAbove(stage.image, stages, stage.index);
+  if (base !== undefined) needs.push({ stage: base, where: whereOf(source, stage.from.range) });
   for (const { kind, value, where } of originsIn(stage.body, source)) {
     try {
       const index = kind === "copy" ? stageByOrigin(value, stages, where) : lastStageNamed(value, stages);
@@ -106,6 +104,9 @@ export function checkOrigins(stages: readonly NamedStage[], source: Dockerfile, 
 
 // Without values ---------------------------------------------------------------------------------------------------
 
+/** Of wrong names with those there are: a file has either few stages or few such mistakes. */
+const MAX_COMPARISONS = 200_000;
+
 /** `guess`: a name that is no stage but nearly one is taken for a mistake, where otherwise it is an image. */
 export function referenceProblems(
   dockerfile: Dockerfile,
@@ -118,12 +119,14 @@ export function referenceProblems(
   const circular = errors.some(({ code }) => code === "INSTRUCTION_INVALID");
   const names = stageNames(dockerfile);
   const hidden = hiddenNames(dockerfile);
+  let guesses = MAX_COMPARISONS;
   for (const stage of neededBy(stages.length - 1, stages, dockerfile)) {
     for (const { value, where } of originsIn(stages[stage]?.body ?? [], dockerfile)) {
       const index = lastStageNamed(value, stages);
       // One line of a circle always looks down.
       if (index !== undefined && index > stage && !circular) report(stageBelow(stageTitle(stages, index), where));
-      if (index !== undefined || !guess || !/^[a-z][a-z0-9\-_.]*$/i.test(value)) continue;
+      if (index !== undefined || !guess || guesses <= 0 || !/^[a-z][a-z0-9\-_.]*$/i.test(value)) continue;
+      guesses -= names.length;
       const near = nearestWord(value, names);
       if (near !== undefined && !hidden.includes(value)) report(noSuchStage(value, near, where));
     }

@@ -88,11 +88,12 @@ function buildCommon(line: Line, { words, json }: PathArguments): Common | undef
     sources.push(...all);
   } else {
     const split: Line = { ...line, report: splitReport(line) };
+    // Of two heredocs with one name the last body is it, for both.
+    const bodies = new Map(line.heredocs.map((heredoc) => [heredoc.name, heredoc]));
     for (const [index, span] of words.entries()) {
       const last = index === words.length - 1;
       const marker = parseMarker(textOf(line, span), span.start);
-      // Of two heredocs with one name the last body is it, for both.
-      const raw = marker && line.heredocs.findLast((heredoc) => heredoc.name === marker.name);
+      const raw = marker && bodies.get(marker.name);
       if (marker !== undefined && last && words.length > 1)
         line.report(heredocDestination(line.keyword, rangeOf(line, span)));
       else if (marker !== undefined && raw !== undefined) heredocs.push(fileHeredoc(line, { ...raw, ...marker }));
