@@ -32,3 +32,13 @@ export const notALayout = (path: string): TsbuildError =>
 
 export const noSpaceFor = (path: string, cause: unknown): TsbuildError =>
   new TsbuildError({ code: "NO_SPACE", what: "no space left for the archive", where: { kind: "path", path }, cause });
+
+export const noLayout = (path: string): TsbuildError =>
+  new TsbuildError({ code: "CONTEXT_NOT_FOUND", what: `no OCI layout at ${path}`, where: { kind: "path", path } });
+
+export const notInLayout = (path: string, wanted: string, names: readonly string[]): TsbuildError =>
+  new TsbuildError({
+    code: "IMAGE_NOT_FOUND",
+    what: `the OCI layout at ${path} has no image ${wanted}`,
+    hint: names.length === 0 ? "it is empty" : `it has ${names.join(", ")}`,
+  });

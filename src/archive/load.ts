@@ -4,7 +4,7 @@
  * layers, so what is interrupted leaves whole layers or nothing.
  */
 import { createHash } from "node:crypto";
-import { closeSync, createReadStream, createWriteStream, openSync, readSync, statSync } from "node:fs";
+import { closeSync, createReadStream, createWriteStream, existsSync, openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -23,7 +23,7 @@ import { spaceExplained } from "../store/errors.ts";
 import type { LayerId, Lease, Store, StoredImage, TemporaryFolder } from "../store/store.ts";
 import { type ArchiveFiles, openFolder, openStream, openTarFile, sniffFile, unpackTar } from "./archive-files.ts";
 import { parseDockerManifest, parseRepositories } from "./docker-archive.ts";
-import { archiveInvalid, noImageArchive, noMatchForPlatform } from "./errors.ts";
+import { archiveInvalid, noImageArchive, noLayout, noMatchForPlatform, notInLayout } from "./errors.ts";
 import { configOfLegacyImage } from "./legacy-config.ts";
 
 export interface LoadOptions {
@@ -65,6 +65,49 @@ export async function loadImages(options: LoadOptions): Promise<readonly LoadedI
   } catch (error) {
     throw spaceExplained(store.root, error);
   }
+}
+
+export interface LayoutImage {
+  readonly store: Store;
+  /** A folder, and which of its images: `latest` when neither is given, and the only one there is without a name. */
+  readonly layout: { readonly path: string; readonly tag: string | undefined; readonly digest: string | undefined };
+  readonly platform: Platform;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * One image of an OCI layout, which gets no name here.
+ * @throws {TsbuildError} `CONTEXT_NOT_FOUND`, `IMAGE_NOT_FOUND`, and what `loadImages` throws
+ */
+export async function loadLayoutImage({ store, layout, platform, signal }: LayoutImage): Promise<StoredImage> {
+  const { path, tag, digest } = layout;
+  if (!existsSync(join(path, "oci-layout"))) throw noLayout(path);
+  using folder = store.temporaryFolder("load");
+  using lease = store.lease("load");
+  try {
+    using files = openFolder(path);
+    const { manifests } = parseImageIndex(files.read("index.json"), "index.json");
+    const wanted = tag ?? "latest";
+    const named = manifests.find((one) =>
+      digest === undefined ? tagOf(one.annotations) === wanted : one.digest === digest,
+    );
+    const [only, ...others] = manifests;
+    const chosen = named ?? (digest === undefined && tag === undefined && others.length === 0 ? only : undefined);
+    if (chosen === undefined) {
+      const names = manifests.flatMap(({ annotations, digest: of }) => tagOf(annotations) ?? of);
+      throw notInLayout(path, digest ?? wanted, names);
+    }
+    const loading: Loading = { store, files, folder, lease, platform, signal };
+    return await loadManifest(findManifest(chosen, loading), loading);
+  } catch (error) {
+    throw spaceExplained(store.root, error);
+  }
+}
+
+/** A full name's tag, too: skopeo and buildah write names, umoci tags. */
+function tagOf(annotations: Descriptor["annotations"]): string | undefined {
+  const name = annotations?.["org.opencontainers.image.ref.name"];
+  return name?.slice(name.lastIndexOf(":") + 1);
 }
 
 function loadFrom(loading: Loading): Promise<readonly LoadedImage[]> {

@@ -2,7 +2,8 @@ import { resolve } from "node:path";
 import { TsbuildError } from "../errors.ts";
 import { formatPlatform, hostPlatform, type Platform, parsePlatform } from "../oci/platform.ts";
 import { parseReference, parseReferenceAsWritten, type Reference } from "../oci/reference.ts";
-import type { NamedContext } from "../planner/build-options.ts";
+import type { NamedContext, OciLayout } from "../planner/build-options.ts";
+import { isGitUrl } from "../planner/git-url.ts";
 import type { CommandContext } from "./command.ts";
 
 export type ProgressMode = "auto" | "tty" | "plain" | "quiet" | "json";
@@ -54,13 +55,7 @@ export function parseNamedContexts(values: readonly string[], cwd: string): Read
     const [name, value] = splitPair(text);
     if (name === "" || value === undefined || value === "")
       throw invalidFlag("--build-context", text, "must be name=value");
-    const image = /^docker-image:\/\/(.*)$/s.exec(value)?.[1];
-    contexts.set(
-      name.toLowerCase(),
-      image !== undefined
-        ? { kind: "image", reference: image }
-        : { kind: "directory", path: /^[a-z-]+:\/\//.test(value) ? value : resolve(cwd, value) },
-    );
+    contexts.set(name.toLowerCase(), namedContext(value, cwd));
   }
   return contexts;
 }
@@ -71,6 +66,32 @@ export function parseBuildPlatforms(values: readonly string[]): readonly Platfor
     text.trim() === "local" ? hostPlatform() : parsePlatform(text.trim()),
   );
   return [...new Map(platforms.map((platform) => [formatPlatform(platform), platform])).values()];
+}
+
+function namedContext(value: string, cwd: string): NamedContext {
+  if (value.startsWith("github.com/") || isGitUrl(value)) return { kind: "git", url: value };
+  const [, scheme, rest = ""] = /^([a-z][a-z0-9-]*):(?:\/\/)?(.*)$/s.exec(value) ?? [];
+  switch (scheme) {
+    case "docker-image":
+      return { kind: "image", reference: rest };
+    case "oci-layout":
+      return { kind: "ociLayout", layout: ociLayout(rest, cwd) };
+    case "http":
+    case "https":
+      return { kind: "url", url: value };
+    case "target":
+      return { kind: "unknown", value };
+    default:
+      return /^[a-z][a-z0-9-]*:\/\//.test(value)
+        ? { kind: "unknown", value }
+        : { kind: "directory", path: resolve(cwd, value) };
+  }
+}
+
+/** `path`, `path:tag`, `path@sha256:…`. A tag has no slash, so `./a:b/c` is a path. */
+function ociLayout(text: string, cwd: string): OciLayout {
+  const [, path = text, tag, digest] = /^(.+?)(?::([^:/@]+))?(?:@([a-z0-9]+:[0-9a-f]+))?$/s.exec(text) ?? [];
+  return { path: resolve(cwd, path), tag, digest };
 }
 
 export function parseTag(text: string): Reference {

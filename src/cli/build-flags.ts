@@ -55,12 +55,17 @@ const collect = (value: string, before: readonly string[] | boolean | undefined)
 export function defineBuildFlags(command: Command): void {
   const list = (flags: string, description: string): Option => new Option(flags, description).argParser(collect);
   command
-    .argument("[context]", "a directory, or - for a Dockerfile or a tar on standard input")
+    .argument("[context]", "a directory, a git or http URL, or - for a Dockerfile or a tar on standard input")
     .option("-f, --file <file>", "the Dockerfile (default: Dockerfile in the context; - for standard input)")
     .addOption(list("-t, --tag <name>", "name the image (repeatable)"))
     .option("--target <stage>", "build this stage, and what it needs")
     .addOption(list("--build-arg <key[=value]>", "value of an ARG; without =value taken from the environment"))
-    .addOption(list("--build-context <name=value>", "a further context: a directory or docker-image://reference"))
+    .addOption(
+      list(
+        "--build-context <name=value>",
+        "a further context: a directory, a git or http URL, docker-image://, oci-layout://",
+      ),
+    )
     .addOption(list("--platform <platform>", "os/arch[/variant] to build for (comma-separated; several make an index)"))
     .addOption(list("--label <key=value>", "label of the image"))
     .option("--no-cache", "run every step; results are still recorded")
@@ -111,7 +116,9 @@ export async function readBuildRequest(command: Command, context: CommandContext
   const tags = (flags.tag ?? []).map(parseTag);
   const buildArgs = withEpoch(parseBuildArgs(flags.buildArg ?? [], context.environment), command, context);
   const output = await readOutputFlags(command, context, { tags, buildArgs });
-  const input = await readInput(command.args[0], flags, context, notes);
+  const steps = await readStepFlags(command, context);
+  const fetch = { buildArgs, secrets: steps.secrets, ssh: steps.ssh };
+  const input = await readInput(command.args[0], flags, context, { notes, fetch });
   try {
     const quiet = flags.quiet ?? false;
     return {
@@ -126,7 +133,8 @@ export async function readBuildRequest(command: Command, context: CommandContext
         noCacheFilter: commaLists(typeof flags.cacheFilter === "object" ? flags.cacheFilter : []).map((name) =>
           name.toLowerCase(),
         ),
-        ...(await readStepFlags(command, context)),
+        ...steps,
+        environment: context.environment,
       },
       tags,
       output,

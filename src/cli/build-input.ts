@@ -2,13 +2,16 @@
  * The context and the Dockerfile of a build: looked up, read, or taken from standard input.
  * Source: Docker docs, "Build context".
  */
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, renameSync, statSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { errnoOf, TsbuildError } from "../errors.ts";
 import { nearestWord } from "../nearest-word.ts";
 import type { BuildContext, BuildOptions } from "../planner/build-options.ts";
+import { shownUrl } from "../planner/download.ts";
+import { gitContext } from "../planner/git-url.ts";
+import type { TemporaryFolder } from "../store/store.ts";
 import type { CommandContext } from "./command.ts";
-import { readStandardInput, unpackContext } from "./context-archive.ts";
+import { readStandardInput, saveStandardInput, unpackContext } from "./context-archive.ts";
 
 type Source = Pick<BuildOptions, "dockerfile" | "context" | "ignore">;
 
@@ -17,31 +20,63 @@ export interface BuildInput {
   readonly dispose: () => void;
 }
 
+/** What a context elsewhere is fetched with. */
+export type FetchOptions = Pick<BuildOptions, "secrets" | "ssh" | "buildArgs">;
+
 const nothingToDispose = (): void => undefined;
 
+/**
+ * @throws {TsbuildError} `USAGE`, `CONTEXT_NOT_FOUND`, `DOCKERFILE_NOT_FOUND`, `ARCHIVE_INVALID`, `SOURCE_NOT_FOUND`
+ */
 export async function readInput(
   given: string | undefined,
   flags: { readonly file?: string },
   context: CommandContext,
-  notes: string[],
+  { notes, fetch }: { readonly notes: string[]; readonly fetch: FetchOptions },
 ): Promise<BuildInput> {
   let path = given;
   if (path === undefined) {
     if (flags.file === undefined)
-      throw usage("'build' needs a context (a directory or -)", "did you mean: tsbuild build .");
+      throw usage("'build' needs a context (a directory, a URL or -)", "did you mean: tsbuild build .");
     path = ".";
     notes.push("no context given, using the current directory");
   }
   if (path === "-") {
     if (flags.file === "-") throw usage("the Dockerfile and the context cannot both come from standard input");
-    return readInputFromStdin(await readStandardInput(context), flags.file, context);
+    return await inFolder(context, "context", async (folder) => {
+      const file = join(folder, "input");
+      await saveStandardInput(context, file);
+      return await inputOfFile(file, { folder, shown: "standard input", flags, context });
+    });
   }
-  if (/^(?:[a-z]+:\/\/|git@)/.test(path))
+  const git = gitContext(path, undefined);
+  if (git !== undefined)
+    return await inFolder(context, "context", async (folder) => {
+      const { checkOutContext } = await import("./remote-context.ts");
+      return await inputOfTree(await checkOutContext(git, folder, fetch, context), { flags, context, owners: "root" });
+    });
+  if (/^https?:\/\//.test(path)) {
+    const url = path;
+    return await inFolder(context, "context", async (folder) => {
+      const { downloadContext } = await import("./remote-context.ts");
+      const { file, shown } = await downloadContext(url, folder, context.signal);
+      return await inputOfFile(file, { folder, shown, flags, context });
+    });
+  }
+  if (/^[a-z][a-z0-9-]*:\/\//.test(path))
     throw new TsbuildError({
       code: "UNSUPPORTED",
-      what: `a remote context is not supported: ${withoutCredentials(path)}`,
-      hint: "fetch it first and give its directory",
+      what: `a build context cannot come from ${shownUrl(path)}`,
+      hint: "a directory, a git URL, http:// and https:// can be given, and - for standard input",
     });
+  return await inputOfDirectory(path, flags, context);
+}
+
+async function inputOfDirectory(
+  path: string,
+  flags: { readonly file?: string },
+  context: CommandContext,
+): Promise<BuildInput> {
   const folder = resolve(context.cwd, path);
   const kind = kindOf(folder);
   if (kind === undefined)
@@ -62,6 +97,15 @@ export async function readInput(
     };
     return { source, dispose: nothingToDispose };
   }
+  if (flags.file !== undefined && /^https?:\/\//.test(flags.file)) {
+    const text = await dockerfileAt(flags.file, context);
+    const source: Source = {
+      dockerfile: { text, file: "Dockerfile" },
+      context: buildContext,
+      ignore: readIgnoreFile(folder, undefined),
+    };
+    return { source, dispose: nothingToDispose };
+  }
   const dockerfile = findDockerfile(flags.file, folder, context.cwd);
   const source: Source = {
     dockerfile: { text: textOf(readDockerfile(dockerfile), dockerfile.shown), file: dockerfile.shown },
@@ -71,40 +115,88 @@ export async function readInput(
   return { source, dispose: nothingToDispose };
 }
 
-async function readInputFromStdin(
-  bytes: Buffer,
-  file: string | undefined,
+/** `-f URL`. */
+async function dockerfileAt(url: string, context: CommandContext): Promise<string> {
+  using folder = context.openStore().temporaryFolder("dockerfile");
+  const { downloadContext } = await import("./remote-context.ts");
+  const { file, shown } = await downloadContext(url, folder.path, context.signal);
+  return textOf(readFileSync(file), shown);
+}
+
+// What comes from elsewhere --------------------------------------------------------------------------------------
+
+/** A folder for as long as the build, which goes at once when there is no input. */
+async function inFolder(
   context: CommandContext,
+  purpose: string,
+  read: (folder: string) => Promise<Source>,
 ): Promise<BuildInput> {
-  const unpacked = await unpackContext(bytes, context);
-  if (unpacked === undefined) {
-    const text = textOf(bytes, "standard input");
-    // `-f F -` with a Dockerfile on standard input: there is no place in which F could lie.
-    if (file !== undefined) throw usage(`-f ${file} needs a context, and standard input is not a tar archive`);
-    const source: Source = { dockerfile: { text, file: "Dockerfile" }, context: { kind: "empty" }, ignore: undefined };
-    return { source, dispose: nothingToDispose };
-  }
+  const folder: TemporaryFolder = context.openStore().temporaryFolder(purpose);
   try {
-    // An archive is its own world: -f names a file inside it, and its ignore file does not apply.
-    const dockerfile = findDockerfile(
-      file === undefined ? undefined : resolve("/", file).slice(1),
-      unpacked.path,
-      unpacked.path,
-    );
-    const source: Source = {
-      dockerfile: { text: textOf(readDockerfile(dockerfile), dockerfile.shown), file: dockerfile.shown },
-      context: { kind: "directory", path: unpacked.path, temporary: true },
-      ignore: undefined,
-    };
-    return { source, dispose: () => unpacked[Symbol.dispose]() };
+    return { source: await read(folder.path), dispose: () => folder[Symbol.dispose]() };
   } catch (error) {
-    unpacked[Symbol.dispose]();
+    folder[Symbol.dispose]();
     throw error;
   }
 }
 
-function withoutCredentials(url: string): string {
-  return url.replace(/\/\/[^/@]*@/, "//").replace(/\?.*$/, "");
+interface FilePlace {
+  readonly folder: string;
+  readonly shown: string;
+  readonly flags: { readonly file?: string };
+  readonly context: CommandContext;
+}
+
+/** A tar is the context; anything else is the Dockerfile, and of a URL the context's only file, `context`, too. */
+async function inputOfFile(file: string, { folder, shown, flags, context }: FilePlace): Promise<Source> {
+  const tree = join(folder, "tree");
+  if (await unpackContext(file, tree, { shown, signal: context.signal }))
+    return await inputOfTree(tree, { flags, context, owners: "kept" });
+  const text = textOf(readFileSync(file), shown);
+  // `-f F -` with a Dockerfile on standard input: there is no place in which F could lie.
+  if (flags.file !== undefined && flags.file !== "-")
+    throw usage(`-f ${flags.file} needs a context, and ${shown} is not a tar archive`);
+  const dockerfile = { text: flags.file === "-" ? textOf(await readStandardInput(context), "standard input") : text };
+  if (shown === "standard input")
+    return { dockerfile: { ...dockerfile, file: "Dockerfile" }, context: { kind: "empty" }, ignore: undefined };
+  mkdirSync(tree, { mode: 0o755 });
+  renameSync(file, join(tree, "context"));
+  return {
+    dockerfile: { ...dockerfile, file: "Dockerfile" },
+    context: { kind: "directory", path: tree, temporary: true },
+    ignore: undefined,
+  };
+}
+
+interface TreePlace {
+  readonly flags: { readonly file?: string };
+  readonly context: CommandContext;
+  readonly owners: "root" | "kept";
+}
+
+/** Its own world: -f names a file inside it, and an ignore file is a file like others. */
+async function inputOfTree(folder: string, { flags, context, owners }: TreePlace): Promise<Source> {
+  const tree = { kind: "directory", path: folder, temporary: true, owners } as const;
+  if (flags.file === "-") {
+    const text = textOf(await readStandardInput(context), "standard input");
+    return { dockerfile: { text, file: "Dockerfile" }, context: tree, ignore: undefined };
+  }
+  const dockerfile = findDockerfileInside(flags.file, folder);
+  const text = textOf(readDockerfile(dockerfile), dockerfile.shown);
+  return { dockerfile: { text, file: dockerfile.shown }, context: tree, ignore: undefined };
+}
+
+/** No link of the tree leads out of it. */
+function findDockerfileInside(given: string | undefined, folder: string): FoundDockerfile {
+  const inside = given === undefined ? undefined : resolve("/", given).slice(1);
+  const found = findDockerfile(inside, folder, folder);
+  const root = realpathSync(folder);
+  if (!realpathSync(found.path).startsWith(`${root}/`))
+    throw new TsbuildError({
+      code: "DOCKERFILE_NOT_FOUND",
+      what: `${found.shown} is a link that leads out of the context`,
+    });
+  return found;
 }
 
 function kindOf(path: string): "directory" | "file" | undefined {

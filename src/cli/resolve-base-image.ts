@@ -3,7 +3,7 @@ import { TsbuildError } from "../errors.ts";
 import { type Platform, samePlatform } from "../oci/platform.ts";
 import { familiarReference, type Reference } from "../oci/reference.ts";
 import type { ResolvedImage } from "../planner/build-graph.ts";
-import type { ResolveImage } from "../planner/build-options.ts";
+import type { OciLayout, ResolveImage } from "../planner/build-options.ts";
 import type { Store, StoredImage } from "../store/store.ts";
 import type { CommandContext } from "./command.ts";
 
@@ -18,7 +18,8 @@ export interface ImageResolver {
 }
 
 export function imageResolver(resolver: ImageResolver): ResolveImage {
-  return async (reference, platform) => {
+  return async (reference, platform, layout) => {
+    if (layout !== undefined) return resolved(await loadLayout(resolver, layout, platform), reference);
     const local = resolver.pull ? undefined : findLocal(resolver.store, reference, platform);
     const image = local ?? (await pull(resolver, reference, platform));
     const { os, architecture, variant } = image.config;
@@ -64,6 +65,16 @@ async function pull(
     access: { environment: context.environment, configDir: context.configDir, warn: onNote },
     signal: context.signal,
   });
+}
+
+/** Nothing is named by it: the layout's own names are not this store's. */
+async function loadLayout(
+  { store, context }: ImageResolver,
+  layout: OciLayout,
+  platform: Platform,
+): Promise<StoredImage> {
+  const { loadLayoutImage } = await import("../archive/load.ts");
+  return await loadLayoutImage({ store, layout, platform, signal: context.signal });
 }
 
 function resolved(image: StoredImage, reference: Reference): ResolvedImage {

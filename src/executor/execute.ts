@@ -210,7 +210,9 @@ class Execution {
     this.#lease = lease;
     this.#networks = networks;
     this.#devices = devices;
-    this.#contexts = new BuildContexts(options, environment.store);
+    this.#contexts = new BuildContexts(options, environment.store, async (source) =>
+      (await import("./ssh/open-agent.ts")).openAgent(source),
+    );
     this.#contextFiles = new ContextFiles(this.#contexts, environment.store);
   }
 
@@ -432,12 +434,13 @@ class Execution {
     this.#running.add(step.id);
     await using snapshot = layers.prepare(definition.needsParent ? parent.chain : []);
     try {
+      const selection = definition.fetch === undefined ? definition.selection : await definition.fetch();
       await performStep(step, {
         driver,
         networks: this.#networks,
         snapshot,
         lowerdirs: lowerdirs(this.#store, parent.chain),
-        selection: definition.selection,
+        selection,
         standsAlone: !definition.needsParent,
         storeRoot: this.#store.root,
         isAlone: this.#running.size === 1 && this.#queue?.size === 0,

@@ -36,11 +36,11 @@ export async function buildGraph(
   const explicit = options.platforms.length > 0;
   const platforms = explicit ? options.platforms : [hostPlatform()];
   const images = new Map<string, Promise<ResolvedImage>>();
-  const resolve = (name: string, platform: Platform): Promise<ResolvedImage> => {
-    const key = `${name} ${JSON.stringify(platform)}`;
+  const resolve: BindContext["resolve"] = (name, platform, layout) => {
+    const key = JSON.stringify([name, platform, layout]);
     const known = images.get(key);
     if (known !== undefined) return known;
-    const image = Promise.try(() => resolveImage(parseReference(name), platform));
+    const image = Promise.try(() => resolveImage(parseReference(name), platform, layout));
     images.set(key, image);
     return image;
   };

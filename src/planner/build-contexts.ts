@@ -1,57 +1,106 @@
 /**
  * The contexts of one build, opened when something takes from them, each with its own ignore rules; and what ADD
- * fetches.
+ * fetches. What comes over the network lies in a folder of this build and goes with it.
  */
-import { readFileSync, realpathSync, statSync } from "node:fs";
+import { linkSync, mkdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { errnoOf, TsbuildError, type Where } from "../errors.ts";
+import { assertNever, errnoOf, TsbuildError, type Where } from "../errors.ts";
 import type { Store, TemporaryFolder } from "../store/store.ts";
-import type { BuildOptions } from "./build-options.ts";
+import type { BuildOptions, NamedContext, SshSource } from "./build-options.ts";
 import { ContextOrigin } from "./context-origin.ts";
-import { type Download, download } from "./download.ts";
+import type { Download, RemoteFile } from "./download.ts";
 import { contextUnsupported, namedContextNotFound } from "./errors.ts";
 import { FileDigests } from "./file-digests.ts";
+import type { GitCommit, GitRepositories, GitRequest } from "./git-repositories.ts";
+import { type GitSource, gitContext } from "./git-url.ts";
 import { excludeRules, type IgnoreRules, parseIgnoreFile } from "./ignore-rules.ts";
+import type { Origin } from "./origin.ts";
+import type { FileRequest, RemoteFiles } from "./remote-files.ts";
 
-export type ContextOptions = Pick<BuildOptions, "context" | "ignore" | "namedContexts">;
+export type ContextOptions = Pick<
+  BuildOptions,
+  "context" | "ignore" | "namedContexts" | "secrets" | "ssh" | "environment"
+>;
+
+/** Serves an ssh agent at a socket for as long as it is not disposed. */
+export type OpenAgent = (source: SshSource) => Promise<Disposable & { readonly path: string }>;
+
+type ContextStore = Pick<Store, "memo" | "root" | "temporaryFolder" | "gitFolder">;
 
 export class BuildContexts implements Disposable {
   readonly #options: ContextOptions;
-  readonly #store: Pick<Store, "memo" | "root" | "temporaryFolder">;
-  readonly #origins = new Map<string | undefined, ContextOrigin>();
+  readonly #store: ContextStore;
+  readonly #openAgent: OpenAgent | undefined;
+  readonly #agents = new DisposableStack();
+  readonly #origins = new Map<string | undefined, Promise<ContextOrigin | undefined>>();
+  readonly #opened = new Map<string | undefined, ContextOrigin | undefined>();
+  readonly #checkouts = new Map<string, Promise<ContextOrigin>>();
   readonly #digests: FileDigests[] = [];
-  readonly #downloads = new Map<string, Promise<Download>>();
+  #repositories: Promise<GitRepositories> | undefined;
+  #remoteFiles: Promise<RemoteFiles> | undefined;
   #folder: TemporaryFolder | undefined;
 
-  constructor(options: ContextOptions, store: Pick<Store, "memo" | "root" | "temporaryFolder">) {
+  /** `openAgent`: of private keys that `--ssh default` gives, for git over ssh. */
+  constructor(options: ContextOptions, store: ContextStore, openAgent?: OpenAgent) {
     this.#options = options;
     this.#store = store;
+    this.#openAgent = openAgent;
   }
 
   /**
-   * The context of this name, the main one without; undefined for a build without files.
-   * @throws {TsbuildError} `CONTEXT_NOT_FOUND`, `UNSUPPORTED`, `INVALID_ARGUMENT` for its ignore file
+   * Opens the context of this name, the main one without; undefined for a build without files.
+   * @throws {TsbuildError} `CONTEXT_NOT_FOUND`, `SOURCE_NOT_FOUND`, `UNSUPPORTED`, `INVALID_ARGUMENT` for its ignore file
    */
-  origin(name: string | undefined): ContextOrigin | undefined {
+  open(name: string | undefined, where: Where, signal: AbortSignal): Promise<ContextOrigin | undefined> {
     const known = this.#origins.get(name);
     if (known !== undefined) return known;
-    const opened = this.#open(name);
-    if (opened !== undefined) this.#origins.set(name, opened);
+    const opened = this.#open(name, where, signal);
+    this.#origins.set(name, opened);
     return opened;
   }
 
-  /** Once for one URL. @throws {TsbuildError} `SOURCE_NOT_FOUND` */
-  download(url: string, where: Where, signal: AbortSignal): Promise<Download> {
-    const known = this.#downloads.get(url);
-    if (known !== undefined) return known;
-    this.#folder ??= this.#store.temporaryFolder("downloads");
-    const fetched = download(url, join(this.#folder.path, String(this.#downloads.size)), where, signal);
-    this.#downloads.set(url, fetched);
-    return fetched;
+  /** One that was opened before. */
+  origin(name: string | undefined): ContextOrigin | undefined {
+    return this.#opened.get(name);
   }
 
-  /** Downloads go. */
+  // What ADD takes -------------------------------------------------------------------------------------------------
+
+  /** What a file at a URL is now. @throws {TsbuildError} `SOURCE_NOT_FOUND` */
+  async look(request: FileRequest): Promise<RemoteFile> {
+    return await (await this.#files()).look(request);
+  }
+
+  /** With its bytes. @throws {TsbuildError} `SOURCE_NOT_FOUND`, `COPY_FAILED` */
+  async fetch(request: FileRequest): Promise<Download> {
+    return await (await this.#files()).fetch(request);
+  }
+
+  /** @throws {TsbuildError} `SOURCE_NOT_FOUND`; `COPY_FAILED` for another commit than a checksum wants */
+  async commit(source: GitSource, request: GitRequest): Promise<GitCommit> {
+    return await (await this.#git()).resolve(source, request);
+  }
+
+  /** The folder of a commit that the source names; once for one. @throws {TsbuildError} `SOURCE_NOT_FOUND` */
+  checkout(source: GitSource, request: GitRequest): Promise<ContextOrigin> {
+    const key = JSON.stringify(source);
+    const known = this.#checkouts.get(key);
+    if (known !== undefined) return known;
+    const path = join(this.#path(), `git-${this.#checkouts.size}`);
+    const made = this.#checkOut(source, path, request);
+    this.#checkouts.set(key, made);
+    return made;
+  }
+
+  async #checkOut(source: GitSource, path: string, request: GitRequest): Promise<ContextOrigin> {
+    const git = await this.#git();
+    await git.checkOut(source, await git.resolve(source, request), path, request);
+    return this.#made(git.folderOf(source, path, request), excludeRules([]), false);
+  }
+
+  /** Downloads and checkouts go. */
   [Symbol.dispose](): void {
+    this.#agents.dispose();
     this.#folder?.[Symbol.dispose]();
     this.#folder = undefined;
   }
@@ -61,26 +110,97 @@ export class BuildContexts implements Disposable {
     for (const digests of this.#digests) digests.save();
   }
 
-  #open(name: string | undefined): ContextOrigin | undefined {
-    if (name === undefined) {
-      const { context, ignore } = this.#options;
-      if (context.kind === "empty") return undefined;
-      const rules = ignore === undefined ? excludeRules([]) : parseIgnoreFile(ignore.text, ignore.file);
-      return this.#made(context.path, rules, context.temporary !== true);
-    }
-    const named = this.#options.namedContexts.get(name);
-    if (named?.kind !== "directory") throw new Error(`no directory context ${name}`);
-    if (/^[a-z-]+:\/\//.test(named.path)) throw contextUnsupported(name, named.path);
-    if (statSync(named.path, { throwIfNoEntry: false })?.isDirectory() !== true)
-      throw namedContextNotFound(name, named.path);
-    return this.#made(named.path, ownIgnoreFile(named.path), true);
+  // Contexts -------------------------------------------------------------------------------------------------------
+
+  async #open(name: string | undefined, where: Where, signal: AbortSignal): Promise<ContextOrigin | undefined> {
+    const opened = name === undefined ? this.#openMain() : await this.#openNamed(name, where, signal);
+    this.#opened.set(name, opened);
+    return opened;
   }
 
-  #made(folder: string, rules: IgnoreRules, comesAgain: boolean): ContextOrigin {
+  #openMain(): ContextOrigin | undefined {
+    const { context, ignore } = this.#options;
+    if (context.kind === "empty") return undefined;
+    const rules = ignore === undefined ? excludeRules([]) : parseIgnoreFile(ignore.text, ignore.file);
+    return this.#made(context.path, rules, context.temporary !== true, context.owners);
+  }
+
+  async #openNamed(name: string, where: Where, signal: AbortSignal): Promise<ContextOrigin> {
+    const named: NamedContext | undefined = this.#options.namedContexts.get(name);
+    switch (named?.kind) {
+      case "directory":
+        if (statSync(named.path, { throwIfNoEntry: false })?.isDirectory() !== true)
+          throw namedContextNotFound(name, named.path);
+        return this.#made(named.path, ownIgnoreFile(named.path), true);
+      case "git":
+        return await this.#openGit(named.url, { where, signal });
+      case "url":
+        return await this.#openUrl(named.url, where, signal);
+      case "unknown":
+        throw contextUnsupported(name, named.value);
+      case "image":
+      case "ociLayout":
+      case undefined:
+        throw new Error(`the context ${name} is no folder`);
+      default:
+        return assertNever(named);
+    }
+  }
+
+  /** No ignore file applies: what is in the repository is what is meant. */
+  async #openGit(url: string, request: GitRequest): Promise<ContextOrigin> {
+    const source = gitContext(url, { kind: "flag", flag: "--build-context" });
+    if (source === undefined) throw new Error(`${url} is no git URL`);
+    return await this.checkout(source, request);
+  }
+
+  async #openUrl(url: string, where: Where, signal: AbortSignal): Promise<ContextOrigin> {
+    const file = await this.fetch({ url, where, signal });
+    const folder = `${file.path}-context`;
+    mkdirSync(folder, { mode: 0o755 });
+    linkSync(file.path, join(folder, "context"));
+    return this.#made(folder, excludeRules([]), false);
+  }
+
+  #made(folder: string, rules: IgnoreRules, comesAgain: boolean, owners: Origin["owners"] = "root"): ContextOrigin {
     const digests = new FileDigests(this.#store.memo, this.#store.root, folder);
     if (comesAgain) this.#digests.push(digests);
     // The folder itself may be named by a link; what is in it is not followed.
-    return new ContextOrigin(realpathSync(folder), rules, digests);
+    return new ContextOrigin(realpathSync(folder), rules, digests, owners);
+  }
+
+  // Loaded by those builds that fetch -------------------------------------------------------------------------------
+
+  #path(): string {
+    this.#folder ??= this.#store.temporaryFolder("downloads");
+    return this.#folder.path;
+  }
+
+  #files(): Promise<RemoteFiles> {
+    this.#remoteFiles ??= import("./remote-files.ts").then(
+      ({ RemoteFiles }) => new RemoteFiles(this.#store.memo, () => this.#path()),
+    );
+    return this.#remoteFiles;
+  }
+
+  #git(): Promise<GitRepositories> {
+    const { environment = {}, secrets } = this.#options;
+    this.#repositories ??= import("./git-repositories.ts").then(
+      ({ GitRepositories }) =>
+        new GitRepositories(this.#store, this.#path(), {
+          environment,
+          secrets,
+          sshSocket: () => this.#sshSocket(),
+        }),
+    );
+    return this.#repositories;
+  }
+
+  async #sshSocket(): Promise<string | undefined> {
+    const source = this.#options.ssh.get("default");
+    if (source?.kind !== "keys") return source?.path;
+    const agent = await this.#openAgent?.(source);
+    return agent === undefined ? undefined : this.#agents.use(agent).path;
   }
 }
 

@@ -7,6 +7,7 @@ import type { ContainerConfig, ImageConfig } from "../oci/image-config.ts";
 import type { Platform } from "../oci/platform.ts";
 import type { Diagnostic, Range } from "../parser/ast.ts";
 import type { Chain } from "../store/store.ts";
+import type { GitSource } from "./git-url.ts";
 
 /** `2.0`: third stage of the file, first step in it. For a second platform, the stages go on counting. */
 export type StepId = Brand<"StepId">;
@@ -186,14 +187,14 @@ export interface CopyInput {
   /** ADD only. */
   readonly unpack?: boolean;
   readonly checksum?: string;
-  readonly keepGitDir?: boolean;
 }
 
 export type CopySource =
   /** A path or wildcard pattern below the origin's root, cleaned, with leading `/`; `--parents` keeps `/./`. */
   | { readonly kind: "path"; readonly path: string }
   | { readonly kind: "heredoc"; readonly name: string; readonly content: string }
-  | { readonly kind: "url"; readonly url: string };
+  | { readonly kind: "url"; readonly url: string }
+  | { readonly kind: "git"; readonly source: GitSource };
 
 export interface WorkdirInput {
   readonly kind: "workdir";

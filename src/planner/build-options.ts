@@ -32,6 +32,8 @@ export interface BuildOptions {
   readonly secrets: ReadonlyMap<string, SecretSource>;
   /** What RUN steps see as their ssh agent, by ID. */
   readonly ssh: ReadonlyMap<string, SshSource>;
+  /** The caller's variables: of them git and ssh see where programs lie, proxies, and certificates. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
 }
 
 export type BuildContext =
@@ -40,13 +42,30 @@ export type BuildContext =
       readonly path: string;
       /** Unpacked for this build only: nothing about it is worth remembering. */
       readonly temporary?: true;
+      /** Of an archive they are kept; of all else files belong to 0:0. */
+      readonly owners?: "root" | "kept";
     }
   /** `-`: a Dockerfile on stdin, no files. */
   | { readonly kind: "empty" };
 
 export type NamedContext =
   | { readonly kind: "directory"; readonly path: string }
-  | { readonly kind: "image"; readonly reference: string };
+  | { readonly kind: "image"; readonly reference: string }
+  | { readonly kind: "ociLayout"; readonly layout: OciLayout }
+  | { readonly kind: "git"; readonly url: string }
+  /** One file, called `context`. */
+  | { readonly kind: "url"; readonly url: string }
+  /** Of a scheme that nobody knows, which matters only when it is used. */
+  | { readonly kind: "unknown"; readonly value: string };
+
+/** An image in a folder, by its tag or its digest. */
+export interface OciLayout {
+  /** Absolute. */
+  readonly path: string;
+  /** `latest` when neither is given. */
+  readonly tag: string | undefined;
+  readonly digest: string | undefined;
+}
 
 export type SecretSource =
   | { readonly kind: "file"; readonly path: string }
@@ -59,7 +78,7 @@ export type SshSource =
   | { readonly kind: "keys"; readonly keys: readonly KeyObject[] };
 
 /**
- * Finds an image in the store, or pulls it.
+ * Finds an image in the store, or pulls it; with a layout it is taken from there, and `reference` is only its name.
  * @throws {TsbuildError} `BASE_IMAGE_NOT_FOUND`
  */
-export type ResolveImage = (reference: Reference, platform: Platform) => Promise<ResolvedImage>;
+export type ResolveImage = (reference: Reference, platform: Platform, layout?: OciLayout) => Promise<ResolvedImage>;

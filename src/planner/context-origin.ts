@@ -1,4 +1,4 @@
-/** A context's folder as an origin: ignored entries do not exist, every file belongs to 0:0. */
+/** A context's folder as an origin: ignored entries do not exist, and files belong to 0:0 unless an archive said more. */
 import { type BigIntStats, lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { errnoOf, TsbuildError } from "../errors.ts";
 import { type BytePath, bytePathOfLatin1, fsPathBelow, joinBytePath, textOfBytePath } from "../kernel/byte-path.ts";
@@ -21,7 +21,7 @@ const maxSymlinks = 40;
 const keptBytes = 64 * 1024 * 1024;
 
 export class ContextOrigin implements Origin {
-  readonly owners = "root";
+  readonly owners: Origin["owners"];
   /** Absolute. */
   readonly folder: string;
   readonly rules: IgnoreRules;
@@ -29,10 +29,11 @@ export class ContextOrigin implements Origin {
   readonly #nodes = new Map<BytePath, ContextNode | undefined>();
   readonly #children = new Map<BytePath, readonly ContextNode[]>();
 
-  constructor(folder: string, rules: IgnoreRules, digests: FileDigests) {
+  constructor(folder: string, rules: IgnoreRules, digests: FileDigests, owners: Origin["owners"] = "root") {
     this.folder = folder;
     this.rules = rules;
     this.#digests = digests;
+    this.owners = owners;
   }
 
   lookup(path: BytePath, { followLast = true }: { readonly followLast?: boolean } = {}): OriginNode | undefined {

@@ -6,8 +6,9 @@ import type { Where } from "../errors.ts";
 import type { AddInstruction, CopyInstruction } from "../parser/ast.ts";
 import type { CopyInput, CopySource, TreeRef } from "./build-graph.ts";
 import { absolutePath } from "./clean-path.ts";
-import { checksumMisplaced, chmodInvalid, heredocName, parentsNeedsName, unsupported, urlInCopy } from "./errors.ts";
+import { checksumMisplaced, checksumTwice, chmodInvalid, heredocName, parentsNeedsName, urlInCopy } from "./errors.ts";
 import { expandWord, type Locate, type Variables } from "./expand-word.ts";
+import { isGitUrl, parseGitUrl } from "./git-url.ts";
 import { heredocBody } from "./run-input.ts";
 
 export interface CopyContext {
@@ -47,12 +48,17 @@ export function bindCopy(instruction: CopyInstruction | AddInstruction, context:
   const chown = instruction.chown === undefined ? "" : expand(instruction.chown);
   const chmod = instruction.chmod === undefined ? "" : expand(instruction.chmod);
   const checksum = instruction.kind === "add" && instruction.checksum !== undefined ? expand(instruction.checksum) : "";
-  if (checksum !== "" && (sources.length !== 1 || sources[0]?.kind !== "url")) throw checksumMisplaced(where);
+  const [only, ...others] = sources;
+  const isRemote = only?.kind === "url" || only?.kind === "git";
+  if (checksum !== "" && (!isRemote || others.length > 0)) throw checksumMisplaced(where);
+  const keepGitDir = instruction.kind === "add" && instruction.keepGitDir;
   const input: CopyInput = {
     kind: "copy",
     instruction: instruction.kind === "add" ? "ADD" : "COPY",
     from: context.from,
-    sources,
+    sources: sources.map((source) =>
+      source.kind === "git" ? gitSource(source, { checksum, keepGitDir, where }) : source,
+    ),
     destination: destinationPath(destination, context.workdir),
     ...(chown !== "" && { chown }),
     ...(chmod !== "" && { chmod: parseChmod(chmod, where) }),
@@ -60,7 +66,7 @@ export function bindCopy(instruction: CopyInstruction | AddInstruction, context:
     parents,
     exclude: instruction.exclude,
     ...(instruction.kind === "add" && instruction.unpack !== undefined && { unpack: instruction.unpack }),
-    ...(checksum !== "" && { checksum }),
+    ...(checksum !== "" && only?.kind === "url" && { checksum }),
   };
   const words = [
     input.instruction,
@@ -76,9 +82,9 @@ export function bindCopy(instruction: CopyInstruction | AddInstruction, context:
 }
 
 function copySource(instruction: "copy" | "add", text: string, parents: boolean, where: Where): CopySource {
-  if (/^(?:git|ssh):\/\/|^git@[^:/]+:|^https?:\/\/[^?#]*\.git(?:[#?]|$)/.test(text)) {
+  if (isGitUrl(text)) {
     if (instruction === "copy") throw urlInCopy(text, where);
-    throw unsupported("ADD of a git repository", where, "clone it first and COPY the folder");
+    return { kind: "git", source: parseGitUrl(text, where) };
   }
   if (/^https?:\/\//.test(text)) {
     if (instruction === "copy") throw urlInCopy(text, where);
@@ -86,6 +92,27 @@ function copySource(instruction: "copy" | "add", text: string, parents: boolean,
   }
   if (!parents) return { kind: "path", path: absolutePath(text) };
   return { kind: "path", path: pivotedPath(text, where) };
+}
+
+interface GitFlags {
+  readonly checksum: string;
+  readonly keepGitDir: boolean;
+  readonly where: Where;
+}
+
+/** With what the flags say of the repository. */
+function gitSource({ source }: Extract<CopySource, { kind: "git" }>, flags: GitFlags): CopySource {
+  const { checksum, keepGitDir, where } = flags;
+  if (checksum !== "" && source.checksum !== undefined && source.checksum !== checksum)
+    throw checksumTwice(checksum, source.checksum, where);
+  return {
+    kind: "git",
+    source: {
+      ...source,
+      checksum: checksum === "" ? source.checksum : checksum,
+      keepGitDir: source.keepGitDir || keepGitDir,
+    },
+  };
 }
 
 /** `--parents` keeps what follows `/./`, so that stays in the path. */

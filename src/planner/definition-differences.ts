@@ -209,6 +209,9 @@ const optionNames: Readonly<Record<string, string>> = {
   parents: "--parents",
   unpack: "--unpack",
   checksum: "--checksum",
+  commits: "git commit",
+  exclude: "--exclude",
+  order: "order of sources",
   epoch: "SOURCE_DATE_EPOCH",
 };
 

@@ -119,13 +119,20 @@ export const triggerInvalid = (trigger: string, message: string, where: Where): 
 
 // Named contexts -------------------------------------------------------------------------------------------------
 
-export const contextUnsupported = (name: string, value: string): TsbuildError =>
-  new TsbuildError({
+export function contextUnsupported(name: string, value: string): TsbuildError {
+  const scheme = value.slice(0, value.indexOf(":"));
+  const isTarget = scheme === "target";
+  return new TsbuildError({
     code: "UNSUPPORTED",
-    what: `build context ${name}: ${value.slice(0, value.indexOf(":"))} is not supported`,
+    what: isTarget
+      ? `build context ${name}: ${value} is for docker buildx bake, where one build can take from another`
+      : `build context ${name}: unsupported source ${scheme}`,
     where: { kind: "flag", flag: "--build-context" },
-    hint: "a directory and docker-image://reference are",
+    hint: isTarget
+      ? "name a stage of this Dockerfile with COPY --from, or build that target first and give docker-image://its-tag"
+      : "a directory, docker-image://, oci-layout://, a git URL, http:// and https:// are supported",
   });
+}
 
 export const namedContextNotFound = (name: string, path: string): TsbuildError =>
   new TsbuildError({
@@ -164,7 +171,11 @@ export const chmodInvalid = (text: string, where: Where): TsbuildError =>
 export const urlInCopy = (url: string, where: Where): TsbuildError =>
   rejected(`COPY takes no URL: ${url}`, where, "ADD does");
 
-export const checksumMisplaced = (where: Where): TsbuildError => rejected("--checksum is for ADD of one URL", where);
+export const checksumMisplaced = (where: Where): TsbuildError =>
+  rejected("--checksum is for ADD of one URL or one git repository", where);
+
+export const checksumTwice = (flag: string, url: string, where: Where): TsbuildError =>
+  rejected(`--checksum says ${flag}, the URL says ${url}`, where);
 
 export const heredocName = (name: string, where: Where): TsbuildError =>
   rejected(`the name of a heredoc file holds a slash: ${name}`, where, "put the folder into the destination");

@@ -14,13 +14,13 @@ import type {
 } from "../parser/ast.ts";
 import { whereOf } from "../parser/position.ts";
 import type { ResolvedImage, Step, StepId, StepInput, TreeRef } from "./build-graph.ts";
-import type { BuildOptions } from "./build-options.ts";
+import type { BuildOptions, OciLayout } from "./build-options.ts";
 import { absolutePath, cleanPath } from "./clean-path.ts";
 import { bindCopy } from "./copy-input.ts";
-import { circularStages, contextUnsupported, stageBelow } from "./errors.ts";
+import { circularStages, stageBelow } from "./errors.ts";
 import { expandWord, type Locate } from "./expand-word.ts";
 import { foldConfig } from "./fold-config.ts";
-import { findNamedContext } from "./named-contexts.ts";
+import { type ContextTree, type FoundContext, findNamedContext, treeOfContext } from "./named-contexts.ts";
 import type { Problems } from "./problems.ts";
 import { defaultShell, runInput, unkeyedOf } from "./run-input.ts";
 import type { GlobalScope } from "./scopes.ts";
@@ -41,7 +41,7 @@ export interface BindContext {
   readonly warn: (warning: Diagnostic) => void;
   readonly problems: Problems;
   /** One resolution for one name and platform. */
-  readonly resolve: (name: string, platform: Platform) => Promise<ResolvedImage>;
+  readonly resolve: (name: string, platform: Platform, layout?: OciLayout) => Promise<ResolvedImage>;
   /** One evaluation for one stage. */
   readonly state: (index: number) => Promise<StageState>;
 }
@@ -54,7 +54,7 @@ export async function evaluateStage(index: number, context: BindContext): Promis
     stage.name === undefined
       ? undefined
       : findNamedContext(context.options.namedContexts, stage.name, context.target.platform);
-  if (named !== undefined) return replacedStage(stage, named.name, context);
+  if (named !== undefined) return replacedStage(stage, named, context);
   const state = await startStage(stage, context);
   const evaluation = new StageEvaluation(stage, state, context);
   const keep = (error: unknown): void => context.problems.keep(error);
@@ -70,8 +70,8 @@ export async function evaluateStage(index: number, context: BindContext): Promis
 }
 
 /** The stage is a context: its base is not resolved, its lines are not run. */
-async function replacedStage(stage: StageSource, name: string, context: BindContext): Promise<StageState> {
-  const state = await namedState(stage, name, context, whereOf(context.source, stage.from.range));
+async function replacedStage(stage: StageSource, named: FoundContext, context: BindContext): Promise<StageState> {
+  const state = await namedState(stage, named, context, whereOf(context.source, stage.from.range));
   return { ...state, steps: labelled(state, stage, context) };
 }
 
@@ -85,8 +85,8 @@ async function startStage(stage: StageSource, context: BindContext): Promise<Sta
   if (stage.image === "scratch") return scratchState(head(stage), platform, context.build, explicit);
   const wanted = stage.platform ?? platform;
   const named = findNamedContext(context.options.namedContexts, stage.image, wanted);
-  if (named !== undefined) return namedState(stage, named.name, context, where);
-  const image = await resolveBase(stage.image, wanted, context, where);
+  if (named !== undefined) return namedState(stage, named, context, where);
+  const image = await resolveBase(stage.image, wanted, context, { where });
   return imageState(head(stage), image, wanted, context.target);
 }
 
@@ -98,27 +98,32 @@ async function resolveBase(
   name: string,
   platform: Platform,
   context: BindContext,
-  where: Where,
+  { where, layout }: { readonly where: Where; readonly layout?: OciLayout | undefined },
 ): Promise<ResolvedImage> {
   try {
-    return await context.resolve(name, platform);
+    return await context.resolve(name, platform, layout);
   } catch (error) {
     throw imageFailed(name, error, { where, origin: "base", stages: context.stages });
   }
 }
 
 /** A stage that starts from a named context. */
-async function namedState(stage: StageSource, key: string, context: BindContext, where: Where): Promise<StageState> {
+async function namedState(
+  stage: StageSource,
+  named: FoundContext,
+  context: BindContext,
+  where: Where,
+): Promise<StageState> {
   const { platform, explicit } = context.target;
-  const named = context.options.namedContexts.get(key);
-  if (named?.kind === "image" && named.reference !== "scratch") {
+  const key = named.name;
+  const tree = treeOfContext(named);
+  if (tree.kind === "image") {
     const wanted = stage.platform ?? platform;
-    const image = await resolveBase(named.reference, wanted, context, where);
+    const image = await resolveBase(tree.reference, wanted, context, { where, layout: tree.layout });
     return imageState(head(stage), image, wanted, context.target);
   }
   const state = scratchState(head(stage), platform, context.build, explicit);
-  if (named?.kind === "directory") {
-    checkDirectory(key, named.path);
+  if (tree.kind === "folder") {
     // A tree that steps can stand on has to be a layer: the whole context, copied onto nothing.
     const number = context.firstStage + stage.index;
     const id = stepId(number, 0);
@@ -148,10 +153,6 @@ async function namedState(stage: StageSource, key: string, context: BindContext,
     state.history.push({ createdBy: `FROM ${key}`, step: id });
   }
   return state;
-}
-
-function checkDirectory(key: string, path: string): void {
-  if (/^[a-z-]+:\/\//.test(path)) throw contextUnsupported(key, path);
 }
 
 function stepId(stage: number, step: number): StepId {
@@ -284,14 +285,13 @@ class StageEvaluation {
     }
     if (name === "scratch") return { kind: "scratch" };
     const named = findNamedContext(options.namedContexts, name, target.platform);
-    if (named?.context.kind === "directory") {
-      checkDirectory(named.name, named.context.path);
-      return { kind: "context", name: named.name };
-    }
-    const reference = named === undefined ? name : named.context.reference;
-    if (reference === "scratch") return { kind: "scratch" };
+    const tree: ContextTree =
+      named === undefined ? { kind: "image", reference: name, layout: undefined } : treeOfContext(named);
+    if (tree.kind === "scratch") return { kind: "scratch" };
+    if (tree.kind === "folder") return { kind: "context", name: named?.name };
+    const { reference, layout } = tree;
     try {
-      const image = await this.#context.resolve(reference, target.platform);
+      const image = await this.#context.resolve(reference, target.platform, layout);
       return image.chain.length === 0 ? { kind: "scratch" } : { kind: "image", image };
     } catch (error) {
       throw imageFailed(reference, error, { where, origin: "origin", stages });
@@ -303,8 +303,7 @@ class StageEvaluation {
     const { stages, options, target } = this.#context;
     const name = stages[index]?.name;
     const named = name === undefined ? undefined : findNamedContext(options.namedContexts, name, target.platform);
-    if (named?.context.kind !== "directory") return undefined;
-    checkDirectory(named.name, named.context.path);
+    if (named === undefined || treeOfContext(named).kind !== "folder") return undefined;
     return { kind: "context", name: named.name };
   }
 }

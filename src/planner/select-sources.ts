@@ -7,7 +7,7 @@ import type { TsbuildError } from "../errors.ts";
 import { type BytePath, bytePath, bytePathOfLatin1, textOfBytePath } from "../kernel/byte-path.ts";
 import { sha256 } from "../oci/digest.ts";
 import type { CopySource } from "./build-graph.ts";
-import { type Download, fileNameOf } from "./download.ts";
+import { fileNameOf, type RemoteFile } from "./download.ts";
 import { excludeRules, type FolderMatches, type IgnoreRules, matcher } from "./ignore-rules.ts";
 import { hasWildcard, matchPath } from "./match-path.ts";
 import type { FileFacts, Origin, OriginNode } from "./origin.ts";
@@ -20,7 +20,9 @@ export interface SelectionRequest {
   readonly parents: boolean;
   readonly exclude: readonly string[];
   /** Of a URL: fetched and checked by the caller. */
-  readonly fetched: ReadonlyMap<string, Download>;
+  readonly fetched: ReadonlyMap<string, RemoteFile>;
+  /** Of git sources, in their order. */
+  readonly checkouts?: readonly Origin[];
   /** `ADD --unpack`: what is fetched is unpacked too. */
   readonly unpackFetched: boolean;
   /** Of a source that is not there: the origin's owner knows why. */
@@ -33,9 +35,11 @@ export interface SelectionRequest {
 export async function selectSources(request: SelectionRequest, signal: AbortSignal): Promise<Selection> {
   const exclude = excludeRules(request.exclude);
   const drafts: Draft[] = [];
+  const checkouts = [...(request.checkouts ?? [])];
   for (const source of request.sources) {
     if (source.kind === "heredoc") drafts.push(heredocDraft(source, request.now));
     else if (source.kind === "url") drafts.push(urlDraft(source.url, request));
+    else if (source.kind === "git") drafts.push(checkoutDraft(checkouts.shift(), exclude));
     else
       drafts.push(
         ...(request.parents ? keptDrafts(source.path, request, exclude) : pathDrafts(source.path, request, exclude)),
@@ -53,6 +57,8 @@ interface Draft {
   readonly entries: readonly DraftEntry[];
   readonly keptParents: readonly DraftEntry[];
   readonly verbatim?: true;
+  /** When that is not the request's. */
+  readonly origin?: Origin;
 }
 
 type DraftEntry =
@@ -88,10 +94,10 @@ function urlDraft(url: string, { fetched, unpackFetched }: SelectionRequest): Dr
     mode: 0o600,
     uid: 0,
     gid: 0,
-    mtimeNs: BigInt(file.lastModifiedSeconds) * 1_000_000_000n,
+    mtimeNs: BigInt(file.lastModifiedSeconds ?? 0) * 1_000_000_000n,
     size: file.sizeBytes,
     digest: file.digest,
-    hostPath: file.path,
+    hostPath: file.path ?? "",
   };
   return {
     basename: bytePath(fileNameOf(url)),
@@ -100,6 +106,13 @@ function urlDraft(url: string, { fetched, unpackFetched }: SelectionRequest): Dr
     keptParents: [],
     ...(!unpackFetched && { verbatim: true }),
   };
+}
+
+/** A folder without a name, whose contents are taken. */
+function checkoutDraft(origin: Origin | undefined, exclude: IgnoreRules): Draft {
+  const node = origin?.lookup(root);
+  if (origin === undefined || node === undefined) throw new Error("a repository that nobody checked out");
+  return { ...draftOf(node, root, false, origin, exclude), origin };
 }
 
 const root = bytePathOfLatin1("");
@@ -236,19 +249,30 @@ function draftEntry(node: OriginNode, path: BytePath): DraftEntry {
 
 async function withFacts(
   drafts: readonly Draft[],
-  origin: Origin,
+  main: Origin,
   signal: AbortSignal,
 ): Promise<readonly SelectedSource[]> {
-  const files: OriginNode[] = [];
-  for (const draft of drafts)
-    for (const one of draft.entries) if (one.kind === "node" && one.node.type === "file") files.push(one.node);
-  const facts = files.length === 0 ? [] : await origin.facts(files, signal);
-  let next = 0;
-  const complete = (draft: DraftEntry): SelectedEntry => {
-    if (draft.kind === "content") return draft.entry;
-    return selectedEntry(draft.node, draft.path, origin, draft.node.type === "file" ? facts[next++] : undefined);
-  };
-  return drafts.map(({ basename, matched, entries, keptParents, verbatim }) => {
+  const files = new Map<Origin, OriginNode[]>();
+  for (const { entries, origin = main } of drafts)
+    for (const one of entries)
+      if (one.kind === "node" && one.node.type === "file") {
+        const known = files.get(origin);
+        if (known === undefined) files.set(origin, [one.node]);
+        else known.push(one.node);
+      }
+  const facts = new Map<Origin, Iterator<FileFacts>>();
+  for (const [origin, nodes] of files) facts.set(origin, (await origin.facts(nodes, signal)).values());
+  return drafts.map(({ basename, matched, entries, keptParents, verbatim, origin = main }) => {
+    const known = facts.get(origin);
+    const complete = (draft: DraftEntry): SelectedEntry => {
+      if (draft.kind === "content") return draft.entry;
+      return selectedEntry(
+        draft.node,
+        draft.path,
+        origin,
+        draft.node.type === "file" ? known?.next().value : undefined,
+      );
+    };
     const [first, ...rest] = entries.map(complete);
     if (first === undefined) throw new Error("a source without entries");
     const above = keptParents.map(complete);

@@ -22,12 +22,14 @@ import type {
   WorkdirInput,
 } from "./build-graph.ts";
 import type { ContextOrigin } from "./context-origin.ts";
-import { type Download, verifyChecksum } from "./download.ts";
+import { checkChecksum, type RemoteFile, verifyChecksum } from "./download.ts";
+import { type GitSource, shownGitUrl } from "./git-url.ts";
 import { layerOrigin } from "./layer-origin.ts";
 import { missingInContext, missingInTree } from "./missing-source.ts";
 import { emptyOrigin, type Origin } from "./origin.ts";
 import { canonicalOwner } from "./owner-text.ts";
-import { selectSources } from "./select-sources.ts";
+import type { FileRequest } from "./remote-files.ts";
+import { type SelectionRequest, selectSources } from "./select-sources.ts";
 import type { Selection } from "./selection.ts";
 import { selectionLines } from "./selection-lines.ts";
 
@@ -37,6 +39,8 @@ export interface StepDefinition {
   readonly input: string;
   /** COPY and ADD. */
   readonly selection: Selection | undefined;
+  /** Instead of `selection`, where what is taken lies elsewhere and comes only for a step that runs. */
+  readonly fetch?: () => Promise<Selection>;
   /** What each bind mount, and each cache mount with a `from`, shows: by target. */
   readonly mounts: ReadonlyMap<string, Selection>;
   /** `--link`, and nothing else, does not stand on its parent. */
@@ -113,18 +117,14 @@ function definition(
 
 async function defineCopy(step: Step, input: CopyInput, context: DefinitionContext): Promise<StepDefinition> {
   const place = await openOrigin(input.from, step, context);
-  const selection = await selectSources(
-    {
-      ...place,
-      sources: input.sources,
-      fetched: await fetchUrls(step, input, context),
-      unpackFetched: input.unpack === true,
-      parents: input.parents,
-      exclude: input.exclude,
-      now: context.now,
-    },
-    context.signal,
-  );
+  const common = { ...place, unpackFetched: input.unpack === true, parents: input.parents, exclude: input.exclude };
+  const files = await remoteFiles(step, input, context, (request) => context.contexts.look(request));
+  // What git gives is known by its commit.
+  const sources = input.sources.filter((source) => source.kind !== "git");
+  const request = { ...common, sources, fetched: files, now: context.now };
+  const selection = await selectSources(request, context.signal);
+  const commits = await gitCommits(step, input, context);
+  const isHere = commits.length === 0 && [...files.values()].every((file) => file.path !== undefined);
   return definition(
     {
       kind: "copy",
@@ -137,9 +137,15 @@ async function defineCopy(step: Step, input: CopyInput, context: DefinitionConte
       // For local sources not given and `true` mean the same, for a URL not given and `false`.
       unpack: input.instruction === "ADD" ? (input.unpack ?? !input.sources.some(isUrl)) : undefined,
       files: selection.lines,
+      ...(commits.length > 0 && { commits, exclude: input.exclude, order: input.sources.map(({ kind }) => kind) }),
     },
-    // With --chmod a linked copy becomes a plain one. As in BuildKit.
-    { selection, mounts: new Map(), needsParent: !(input.link && input.chmod === undefined) },
+    {
+      selection: isHere ? selection : undefined,
+      ...(!isHere && { fetch: () => fetchSelection(step, input, context, common) }),
+      mounts: new Map(),
+      // With --chmod a linked copy becomes a plain one. As in BuildKit.
+      needsParent: !(input.link && input.chmod === undefined),
+    },
   );
 }
 
@@ -147,20 +153,53 @@ function isUrl(source: CopySource): boolean {
   return source.kind === "url";
 }
 
-/** One after the other would be slow, so all at once. */
-async function fetchUrls(
+/** With the bytes of URLs and the files of repositories. */
+async function fetchSelection(
   step: Step,
   input: CopyInput,
   context: DefinitionContext,
-): Promise<ReadonlyMap<string, Download>> {
+  common: Pick<SelectionRequest, "origin" | "missing" | "unpackFetched" | "parents" | "exclude">,
+): Promise<Selection> {
+  const { contexts, signal, now } = context;
   const where = whereOf(context.graph, step.range);
-  const fetched = input.sources.map(async (source) => {
+  const checkouts = gitSources(input).map((source) => contexts.checkout(source, { where, signal }));
+  const fetched = await remoteFiles(step, input, context, (request) => contexts.fetch(request));
+  const request = { ...common, sources: input.sources, fetched, checkouts: await Promise.all(checkouts), now };
+  return await selectSources(request, signal);
+}
+
+/** One after the other would be slow, so all at once. */
+async function remoteFiles(
+  step: Step,
+  input: CopyInput,
+  context: DefinitionContext,
+  get: (request: FileRequest) => Promise<RemoteFile>,
+): Promise<ReadonlyMap<string, RemoteFile>> {
+  const where = whereOf(context.graph, step.range);
+  const { checksum } = input;
+  if (checksum !== undefined) checkChecksum(checksum, where);
+  const files = input.sources.map(async (source) => {
     if (source.kind !== "url") return undefined;
-    const file = await context.contexts.download(source.url, where, context.signal);
-    if (input.checksum !== undefined) verifyChecksum(input.checksum, file, source.url, where);
+    const file = await get({ url: source.url, checksum, where, signal: context.signal });
+    if (checksum !== undefined) verifyChecksum(checksum, file, source.url, where);
     return [source.url, file] as const;
   });
-  return new Map((await Promise.all(fetched)).filter((pair) => pair !== undefined));
+  return new Map((await Promise.all(files)).filter((pair) => pair !== undefined));
+}
+
+function gitSources(input: CopyInput): readonly GitSource[] {
+  return input.sources.flatMap((source) => (source.kind === "git" ? source.source : []));
+}
+
+/** `6ce541b… /docs .git`: what a checkout depends on. With its `.git` it also holds where it came from. */
+async function gitCommits(step: Step, input: CopyInput, context: DefinitionContext): Promise<readonly string[]> {
+  const where = whereOf(context.graph, step.range);
+  const commits = gitSources(input).map(async (source) => {
+    const { id, name } = await context.contexts.commit(source, { where, signal: context.signal });
+    const dir = source.keepGitDir ? [".git", shownGitUrl(source), name ?? ""] : [];
+    return [id, source.folder, ...dir, ...(source.submodules ? [] : ["without submodules"])].join(" ").trim();
+  });
+  return await Promise.all(commits);
 }
 
 interface OpenOrigin {
@@ -174,7 +213,7 @@ async function openOrigin(from: TreeRef, step: Step, context: DefinitionContext)
     case "scratch":
       return { origin: emptyOrigin, missing: (path) => missingInTree(emptyOrigin, path, "an empty tree", where) };
     case "context": {
-      const origin: ContextOrigin | undefined = context.contexts.origin(from.name);
+      const origin: ContextOrigin | undefined = await context.contexts.open(from.name, where, context.signal);
       if (origin === undefined)
         return {
           origin: emptyOrigin,

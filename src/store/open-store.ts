@@ -114,6 +114,7 @@ class OpenStore implements Store {
   readonly memo: MemoStore;
   readonly volumesFolder: string;
   readonly cacheMountsFolder: string;
+  readonly gitFolder: string;
   readonly failedFolder: string;
   readonly context: StoreContext;
 
@@ -128,6 +129,7 @@ class OpenStore implements Store {
     this.memo = memoStore(context);
     this.volumesFolder = paths.volumes;
     this.cacheMountsFolder = paths.cacheMounts;
+    this.gitFolder = paths.git;
     this.failedFolder = paths.failed;
   }
 

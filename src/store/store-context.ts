@@ -18,6 +18,7 @@ export interface StorePaths {
   readonly volumes: string;
   readonly cacheMounts: string;
   readonly failed: string;
+  readonly git: string;
   readonly database: string;
 }
 
@@ -31,6 +32,7 @@ export function storePaths(root: string): StorePaths {
     volumes: `${root}/volumes`,
     cacheMounts: `${root}/cache-mounts`,
     failed: `${root}/failed`,
+    git: `${root}/git`,
     database: `${root}/store.db`,
   };
 }

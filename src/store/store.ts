@@ -45,6 +45,8 @@ export interface Store extends Disposable {
   /** `volumes/<name>/_data` and `cache-mounts/<hash>` lie here. */
   readonly volumesFolder: string;
   readonly cacheMountsFolder: string;
+  /** Clones of git repositories that builds took from, a folder each; made when the first is. */
+  readonly gitFolder: string;
   /** Trees of failed steps, the newest few; not among layers. */
   readonly failedFolder: string;
 }

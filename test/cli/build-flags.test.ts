@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { gzipSync } from "node:zlib";
@@ -29,6 +29,7 @@ async function read(words: readonly string[], world: World = {}): Promise<BuildR
     stdin,
     environment: world.environment ?? {},
     cwd: folder,
+    signal: new AbortController().signal,
     openStore: () => ({
       temporaryFolder: () => {
         const path = mkdtempSync(join(folder, "unpacked-"));
@@ -139,7 +140,7 @@ test.for([
   { name: "no such -f", words: ["-f", "Nope", "."], code: "DOCKERFILE_NOT_FOUND", what: /^open Nope: no such file/ },
   { name: "a folder as Dockerfile", words: ["-f", "empty", "."], code: "DOCKERFILE_NOT_FOUND", what: /is a directory/ },
   { name: "binary noise", words: ["-f", "noise", "."], code: "DOCKERFILE_INVALID", what: /holds binary data/ },
-  { name: "a URL", words: ["https://u:p@h/x.git"], code: "UNSUPPORTED", what: /^[^@]*https:\/\/h\/x\.git$/ },
+  { name: "an unknown scheme", words: ["ftp://u:p@h/x"], code: "UNSUPPORTED", what: /^[^@]*ftp:\/\/h\/x$/ },
   { name: "unknown network", words: ["--network", "x", "."], code: "USAGE", what: /must be default, none or host/ },
   { name: "tag with digest", words: ["-t", `a@sha256:${"0".repeat(64)}`, "."], code: "USAGE", what: /invalid tag/ },
   { name: "secret that is not there", words: ["--secret", "id=a,src=b", "."], code: "USAGE", what: /no such file: b/ },
@@ -198,5 +199,6 @@ test("nothing of a tar is written through a link in it", async () => {
   tar.finalize();
   const chunks: Buffer[] = [];
   for await (const chunk of tar) chunks.push(chunk as Buffer);
-  expect(await failure(["-"], { stdin: Buffer.concat(chunks) })).toMatchObject({ code: "ARCHIVE_INVALID" });
+  expect(await failure(["-"], { stdin: Buffer.concat(chunks) })).toMatchObject({ code: "DOCKERFILE_NOT_FOUND" });
+  expect(existsSync(join(folder, "escaped"))).toBe(false);
 });

@@ -420,9 +420,12 @@ describe("named contexts", () => {
   });
 
   test("are never looked at when nothing uses them", async () => {
-    const namedContexts = new Map([["x", { kind: "directory", path: "oci-layout://nowhere" } as const]]);
+    const namedContexts = new Map([["x", { kind: "unknown", value: "target:app" } as const]]);
     expect(await failureOf("FROM scratch", { options: { namedContexts } })).toBeUndefined();
-    expect(await failureOf("FROM x", { options: { namedContexts } })).toMatchObject({ code: "UNSUPPORTED" });
+    expect(await failureOf("FROM x", { options: { namedContexts } })).toMatchObject({
+      code: "UNSUPPORTED",
+      message: expect.stringMatching(/target:app is for docker buildx bake/),
+    });
   });
 });
 
@@ -502,7 +505,7 @@ test.for<FailureRow>([
   { text: "FROM scratch⏎ARG m=999⏎COPY --chmod=$m a /", code: "INSTRUCTION_INVALID", what: /mode "999"/ },
   { text: "FROM scratch⏎ARG m=0o7⏎COPY --chmod=$m a /", code: "INSTRUCTION_INVALID", what: /mode "0o7"/ },
   { text: "FROM scratch⏎ARG u=http://h/x⏎COPY $u /", code: "INSTRUCTION_INVALID", what: /COPY takes no URL/ },
-  { text: "FROM scratch⏎ADD https://h/x.git /", code: "UNSUPPORTED", what: /ADD of a git repository/ },
+  { text: "FROM scratch⏎ADD https://h/x.git?a=b /", code: "INSTRUCTION_INVALID", what: /unexpected query key "a"/ },
   { text: "FROM scratch⏎COPY --parents . /", code: "INSTRUCTION_INVALID", what: /names nothing to keep/ },
   { text: "FROM b⏎RUN []", code: "INSTRUCTION_INVALID", what: /no command/ },
   {

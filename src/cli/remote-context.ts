@@ -1,0 +1,57 @@
+/** A main context that lies elsewhere, fetched before the Dockerfile can be read. */
+import { join } from "node:path";
+import type { SshSource } from "../planner/build-options.ts";
+import { download, shownUrl } from "../planner/download.ts";
+import { GitRepositories } from "../planner/git-repositories.ts";
+import type { GitSource } from "../planner/git-url.ts";
+import type { FetchOptions } from "./build-input.ts";
+import type { CommandContext } from "./command.ts";
+
+/**
+ * The folder of the checkout that the URL names, below `folder`. `.git` is in it only by the query or by the build
+ * argument BUILDKIT_CONTEXT_KEEP_GIT_DIR.
+ * @throws {TsbuildError} `SOURCE_NOT_FOUND`, `COPY_FAILED` for another commit than a checksum wants
+ */
+export async function checkOutContext(
+  written: GitSource,
+  folder: string,
+  { secrets, ssh, buildArgs }: FetchOptions,
+  context: CommandContext,
+): Promise<string> {
+  const keepGitDir = written.keepGitDir || isTrue(buildArgs.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR"));
+  const source: GitSource = { ...written, keepGitDir };
+  using agents = new DisposableStack();
+  const { SSH_AUTH_SOCK } = context.environment;
+  const agent: SshSource | undefined =
+    ssh.get("default") ?? (SSH_AUTH_SOCK ? { kind: "socket", path: SSH_AUTH_SOCK } : undefined);
+  const repositories = new GitRepositories(context.openStore(), folder, {
+    environment: context.environment,
+    secrets,
+    sshSocket: async () => {
+      if (agent?.kind !== "keys") return agent?.path;
+      const { openAgent } = await import("../executor/ssh/open-agent.ts");
+      return agents.use(await openAgent(agent)).path;
+    },
+  });
+  const request = { where: undefined, signal: context.signal };
+  const checkout = join(folder, "checkout");
+  await repositories.checkOut(source, await repositories.resolve(source, request), checkout, request);
+  return repositories.folderOf(source, checkout, request);
+}
+
+function isTrue(value: string | undefined): boolean {
+  return value !== undefined && ["1", "t", "true"].includes(value.toLowerCase());
+}
+
+export interface DownloadedFile {
+  readonly file: string;
+  /** For messages. */
+  readonly shown: string;
+}
+
+/** @throws {TsbuildError} `SOURCE_NOT_FOUND` */
+export async function downloadContext(url: string, folder: string, signal: AbortSignal): Promise<DownloadedFile> {
+  const got = await download({ url, path: join(folder, "input"), where: undefined, signal });
+  if (got === undefined) throw new Error("a server that answers a condition nobody made");
+  return { file: got.path, shown: shownUrl(url) };
+}
