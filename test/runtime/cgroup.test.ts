@@ -214,12 +214,13 @@ function tryRemove(folder: string): boolean {
 test.skipIf(process.getuid?.() !== 0 || cgroupLayout().kind !== "v1")(
   "a group that is made again while its former life still ends is not taken away under the new one",
   async () => {
-    const spec = { cgroupsPath: `/tsbuild/test-${process.pid}-again` };
-    const first = makeCgroup(spec, { pausable: true });
+    // A limit, since without one there is no group to join by writing to it.
+    const spec = { cgroupsPath: `/tsbuild/test-${process.pid}-again`, resources: { pids: { limit: 100 } } };
+    const first = makeCgroup(spec);
     const process1 = spawn("sleep", ["60"]);
     for (const file of first.procsFiles) writeFileSync(file, String(process1.pid));
     first.remove(); // busy: it is tried again in a moment
-    const second = makeCgroup(spec, { pausable: true });
+    const second = makeCgroup(spec);
     process1.kill("SIGKILL");
     await once(process1, "exit");
     // Longer than a try would take; a former life's removal would come in this time.
@@ -239,9 +240,9 @@ test
     { name: "nothing", resources: {}, pausable: false, born: true },
     { name: "a limit", resources: { pids: { limit: 100 } }, pausable: false, born: false },
     { name: "to be paused", resources: {}, pausable: true, born: false },
-  ])("beside v1, a group that asks for $name: born in it = $born", ({ name, resources, pausable, born }) => {
+  ])("beside v1, a group that asks for $name: born in it = $born", ({ name, resources, born }) => {
   const cgroupsPath = `/tsbuild/test-${process.pid}-${name.replaceAll(" ", "-")}`;
-  const group = makeCgroup({ cgroupsPath, resources }, { pausable });
+  const group = makeCgroup({ cgroupsPath, resources });
   try {
     expect(group.bornIn).toBe(born ? `${unified}${cgroupsPath}` : undefined);
     expect(group.procsFiles.length === 0).toBe(born);

@@ -30,7 +30,7 @@ export async function runHere(
 ): Promise<number> {
   const { folder } = container;
   const store = context.openStore();
-  const { stdin, stdout, stderr } = context;
+  const { stdout, stderr } = context;
   const now = (): number => performance.timeOrigin + performance.now();
   const launch = await prepareLaunch(store, container, undefined, deviceSpecFolders(context.environment));
   const driver = await containerDriver(launch.runtime);
@@ -55,7 +55,9 @@ export async function runHere(
       if (running === undefined) early.push(signal);
       else running.kill(signalNumber(signal));
     });
-    if (options.attachStdin && launch.openStdin) {
+    // Only when it is wanted: making the stream takes two milliseconds.
+    const stdin = options.attachStdin && launch.openStdin ? context.stdin : undefined;
+    if (stdin !== undefined) {
       stdin.on("data", (data: Buffer) => {
         if (!hub.input(data)) stdin.pause();
       });
@@ -79,7 +81,7 @@ export async function runHere(
         for (const signal of early) started.kill(signalNumber(signal));
       },
     });
-    stdin.pause();
+    stdin?.pause();
     await later.exited(status.code);
   }
   if (launch.autoRemove) removeContainer(store, folder.id, { volumes: true });

@@ -37,9 +37,8 @@ const none: Cgroup = {
   remove: () => undefined,
 };
 
-/** Made even without limits: to count out-of-memory kills, for the device rules, and for pausing what can be paused. */
+/** Made even without limits: to count out-of-memory kills, and for the device rules. */
 const alwaysControllers: readonly string[] = ["memory", "devices"];
-const pausableControllers: readonly string[] = [...alwaysControllers, "freezer"];
 
 /** The parent of all our groups; it goes with the last of them. */
 const OUR_PARENT = "tsbuild";
@@ -51,10 +50,7 @@ const cgroupFailed = (what: string, path: string, cause?: unknown): TsbuildError
  * Without `cgroupsPath` the container stays in the caller's group.
  * @throws {TsbuildError} `RUNTIME_FAILED` when a limit that was asked for cannot be set.
  */
-export function makeCgroup(
-  spec: Pick<LinuxSpec, "cgroupsPath" | "resources">,
-  { pausable }: { readonly pausable: boolean },
-): Cgroup {
+export function makeCgroup(spec: Pick<LinuxSpec, "cgroupsPath" | "resources">): Cgroup {
   sweepOnce();
   const layout = cgroupLayout();
   if (spec.cgroupsPath === undefined || layout.kind === "none") {
@@ -64,14 +60,13 @@ export function makeCgroup(
   }
   const path = safePath(spec.cgroupsPath);
   if (layout.kind === "v2") return makeV2(layout.mountPoint, path, spec) ?? none;
-  const born = pausable ? undefined : makeBesideV1(layout.unified, path, spec);
-  return born ?? makeV1(layout, path, { ...spec, pausable });
+  return makeBesideV1(layout.unified, path, spec) ?? makeV1(layout, path, spec);
 }
 
 /**
  * Beside v1 a v2 tree has no controllers, but its groups guard devices and can be born in. Joining a v1 group takes some
  * ten milliseconds (all threads of the machine have to be held), being born in a v2 group nothing. So what needs no
- * controller, asks for no limit and no parent of the user's, which is nearly every step of a build, goes there.
+ * controller, asks for no limit and no parent of the user's, which is most, goes there.
  */
 function makeBesideV1(
   unified: string | undefined,
@@ -92,11 +87,10 @@ function safePath(cgroupsPath: string): string {
 function makeV1(
   layout: Extract<CgroupLayout, { kind: "v1" }>,
   path: string,
-  spec: Pick<LinuxSpec, "resources"> & { readonly pausable: boolean },
+  spec: Pick<LinuxSpec, "resources">,
 ): Cgroup {
   const limits = v1Limits(spec.resources ?? {});
-  const always = spec.pausable ? pausableControllers : alwaysControllers;
-  const wanted = new Set([...always, ...limits.filter((l) => l.asked).map((l) => l.controller)]);
+  const wanted = new Set([...alwaysControllers, ...limits.filter((l) => l.asked).map((l) => l.controller)]);
   const folders = new Map<string, string>();
   for (const { mountPoint, controllers } of layout.hierarchies) {
     if (!controllers.some((controller) => wanted.has(controller))) continue;
@@ -355,8 +349,12 @@ export function oomKillsOf(cgroupsPath: string): number {
 export function existingCgroup(cgroupsPath: string | undefined): Pick<Cgroup, "procsFiles" | "bornIn"> {
   if (cgroupsPath === undefined) return none;
   const folders = [...new Set(cgroupFolders(cgroupsPath).values())].filter((folder) => existsSync(folder));
-  if (cgroupLayout().kind === "v2") return { procsFiles: [], bornIn: folders[0] };
-  return { procsFiles: folders.map((folder) => join(folder, "cgroup.procs")), bornIn: undefined };
+  const unified = cgroupFolders(cgroupsPath).get("");
+  const joined = folders.filter((folder) => folder !== unified);
+  return {
+    procsFiles: joined.map((folder) => join(folder, "cgroup.procs")),
+    bornIn: folders.find((folder) => folder === unified),
+  };
 }
 
 /**

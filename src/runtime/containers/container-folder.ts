@@ -118,7 +118,7 @@ export function publishContainer(
 
 function writeFolder(store: Store, folder: ContainerFolder, record: ContainerRecord): void {
   const staged = transientPath(folder);
-  for (const name of ["", "/upper", "/work", "/scratch"]) mkdirSync(staged + name, { mode: 0o700 });
+  for (const name of ["", "/upper"]) mkdirSync(staged + name, { mode: 0o700 });
   copyRootAttributes(store, record, `${staged}/upper`);
   writeFileSync(`${staged}/config.json`, JSON.stringify(record));
   writeFileSync(`${staged}/state.json`, JSON.stringify(initialState));

@@ -42,10 +42,7 @@ async function start(request: ContainerRequest): Promise<RunningContainer> {
   if (rootfs.kind === "overlay") makeStubTree(paths.stubTree, stubMountPoints(mounts));
   const terminal = request.spec.process.terminal === true;
   // A group of its own even if nobody asked: it is what keeps CAP_MKNOD from the host's devices.
-  const cgroup = makeCgroup(
-    { cgroupsPath: `/tsbuild/${request.id}-${process.pid}`, ...request.spec.linux },
-    { pausable: request.stateDir !== undefined },
-  );
+  const cgroup = makeCgroup({ cgroupsPath: `/tsbuild/${request.id}-${process.pid}`, ...request.spec.linux });
   const spec = cgroup.guardsDevices ? request.spec : withoutDeviceNodes(request.spec);
   let stdio: Stdio;
   try {
