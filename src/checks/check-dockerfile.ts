@@ -75,7 +75,14 @@ export async function checkDockerfile(request: CheckRequest): Promise<readonly D
 
 /** The instruction that a place is in; of an empty continuation at the end of the file the one above. */
 export function instructionAt(instructions: readonly Instruction[], range: Range): Instruction | undefined {
-  return instructions.findLast((instruction) => instruction.range.start <= range.start);
+  let low = 0;
+  let high = instructions.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((instructions[middle]?.range.start ?? 0) <= range.start) low = middle + 1;
+    else high = middle;
+  }
+  return instructions[low - 1];
 }
 
 /** What there is to look at: also what an outline is made of. */

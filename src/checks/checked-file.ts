@@ -3,11 +3,11 @@ import type { ContainerConfig, ImageConfig } from "../oci/image-config.ts";
 import type { Platform } from "../oci/platform.ts";
 import type { Diagnostic, Dockerfile, Instruction, Range } from "../parser/ast.ts";
 import type { BuildOptions } from "../planner/build-options.ts";
-import type { Variables } from "../planner/expand-word.ts";
 import type { IgnoreRules } from "../planner/ignore-rules.ts";
 import type { GlobalScope } from "../planner/scopes.ts";
 import type { StageSource } from "../planner/stage-names.ts";
 import type { RuleName } from "./rules.ts";
+import type { Moment } from "./variable-history.ts";
 
 /** What of a build decides about its checks. */
 export type CheckOptions = Pick<
@@ -61,10 +61,7 @@ export interface WalkedLine {
   readonly before: LineState;
 }
 
-export interface LineState {
-  readonly variables: Variables;
-  /** Names that ARG declared, with a value or without. */
-  readonly declared: ReadonlySet<string>;
+export interface LineState extends Moment {
   /** Undefined while nobody has set one. */
   readonly shell: readonly string[] | undefined;
   /** Absolute. */

@@ -9,12 +9,13 @@ import { hostPlatform } from "../oci/platform.ts";
 import { familiarReference, type Reference } from "../oci/reference.ts";
 import type { Diagnostic, Dockerfile, FromInstruction, Instruction, ParseResult } from "../parser/ast.ts";
 import { DockerfileInvalid } from "../parser/errors.ts";
-import { buildGraph } from "../planner/bind.ts";
+import { buildGraph, splitStages } from "../planner/bind.ts";
 import type { ResolvedImage } from "../planner/build-graph.ts";
 import type { BuildOptions, ResolveImage } from "../planner/build-options.ts";
 import { diagnosticOf } from "../planner/problems.ts";
+import type { GlobalScope } from "../planner/scopes.ts";
 import { referenceProblems } from "../planner/stage-references.ts";
-import type { FindBase } from "./walk-stages.ts";
+import { type FindBase, neededBy, stageSources } from "./walk-stages.ts";
 
 /** More of them help nobody. */
 const maxErrors = 100;
@@ -66,10 +67,20 @@ async function wrongReferences(dockerfile: Dockerfile, findBase: FindBase): Prom
   return found;
 }
 
+/** Of the stages that nothing asked for yet needs, from the last one up; one without a name cannot be asked for. */
 function targetsOf({ parsed, options, allStages }: Parameters<typeof findErrors>[0]): readonly (string | undefined)[] {
   if (!allStages) return [options.target];
-  const names = parsed.dockerfile.instructions.flatMap((line) => (line.kind === "from" ? (line.stageName ?? []) : []));
-  return [options.target, ...new Set(names)];
+  const { froms } = splitStages(parsed.dockerfile.instructions);
+  const none: GlobalScope = { variables: new Map(), names: new Set() };
+  const stages = stageSources(froms, none, parsed.dockerfile);
+  const covered = new Set(neededBy(stages.length - 1, stages));
+  const targets: (string | undefined)[] = [options.target];
+  for (const { index, name } of stages.toReversed()) {
+    if (covered.has(index) || name === undefined) continue;
+    for (const needed of neededBy(index, stages)) covered.add(needed);
+    targets.push(name);
+  }
+  return targets;
 }
 
 async function bindingErrors(

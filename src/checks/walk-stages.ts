@@ -10,10 +10,11 @@ import type { StageLines } from "../planner/bind.ts";
 import { absolutePath } from "../planner/clean-path.ts";
 import { expandWord, type Variables } from "../planner/expand-word.ts";
 import { findNamedContext } from "../planner/named-contexts.ts";
-import { declareArgs, type GlobalScope, StageEnvironment } from "../planner/scopes.ts";
+import { type GlobalScope, switchArgs } from "../planner/scopes.ts";
 import { lastStageNamed, type StageSource } from "../planner/stage-names.ts";
 import { readTrigger } from "../planner/trigger.ts";
 import type { BaseImage, CheckOptions, LineState, StageBase, WalkedLine, WalkedStage } from "./checked-file.ts";
+import { VariableHistory } from "./variable-history.ts";
 
 /** Undefined when the image cannot be had. */
 export type FindBase = (image: string, platform: Platform) => Promise<BaseImage | undefined>;
@@ -31,9 +32,13 @@ export interface WalkRequest {
 
 export async function walkStages(request: WalkRequest): Promise<readonly WalkedStage[]> {
   const walked = new Map<number, WalkedStage>();
+  const bases = baseIndexes(request.stages);
   for (const source of request.stages) {
     if (!request.wanted.has(source.index) || isReplaced(source, request)) continue;
-    walked.set(source.index, await walkStage(source, await baseOf(source, walked, request), request));
+    walked.set(
+      source.index,
+      await walkStage(source, await baseOf(source, bases[source.index], walked, request), request),
+    );
   }
   return [...walked.values()];
 }
@@ -65,34 +70,39 @@ export function stageSources(
 
 /** A stage and all that it is FROM, copies from or mounts, directly or not. */
 export function neededBy(target: number, stages: readonly StageSource[]): ReadonlySet<number> {
+  const bases = baseIndexes(stages);
   const needed = new Set<number>();
-  const visit = (index: number | undefined): void => {
-    const stage = index === undefined ? undefined : stages[index];
-    if (stage === undefined || needed.has(stage.index)) return;
-    needed.add(stage.index);
-    visit(baseIndexOf(stage, stages));
-    for (const instruction of stage.body) {
-      if (instruction.kind === "copy") visit(originIndexOf(instruction.from?.value, stages));
-      if (instruction.kind === "run") for (const mount of instruction.mounts) visit(originIndexOf(mount.from, stages));
-    }
+  const add = (index: number | undefined): void => {
+    if (index !== undefined && stages[index] !== undefined) needed.add(index);
   };
-  visit(target);
+  add(target);
+  // A set gives what is added to it while it is read, so that no chain is too long for the stack.
+  for (const index of needed) {
+    add(bases[index]);
+    for (const instruction of stages[index]?.body ?? []) {
+      if (instruction.kind === "copy") add(originIndexOf(instruction.from?.value, stages));
+      if (instruction.kind === "run") for (const mount of instruction.mounts) add(originIndexOf(mount.from, stages));
+    }
+  }
   return needed;
 }
 
 /** A stage and the stages whose layers it stands on. */
 export function chainOf(target: number, stages: readonly StageSource[]): ReadonlySet<number> {
+  const bases = baseIndexes(stages);
   const chain = new Set<number>();
-  for (let at: number | undefined = target; at !== undefined && !chain.has(at); ) {
-    chain.add(at);
-    const stage: StageSource | undefined = stages[at];
-    at = stage === undefined ? undefined : baseIndexOf(stage, stages);
-  }
+  for (let at: number | undefined = target; at !== undefined; at = bases[at]) chain.add(at);
   return chain;
 }
 
-function baseIndexOf(stage: StageSource, stages: readonly StageSource[]): number | undefined {
-  return stages.slice(0, stage.index).findLast((earlier) => earlier.name === stage.image)?.index;
+/** Of each stage the earlier one that it is FROM: the last of that name. */
+function baseIndexes(stages: readonly StageSource[]): readonly (number | undefined)[] {
+  const byName = new Map<string, number>();
+  return stages.map(({ index, image, name }) => {
+    const base = byName.get(image);
+    if (name !== undefined) byName.set(name, index);
+    return base;
+  });
 }
 
 /** The stage that a `--from` names, by name or number. */
@@ -108,10 +118,10 @@ function isReplaced(stage: StageSource, { options, targetPlatform }: WalkRequest
 
 async function baseOf(
   source: StageSource,
+  index: number | undefined,
   walked: ReadonlyMap<number, WalkedStage>,
-  { stages, options, targetPlatform, findBase }: WalkRequest,
+  { options, targetPlatform, findBase }: WalkRequest,
 ): Promise<StageBase> {
-  const index = baseIndexOf(source, stages);
   if (index !== undefined) {
     const stage = walked.get(index);
     return stage === undefined ? { kind: "unknown" } : { kind: "stage", stage };
@@ -126,11 +136,11 @@ async function baseOf(
 
 async function walkStage(source: StageSource, base: StageBase, request: WalkRequest): Promise<WalkedStage> {
   const lines: WalkedLine[] = [];
-  const { environment, state: first, triggers } = startOf(base);
+  const { history, state: first, triggers } = startOf(base);
   let state = first;
   const take = (instruction: Instruction, rangeOf: (range: Range) => Range, trigger: boolean): void => {
     lines.push({ instruction, rangeOf, trigger, before: state });
-    state = stateAfter(instruction, state, environment, request);
+    state = stateAfter(instruction, state, history, request);
   };
   for (const trigger of triggers) {
     for (const instruction of await instructionsOf(trigger, source, request))
@@ -154,64 +164,62 @@ async function instructionsOf(
 }
 
 interface Start {
-  readonly environment: StageEnvironment;
+  readonly history: VariableHistory;
   readonly state: LineState;
   readonly triggers: readonly string[];
 }
 
 function startOf(base: StageBase): Start {
+  const history = new VariableHistory();
   if (base.kind === "stage") {
-    const environment = new StageEnvironment();
     const { end, lines } = base.stage;
-    for (const [name, value] of end.variables) environment.set(name, value);
-    for (const name of end.declared) environment.declare(name, end.variables.get(name));
-    const own = lines.filter(({ trigger }) => !trigger).map(({ instruction }) => instruction);
-    const triggers = own.flatMap((instruction) => (instruction.kind === "onbuild" ? [instruction.trigger] : []));
-    return { environment, state: end, triggers };
+    for (const [name, value] of end.variables) history.set(name, value);
+    for (const name of end.declared) history.declare(name);
+    const triggers = lines.flatMap(({ instruction, trigger }) =>
+      instruction.kind === "onbuild" && !trigger ? [instruction.trigger] : [],
+    );
+    return { history, state: { ...end, ...history.moment() }, triggers };
   }
   const config = base.kind === "image" ? base.image.config : {};
-  const environment = new StageEnvironment();
-  environment.set("PATH", defaultPath);
+  history.set("PATH", defaultPath);
   for (const pair of config.Env ?? []) {
     const equals = pair.indexOf("=");
-    environment.set(equals < 0 ? pair : pair.slice(0, equals), equals < 0 ? "" : pair.slice(equals + 1));
+    history.set(equals < 0 ? pair : pair.slice(0, equals), equals < 0 ? "" : pair.slice(equals + 1));
   }
-  const shell = config.Shell?.length ? config.Shell : undefined;
   const state: LineState = {
-    ...namesOf(environment),
-    shell,
+    ...history.moment(),
+    shell: config.Shell?.length ? config.Shell : undefined,
     workdir: config.WorkingDir || "/",
     workdirSet: false,
   };
-  return { environment, state, triggers: config.OnBuild ?? [] };
-}
-
-function namesOf(environment: StageEnvironment): Pick<LineState, "variables" | "declared"> {
-  return { variables: new Map(environment.variables), declared: new Set(environment.declared.keys()) };
+  return { history, state, triggers: config.OnBuild ?? [] };
 }
 
 function stateAfter(
   instruction: Instruction,
   state: LineState,
-  environment: StageEnvironment,
+  history: VariableHistory,
   { dockerfile, global, options }: WalkRequest,
 ): LineState {
   switch (instruction.kind) {
     case "arg":
-      try {
-        declareArgs(instruction, environment, { global, buildArgs: options.buildArgs }, (range) =>
-          whereOf(dockerfile, range),
-        );
-      } catch {
-        for (const { name } of instruction.args) environment.declare(name, undefined);
+      // One by one: each default sees those before it.
+      for (const { name, defaultValue } of instruction.args) {
+        const { variables } = history.moment();
+        const given = options.buildArgs.get(name);
+        const own =
+          defaultValue === undefined ? global.variables.get(name) : wordValue(defaultValue, variables, dockerfile);
+        const value = given ?? own;
+        if (value !== undefined && !switchArgs.has(name)) history.set(name, value);
+        history.declare(name);
       }
-      return { ...state, ...namesOf(environment) };
+      return { ...state, ...history.moment() };
     case "env":
       for (const { key, value } of instruction.pairs) {
         const name = wordValue(key, state.variables, dockerfile);
-        if (name !== undefined) environment.set(name, wordValue(value, state.variables, dockerfile) ?? "");
+        if (name !== undefined) history.set(name, wordValue(value, state.variables, dockerfile) ?? "");
       }
-      return { ...state, ...namesOf(environment) };
+      return { ...state, ...history.moment() };
     case "shell":
       return { ...state, shell: instruction.argv };
     case "workdir": {

@@ -24,7 +24,7 @@ test.for([
   { text: "FROM nowhere/to/be:found⏎COPY --from=elsewhere:1 / /⏎RUN x", errors: [] },
   { text: "FROM scratch⏎EXPOSE 99999", errors: 1 },
   { text: "FROM scratch AS build⏎FROM scratch⏎COPY --from=biuld / /", errors: ["3:13 stage biuld does not exist"] },
-  { text: "FROM scratch AS a⏎COPY --from=b / /⏎FROM scratch AS b⏎COPY --from=a / /", errors: 2 },
+  { text: "FROM scratch AS a⏎COPY --from=b / /⏎FROM scratch AS b⏎COPY --from=a / /", errors: 1 },
   { text: "FROM scratch AS unneeded⏎STOPSIGNAL $X⏎FROM scratch", errors: 1 },
   { text: "FROM scratch⏎WORKDIRR /x⏎ENV ${q:?needed}=1⏎COPY --chmod=9 a b", errors: 3 },
   { text: "FROM⏎COPY --from=x / /", errors: 1 },

@@ -1,10 +1,10 @@
 /** LatestTagInFrom: images that mean something else after their next release. */
 
-import { nearestWord } from "../../nearest-word.ts";
 import { parseReferenceAsWritten } from "../../oci/reference.ts";
 import type { Range } from "../../parser/ast.ts";
 import { findNamedContext } from "../../planner/named-contexts.ts";
 import type { Check } from "../checked-file.ts";
+import { suggester } from "../suggestions.ts";
 import { originIndexOf } from "../walk-stages.ts";
 
 export const baseTags: Check = ({ stages, options, targetPlatform }, report) => {
@@ -19,10 +19,12 @@ export const baseTags: Check = ({ stages, options, targetPlatform }, report) => 
       // the planner rejects it
     }
   };
+  const nearest = suggester();
   const names = stages.flatMap(({ name }) => name ?? []);
-  for (const [index, { from, image, body }] of stages.entries()) {
-    const isStage = stages.slice(0, index).some(({ name }) => name === image);
-    if (image !== "" && !isStage) look(image, from.image.range);
+  const above = new Set<string>();
+  for (const { name, from, image, body } of stages) {
+    if (image !== "" && !above.has(image)) look(image, from.image.range);
+    if (name !== undefined) above.add(name);
     for (const line of body) {
       const value = line.kind === "copy" ? line.from?.value : undefined;
       if (
@@ -30,7 +32,7 @@ export const baseTags: Check = ({ stages, options, targetPlatform }, report) => 
         line.from &&
         value &&
         originIndexOf(value, stages) === undefined &&
-        nearestWord(value, names) === undefined
+        nearest(value, names) === undefined
       )
         look(value, line.from.range);
     }

@@ -1,16 +1,17 @@
 /** What is said about FROM: its arguments and its platform. */
 
-import { nearestWord } from "../../nearest-word.ts";
 import { formatPlatform, normalisePlatform, parsePlatform } from "../../oci/platform.ts";
 import { parseReference } from "../../oci/reference.ts";
 import type { FromInstruction } from "../../parser/ast.ts";
 import type { Check, CheckedFile, Report } from "../checked-file.ts";
+import { suggester } from "../suggestions.ts";
 import { variablesIn } from "../variables-in.ts";
 import { wordValue } from "../walk-stages.ts";
 
 export const fromLines: Check = (file, report) => {
+  const nearest = suggester();
   for (const { from } of file.stages) {
-    undeclared(file, from, report);
+    undeclared(file, from, nearest, report);
     defaultName(file, from, report);
     redundantPlatform(file, from, report);
     constantPlatform(file, from, report);
@@ -18,13 +19,18 @@ export const fromLines: Check = (file, report) => {
   otherPlatform(file, report);
 };
 
-function undeclared({ global }: CheckedFile, { image, platform }: FromInstruction, report: Report): void {
+function undeclared(
+  { global }: CheckedFile,
+  { image, platform }: FromInstruction,
+  nearest: ReturnType<typeof suggester>,
+  report: Report,
+): void {
   for (const word of platform === undefined ? [image] : [image, platform]) {
     const told = new Set<string>();
     for (const { name, range } of variablesIn(word)) {
       if (global.names.has(name) || told.has(name)) continue;
       told.add(name);
-      const near = nearestWord(name, global.names);
+      const near = nearest(name, global.names);
       const suggestion = near === undefined ? "" : ` (did you mean ${near}?)`;
       report("UndefinedArgInFrom", range, `FROM argument '${name}' is not declared${suggestion}`);
     }

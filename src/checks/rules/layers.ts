@@ -1,5 +1,5 @@
 /** What RUN and COPY do to layers: AptUpdateAlone, CopyBeforeInstall, DeletedInLaterLayer, PackageCacheInLayer. */
-import { basename } from "node:path";
+import { basename, dirname } from "node:path";
 import type { Range, RunInstruction } from "../../parser/ast.ts";
 import { positionOf } from "../../parser/position.ts";
 import type { ShellCommand } from "../../parser/shell-commands.ts";
@@ -10,13 +10,16 @@ import { argumentsOf, isBelow, mountedFolders, runCommands } from "../run-comman
 import { wordValue } from "../walk-stages.ts";
 
 export const layers: Check = (file, report) => {
+  const made = new Map<WalkedStage, MadePaths>();
   for (const stage of file.walked) {
     const runs = runsOf(file, stage);
     aptUpdates(runs, report);
     copiesAboveInstallations(file, stage, runs, report);
-    if (!file.shipped.has(stage.source.index)) continue;
-    packageCaches(runs, report);
-    deletions(file, stage, runs, report);
+    const quiet: Report = () => undefined;
+    const isShipped = file.shipped.has(stage.source.index);
+    if (isShipped) packageCaches(runs, report);
+    const below = stage.base.kind === "stage" ? made.get(stage.base.stage) : undefined;
+    made.set(stage, deletions(file, stage, { runs, below, report: isShipped ? report : quiet }));
   }
 };
 
@@ -51,15 +54,15 @@ const isUpdate = ({ manager, subcommand }: Call): boolean => manager?.updates?.i
 const isInstall = ({ manager, subcommand }: Call): boolean => manager?.installs.includes(subcommand ?? "") === true;
 
 function aptUpdates(runs: readonly Run[], report: Report): void {
-  for (const [index, run] of runs.entries()) {
+  // From below, so that the next installation is known.
+  const next = new Map<PackageManager, Run>();
+  for (const run of runs.toReversed()) {
     const update = run.commands.find(isUpdate);
-    const folders = update?.manager?.folders ?? [];
-    if (update === undefined || run.commands.some(isInstall)) continue;
-    if (folders.every((folder) => isBelow(folder, run.mounted))) continue;
-    const later = runs
-      .slice(index + 1)
-      .find(({ commands }) => commands.some((call) => isInstall(call) && call.manager === update.manager));
-    if (later === undefined || later.commands.some(isUpdate)) continue;
+    const { manager } = update ?? {};
+    const later = manager === undefined ? undefined : next.get(manager);
+    for (const call of run.commands) if (call.manager !== undefined && isInstall(call)) next.set(call.manager, run);
+    if (update === undefined || later === undefined || run.commands.some(isInstall)) continue;
+    if (manager?.folders.every((folder) => isBelow(folder, run.mounted)) || later.commands.some(isUpdate)) continue;
     report(
       "AptUpdateAlone",
       update.command.range,
@@ -84,20 +87,21 @@ function copiesAboveInstallations(
       return installation === undefined ? [] : [{ line, call, installation }];
     }),
   );
-  for (const [index, line] of lines.entries()) {
-    const { instruction, before, trigger } = line;
+  /** Programs that have installed above, and the first installation below. */
+  const above = new Set<string | undefined>();
+  let next = 0;
+  for (const { instruction, before, trigger } of lines) {
     if (trigger || (instruction.kind !== "copy" && instruction.kind !== "add")) continue;
     if (instruction.kind === "copy" && instruction.from !== undefined) continue;
     const source = instruction.sources.find((word) =>
       everything.has(cleanPath(wordValue(word, before.variables, dockerfile) ?? "")),
     );
     if (source === undefined) continue;
-    const below = installations.find((found) => lines.indexOf(found.line) > index);
+    while ((installations[next]?.line.instruction.range.start ?? Number.POSITIVE_INFINITY) < instruction.range.start)
+      above.add(installations[next++]?.call.args[0]);
+    const below = installations[next];
     // Whoever has installed before the COPY knows what they do.
-    const above = installations.some(
-      (found) => lines.indexOf(found.line) < index && found.call.args[0] === below?.call.args[0],
-    );
-    if (below === undefined || above) continue;
+    if (below === undefined || above.has(below.call.args[0])) continue;
     const { what, reads } = below.installation;
     const number = positionOf(dockerfile, below.call.command.range.start).line;
     report(
@@ -149,29 +153,28 @@ interface Made {
   readonly range: Range;
 }
 
-function deletions(file: CheckedFile, stage: WalkedStage, runs: readonly Run[], report: Report): void {
-  const made = [...madeBelow(file, stage)];
-  for (const line of stage.lines) {
-    if (line.trigger) continue;
-    const run = runs.find((each) => each.line === line);
-    if (run !== undefined) reportDeleted(file, run, made, report);
-    made.push(...madeBy(file, line, run));
-  }
+/** Everything that layers hold, and each folder above it, with the first line that made it or something in it. */
+type MadePaths = ReadonlyMap<string, Made>;
+
+interface Deletions {
+  readonly runs: readonly Run[];
+  /** By the stages that this one is FROM. */
+  readonly below: MadePaths | undefined;
+  readonly report: Report;
 }
 
-/** By the stages that this one is FROM. */
-function madeBelow(file: CheckedFile, { base }: WalkedStage): readonly Made[] {
-  if (base.kind !== "stage") return [];
-  const { stage } = base;
-  const runs = runsOf(file, stage);
-  const own = stage.lines.flatMap((line) =>
-    madeBy(
-      file,
-      line,
-      runs.find((run) => run.line === line),
-    ),
-  );
-  return [...madeBelow(file, stage), ...own];
+/** Reports them, and returns what is in the stage's layers. */
+function deletions(file: CheckedFile, stage: WalkedStage, { runs, below, report }: Deletions): MadePaths {
+  const made = new Map(below);
+  const runOf = new Map(runs.map((run) => [run.line, run]));
+  for (const line of stage.lines) {
+    if (line.trigger) continue;
+    const run = runOf.get(line);
+    if (run !== undefined) reportDeleted(file, run, made, report);
+    for (const each of madeBy(file, line, run))
+      for (let path = each.path; path !== "/" && !made.has(path); path = dirname(path)) made.set(path, each);
+  }
+  return made;
 }
 
 function madeBy(file: CheckedFile, line: WalkedLine, run: Run | undefined): readonly Made[] {
@@ -257,13 +260,13 @@ function inFolder(path: string, folder: string | undefined): string | undefined 
 /** `/a/*` means all of `/a`. */
 const wholePath = (path: string): string => cleanPath(path.replace(/(?<=.)\/\*$/, ""));
 
-function reportDeleted({ dockerfile }: CheckedFile, run: Run, made: readonly Made[], report: Report): void {
+function reportDeleted({ dockerfile }: CheckedFile, run: Run, made: MadePaths, report: Report): void {
   eachWithFolder(run.line.before.workdir, run.commands, ({ args, command }, folder) => {
     if (args[0] !== "rm") return;
     for (const { text, literal, range } of command.words.slice(1)) {
       const target = literal && !text.startsWith("-") ? inFolder(wholePath(text), folder) : undefined;
       if (target === undefined || /[*?[{]/.test(target) || isBelow(target, run.mounted)) continue;
-      const earlier = made.find(({ path }) => isBelow(path, [target]));
+      const earlier = made.get(target);
       if (earlier === undefined) continue;
       const number = positionOf(dockerfile, earlier.range.start).line;
       report(

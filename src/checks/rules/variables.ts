@@ -1,26 +1,36 @@
 /** UndefinedVar: words that use a name which nobody has set. The text of commands is the shell's business. */
-import { nearestWord } from "../../nearest-word.ts";
 import type { Instruction, Word } from "../../parser/ast.ts";
 import { switchArgs } from "../../planner/scopes.ts";
 import type { Check, CheckedFile, Report, WalkedLine, WalkedStage } from "../checked-file.ts";
+import { suggester } from "../suggestions.ts";
 import { variablesIn } from "../variables-in.ts";
 
 export const variables: Check = (file, report) => {
-  for (const stage of file.walked) for (const line of stage.lines) checkLine(file, stage, line, report);
+  const nearest = suggester();
+  for (const stage of file.walked) {
+    const hint = mayHaveMore(stage)
+      ? `the base image ${stage.source.image} may set it, but is not here to be asked`
+      : undefined;
+    for (const line of stage.lines) checkLine(file, line, { hint, nearest }, report);
+  }
 };
 
-function checkLine(file: CheckedFile, stage: WalkedStage, line: WalkedLine, report: Report): void {
+function checkLine(
+  file: CheckedFile,
+  line: WalkedLine,
+  { hint, nearest }: { readonly hint: string | undefined; readonly nearest: ReturnType<typeof suggester> },
+  report: Report,
+): void {
   const { instruction, before, rangeOf } = line;
-  const known = new Set([...before.variables.keys(), ...before.declared, ...switchArgs]);
-  const hint = mayHaveMore(stage)
-    ? `the base image ${stage.source.image} may set it, but is not here to be asked`
-    : undefined;
+  const declared = new Set<string>();
+  const isKnown = (name: string): boolean =>
+    before.variables.has(name) || before.declared.has(name) || declared.has(name) || switchArgs.has(name);
   const told = new Set<string>();
   const look = (word: Word): void => {
     for (const { name, range } of variablesIn(word)) {
-      if (name === "" || known.has(name) || told.has(name)) continue;
+      if (name === "" || isKnown(name) || told.has(name)) continue;
       told.add(name);
-      const near = nearestWord(name, before.variables.keys());
+      const near = nearest(name, before.variables.keys());
       const suggestion = near === undefined ? "" : ` (did you mean $${near}?)`;
       report("UndefinedVar", rangeOf(range), `Usage of undefined variable '$${name}'${suggestion}`, hint);
     }
@@ -32,13 +42,15 @@ function checkLine(file: CheckedFile, stage: WalkedStage, line: WalkedLine, repo
   // ARG goes one by one, and a default that is replaced is not looked at.
   for (const { name, defaultValue } of instruction.args) {
     if (defaultValue !== undefined && !file.options.buildArgs.has(name)) look(defaultValue);
-    known.add(name);
+    declared.add(name);
   }
 }
 
 /** Somewhere below is an image that nobody could ask. */
-function mayHaveMore({ base }: WalkedStage): boolean {
-  return base.kind === "unknown" || (base.kind === "stage" && mayHaveMore(base.stage));
+function mayHaveMore(stage: WalkedStage): boolean {
+  let { base } = stage;
+  while (base.kind === "stage") base = base.stage.base;
+  return base.kind === "unknown";
 }
 
 /** Source: Dockerfile reference, "Environment replacement". */
