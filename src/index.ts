@@ -5,6 +5,9 @@
 export { type ImportOptions, importImage } from "./archive/import.ts";
 export { type LoadedImage, type LoadOptions, loadImages } from "./archive/load.ts";
 export { type ArchiveFormat, type SavedImage, type SaveOptions, saveImages } from "./archive/save.ts";
+export { type CheckRequest, checkDockerfile } from "./checks/check-dockerfile.ts";
+export { type Fixed, fixWarnings } from "./checks/fix.ts";
+export { type Rule, rules } from "./checks/rules.ts";
 export { type ErrorCode, TsbuildError, type Where } from "./errors.ts";
 export type { BuildEvent, BuildSummary, StepTitle } from "./executor/events.ts";
 export { type BuildEnvironment, type BuildResult, build } from "./executor/execute.ts";
