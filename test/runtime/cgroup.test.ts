@@ -237,9 +237,8 @@ test
     process.getuid?.() !== 0 || unified === undefined || cgroupLayout().kind !== "v1" || !existsSync("/sys/fs/bpf"),
   )
   .for([
-    { name: "nothing", resources: {}, pausable: false, born: true },
-    { name: "a limit", resources: { pids: { limit: 100 } }, pausable: false, born: false },
-    { name: "to be paused", resources: {}, pausable: true, born: false },
+    { name: "nothing", resources: {}, born: true },
+    { name: "a limit", resources: { pids: { limit: 100 } }, born: false },
   ])("beside v1, a group that asks for $name: born in it = $born", ({ name, resources, born }) => {
   const cgroupsPath = `/tsbuild/test-${process.pid}-${name.replaceAll(" ", "-")}`;
   const group = makeCgroup({ cgroupsPath, resources });
