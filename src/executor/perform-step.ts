@@ -10,7 +10,7 @@ import { warmLayerWorker } from "../store/layer-work.ts";
 import { type CopyTask, copySteps } from "./copy-tree.ts";
 import { fileWorkFailed, noAccountsForName } from "./errors.ts";
 import type { ReusableFiles } from "./reusable-files.ts";
-import { failureCauses, failureSentence, startFailureSentence } from "./run-failure.ts";
+import { failureCauses, failureSentence, startFailureSentence, startHint } from "./run-failure.ts";
 import type { RunPlace } from "./run-step.ts";
 import { StepFailed } from "./step-failed.ts";
 import { UpperTree } from "./upper-tree.ts";
@@ -57,7 +57,8 @@ async function run(step: Step, input: RunInput, place: StepPlace): Promise<void>
     if (place.signal.aborted) throw error;
     const known = error instanceof TsbuildError ? error : fileWorkFailed(place.storeRoot, error);
     if (known === undefined) throw error;
-    throw stepFailed(step, place, startFailureSentence(input.argv, known), [], known);
+    const hint = startHint(input.argv, known, (path) => isInImage(path, place));
+    throw stepFailed(step, place, startFailureSentence(input.argv, known), [], known, undefined, hint);
   }
   if (status.code === 0) return;
   throw stepFailed(
@@ -68,6 +69,14 @@ async function run(step: Step, input: RunInput, place: StepPlace): Promise<void>
     undefined,
     keepTree(step, place),
   );
+}
+
+function isInImage(path: string, { snapshot, lowerdirs }: StepPlace): boolean {
+  try {
+    return new UpperTree(snapshot.upperdir, lowerdirs).resolve(bytePath(path)).node !== undefined;
+  } catch {
+    return false; // a loop of links, or a file where a folder should be
+  }
 }
 
 /** Undefined when there is no room even for that: the step's own failure is what matters. */
@@ -98,6 +107,7 @@ function stepFailed(
   causes: readonly string[],
   cause: TsbuildError | undefined,
   failedTree?: string,
+  hint: string | undefined = cause?.hint,
 ): StepFailed {
   return new StepFailed({
     step: step.id,
@@ -106,7 +116,7 @@ function stepFailed(
     sentence,
     causes,
     where: place.where,
-    hint: cause?.hint,
+    hint,
     failedTree,
     cause,
   });

@@ -29,6 +29,8 @@ export function failureCauses(
     causes.push(`ended by ${signalNames.get(status.signal) ?? `signal ${status.signal}`}`);
   else if (status.code === 127 && isShell) causes.push("127 is a shell's word for: command not found");
   else if (status.code === 126 && isShell) causes.push("126 is a shell's word for: found, but not executable");
+  else if (status.code > 128 && isShell && signalNames.has(status.code - 128))
+    causes.push(`${status.code} is a shell's word for: ended by ${signalNames.get(status.code - 128)}`);
   const { bavail, bsize } = statfsSync(storeRoot);
   if (bavail * bsize < MIB) causes.push(`no space left for the store at ${storeRoot}`);
   if (network === "none") causes.push("the network was none");
@@ -36,6 +38,25 @@ export function failureCauses(
 }
 
 const MIB = 1024 * 1024;
+
+const shells: readonly string[] = ["/bin/sh", "/bin/bash", "/bin/ash", "/busybox/sh"];
+
+/** What helps a command that never started. `has`: whether the image has something at a path. */
+export function startHint(
+  argv: readonly string[],
+  error: TsbuildError,
+  has: (path: string) => boolean,
+): string | undefined {
+  const [command = "", flag] = argv;
+  if (error.hint !== undefined) return error.hint;
+  if (error.code === "COMMAND_NOT_EXECUTABLE" && error.message.includes("permission denied"))
+    return `make it executable: COPY --chmod=755, or RUN chmod +x ${command}`;
+  if (error.code !== "COMMAND_NOT_FOUND" || flag !== "-c" || has(command)) return undefined;
+  const shell = shells.find((path) => path !== command && has(path));
+  return shell === undefined
+    ? 'the image has no shell: name a program of its own, as in RUN ["/program", "argument"], or COPY one from a stage'
+    : `the image has another shell: SHELL ["${shell}", "-c"]`;
+}
 
 /** The sentence for a command that never started. */
 export function startFailureSentence(argv: readonly string[], error: TsbuildError): string {

@@ -119,7 +119,7 @@ class Preparation implements PreparedMounts {
             "nosuid",
             "nodev",
             ...(mount.readonly ? ["ro"] : []),
-            ...this.#modeOfTarget(mount.target),
+            `mode=${this.#modeOfTarget(mount.target).toString(8)}`,
             ...(mount.sizeBytes === undefined ? [] : [`size=${mount.sizeBytes}`]),
           ],
         });
@@ -136,10 +136,10 @@ class Preparation implements PreparedMounts {
   }
 
   /** A tmpfs has the mode of the folder that it covers, and is everyone's where there was none. As with runc. */
-  #modeOfTarget(target: string): readonly string[] {
+  #modeOfTarget(target: string): number {
     const isInside = this.mounts.some(({ destination }) => target.startsWith(`${destination}/`));
-    const mode = isInside || /^\/(?:dev|proc|sys)\//.test(target) ? undefined : this.#place.folderMode(target);
-    return mode === undefined ? [] : [`mode=${mode.toString(8)}`];
+    const covered = isInside || /^\/(?:dev|proc|sys)\//.test(target) ? undefined : this.#place.folderMode(target);
+    return covered ?? 0o1777;
   }
 
   started(): void {

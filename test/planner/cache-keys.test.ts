@@ -243,6 +243,54 @@ test.for<Row>([
     runs: ["RUN x"],
   },
   {
+    name: "cgroup parent",
+    first: { text: "FROM b⏎RUN x" },
+    second: { options: { cgroupParent: "/p" } },
+    runs: ["RUN x"],
+  },
+  {
+    name: "security",
+    first: { text: "FROM b⏎RUN x", options: { allow: ["security.insecure"] } },
+    second: { text: "FROM b⏎RUN --security=insecure x" },
+    runs: ["RUN --security=insecure x"],
+  },
+  {
+    name: "a device",
+    first: { text: "FROM b⏎RUN x" },
+    second: { text: "FROM b⏎RUN --device=v.com/d=a x" },
+    runs: ["RUN --device=v.com/d=a x"],
+  },
+  {
+    name: "the ID of an agent",
+    first: { text: "FROM b⏎RUN --mount=type=ssh,target=/s x" },
+    second: { text: "FROM b⏎RUN --mount=type=ssh,target=/s,id=o x" },
+    runs: ["RUN --mount=type=ssh,target=/s,id=o x"],
+  },
+  {
+    name: "who the agent is, limits, and what is allowed",
+    first: { text: "FROM b⏎RUN --mount=type=ssh x" },
+    second: {
+      options: {
+        ssh: new Map([["default", { kind: "socket", path: "/s" }]]),
+        limits: { cpuShares: 2, cpusetCpus: "0", memorySwapBytes: -1 },
+        allow: ["device", "network.host"],
+      },
+    },
+    runs: [],
+  },
+  {
+    name: "proxies",
+    first: { text: "FROM b⏎RUN x" },
+    second: { args: { HTTP_PROXY: "http://p" } },
+    runs: [],
+  },
+  {
+    name: "how a mount's options are written",
+    first: { text: "FROM b⏎ARG T=tmpfs⏎RUN --mount=type=$T,target=/m x" },
+    second: { text: "FROM b⏎ARG T=tmpfs⏎RUN --mount=dst=/m,type=tmpfs x" },
+    runs: [],
+  },
+  {
     name: "platform",
     first: { text: "FROM b⏎RUN x" },
     second: { options: { platforms: [{ os: "linux", architecture: "arm64" }] } },

@@ -236,9 +236,10 @@ function mountSpecs(store: Store, { record, folder }: LiveContainer): MountSpec[
 /** It has the mode of the folder that it covers, and is everyone's where there was none. As with runc. */
 function tmpfs(destination: string, options: string, view: LayeredView): MountSpec {
   const given = options === "" ? [] : options.split(",");
-  const covered = given.some((option) => option.startsWith("mode=")) ? undefined : view.lookup(bytePath(destination));
-  const mode = covered?.type === "dir" ? [`mode=${(Number(covered.stat.mode) & 0o7777).toString(8)}`] : [];
-  return { destination, type: "tmpfs", source: "tmpfs", options: ["noexec", "nosuid", "nodev", ...mode, ...given] };
+  const covered = view.lookup(bytePath(destination));
+  const mode = covered?.type === "dir" ? Number(covered.stat.mode) & 0o7777 : 0o1777;
+  const own = given.some((option) => option.startsWith("mode=")) ? [] : [`mode=${mode.toString(8)}`];
+  return { destination, type: "tmpfs", source: "tmpfs", options: ["noexec", "nosuid", "nodev", ...own, ...given] };
 }
 
 function securityOf(options: readonly string[]): {
