@@ -24,6 +24,7 @@ import type { Chain, LayerId, LayerRecord, Lease, NewCacheRecord, Store, Unseale
 import { type BuildChecks, buildWarnings, mayReject, rejectWarnings, remembered } from "./build-checks.ts";
 import { finishTarget } from "./commit-image.ts";
 import { ContextFiles } from "./context-files.ts";
+import { haveEqualTimes } from "./equal-times.ts";
 import { layersNeedRoot, unsupported } from "./errors.ts";
 import type { BuildEvent, BuildSummary } from "./events.ts";
 import type { ExternalCache } from "./external-cache.ts";
@@ -484,7 +485,7 @@ class Execution {
     const record = await unsealed.seal(this.#stop.signal);
     const below = await parent.sealed;
     const standsOn = definition.needsParent ? below : { chain: [], result: undefined };
-    const kept = this.#equalLayer(resultId(standsOn.result, record.contentDigest), record);
+    const kept = this.#equalLayer(resultId(standsOn.result, record.contentDigest), record, times.started);
     const key = cacheKey(standsOn.result, definition);
     this.keys.add(key);
     cache.put({
@@ -499,10 +500,11 @@ class Execution {
   }
 
   /** Early cutoff: a step that ran again and made the same files takes the layer it made before, times included. */
-  #equalLayer(result: ResultId, made: LayerRecord): LayerRecord {
+  #equalLayer(result: ResultId, made: LayerRecord, startedMs: number): LayerRecord {
     const { layers } = this.#store;
     const older = layers.findByResult(result)?.at(-1);
     if (older === undefined || older === made.id) return made;
+    if (!haveEqualTimes(this.#store, older, made.id, startedMs)) return made;
     this.#lease.addLayers([older]);
     return layers.get(older);
   }

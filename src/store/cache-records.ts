@@ -86,6 +86,14 @@ export function cacheStore(context: StoreContext): CacheStore {
         );
       });
     },
+    durationOf(layer) {
+      const row = db.get(
+        "SELECT MAX(duration_ms) AS longest FROM cache_records JOIN nodes ON nodes.id = node WHERE layer = ?",
+        layer,
+      );
+      const longest = row?.["longest"] ?? undefined;
+      return longest === undefined ? undefined : Number(longest);
+    },
     touch(key) {
       db.lossyTransaction(() =>
         db.run("UPDATE cache_records SET uses = uses + 1, last_used_ms = ? WHERE key = ?", Date.now(), key),

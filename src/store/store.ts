@@ -250,6 +250,8 @@ export interface CacheStore {
   input(record: CacheRecord): string;
   /** Replaces a record of the same key. The layer must be sealed. */
   put(record: NewCacheRecord): void;
+  /** The longest time in ms that a step which made this layer took; undefined for a layer that no record has. */
+  durationOf(layer: LayerId): number | undefined;
   /** Counts one use, now. */
   touch(key: CacheKey): void;
   list(): readonly CacheRecord[];

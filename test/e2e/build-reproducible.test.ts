@@ -92,3 +92,15 @@ test.for([
   const built = await workshop.build("FROM scratch⏎COPY f /", { f: "" }, args);
   expect(built).toMatchObject({ code, stderr: expect.stringContaining(what) });
 });
+
+test("a step that makes the same files takes the layer that is there, unless it gave them a time of their own", async () => {
+  const timeOf = (id: string): number | undefined => {
+    using store = openStore(workshop.root);
+    return store.layers.index(store.images.lookup(id).chain.at(-1) as never).find(({ path }) => path === "same")?.mtime;
+  };
+  const first = await workshop.build("FROM b⏎RUN echo same >/same");
+  const again = await workshop.build("FROM b⏎RUN echo same > /same");
+  expect(again.image.config.rootfs.diff_ids).toEqual(first.image.config.rootfs.diff_ids);
+  const chosen = await workshop.build("FROM b⏎RUN echo same >/same && touch -d @1000 /same");
+  expect(timeOf(chosen.image.id)).toBe(1000);
+});
