@@ -143,9 +143,6 @@ export const namedContextNotFound = (name: string, path: string): TsbuildError =
 
 // Instructions ---------------------------------------------------------------------------------------------------
 
-export const unsupported = (what: string, where: Where, hint?: string): TsbuildError =>
-  new TsbuildError({ code: "UNSUPPORTED", what: `${what} is not supported`, where, hint });
-
 export const emptyCommand = (where: Where): TsbuildError => rejected("RUN [] has no command", where);
 
 export const emptyKey = (instruction: string, where: Where): TsbuildError =>

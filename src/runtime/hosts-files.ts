@@ -54,6 +54,8 @@ export interface ResolvOptions {
   readonly hostFile: string;
   /** On the host's network its loopback servers can be reached. */
   readonly hostNetwork: boolean;
+  /** Where the host has no server for us, public ones by IPv6 too: as BuildKit, and not as docker. */
+  readonly publicIpv6?: boolean;
   readonly dns: readonly string[];
   readonly dnsSearch: readonly string[];
   readonly dnsOptions: readonly string[];
@@ -61,6 +63,7 @@ export interface ResolvOptions {
 
 /** Docker's, for a host whose only servers are on its loopback. */
 const publicServers: readonly string[] = ["8.8.8.8", "8.8.4.4"];
+const publicIpv6Servers: readonly string[] = ["2001:4860:4860::8888", "2001:4860:4860::8844"];
 
 export function resolvFile(options: ResolvOptions): string {
   const lines = options.hostFile.split("\n").map((line) => line.trim());
@@ -70,7 +73,8 @@ export function resolvFile(options: ResolvOptions): string {
       return word === keyword ? [rest.join(" ")] : [];
     });
   const hostServers = values("nameserver").filter((server) => options.hostNetwork || !isLoopback(server));
-  const servers = options.dns.length > 0 ? options.dns : hostServers.length > 0 ? hostServers : publicServers;
+  const standIns = options.publicIpv6 === true ? [...publicServers, ...publicIpv6Servers] : publicServers;
+  const servers = options.dns.length > 0 ? options.dns : hostServers.length > 0 ? hostServers : standIns;
   const search =
     options.dnsSearch.length > 0 ? options.dnsSearch.join(" ") : (values("search").at(-1) ?? values("domain").at(-1));
   const resolverOptions = options.dnsOptions.length > 0 ? options.dnsOptions.join(" ") : values("options").at(-1);

@@ -2,6 +2,7 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { networkInterfaces } from "node:os";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { canRunContainers } from "../support/container.ts";
 import { lacks } from "../support/needs.ts";
@@ -221,5 +222,21 @@ describe.skipIf(!canRunContainers)("RUN --device", () => {
     const built = await workshop.build("FROM b⏎RUN --device=v.com/d=open --device=w.com/x echo $OPEN:");
     expect(built.stderr).toContain("1:");
     expect(built.code).toBe(0);
+  });
+});
+
+describe.skipIf(!canRunContainers)("the network of a RUN", () => {
+  test("host-gateway is an address of this machine that the step can reach", async () => {
+    const args = ["--no-cache", "--add-host", "up:host-gateway"];
+    const built = await workshop.build(
+      "FROM b⏎RUN grep -w up /etc/hosts; ip route 2>/dev/null | grep default",
+      {},
+      args,
+    );
+    const address = /(\d+\.\d+\.\d+\.\d+)\tup/.exec(built.stderr)?.[1];
+    const own = Object.values(networkInterfaces()).flatMap((each) => each?.map((one) => one.address) ?? []);
+    // The bridge has gone with the build; where there was none, it is the loopback.
+    if (built.stderr.includes("uses the host's network")) expect(own).toContain(address);
+    else expect(built.stderr).toContain(`via ${address}`);
   });
 });

@@ -3,11 +3,12 @@ import { createPublicKey, type KeyObject, verify } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
+import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { forwardAgent } from "../../src/executor/ssh/forward-agent.ts";
 import { keyAgent } from "../../src/executor/ssh/key-agent.ts";
 import { parsePrivateKey } from "../../src/executor/ssh/private-key.ts";
-import { WireReader, wireString, wireUint32 } from "../../src/executor/ssh/wire.ts";
+import { WireReader, wireNumber, wireString, wireUint32 } from "../../src/executor/ssh/wire.ts";
 import type { SshSource } from "../../src/planner/build-options.ts";
 import { caught } from "../support/caught.ts";
 import { lacks } from "../support/needs.ts";
@@ -188,6 +189,40 @@ test.for([
   const socket = createConnection(agent.socket);
   socket.write(bytes);
   await closed(socket);
+});
+
+test("no message of any bytes gets more than an answer of the protocol", () => {
+  const agent = keyAgent([]);
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+      expect([5, 12]).toContain(agent(Buffer.from(bytes))[0]);
+    }),
+  );
+});
+
+test("no text is anything but a key or an error of ours", () => {
+  const begin = "-----BEGIN OPENSSH PRIVATE KEY-----\n";
+  const end = "\n-----END OPENSSH PRIVATE KEY-----\n";
+  const magic = Buffer.from("openssh-key-v1\0");
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 300 }), fc.boolean(), (bytes, framed) => {
+      const text = framed
+        ? begin + Buffer.concat([magic, bytes]).toString("base64") + end
+        : Buffer.from(bytes).toString();
+      expect(caught(() => parsePrivateKey(text, "k"))).toMatchObject({ code: "INVALID_ARGUMENT" });
+    }),
+  );
+});
+
+test("numbers are written as the protocol wants them, and read back", () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
+      const written = new WireReader(wireNumber(bytes)).string();
+      expect(BigInt(`0x0${written.toString("hex")}`)).toBe(BigInt(`0x0${Buffer.from(bytes).toString("hex")}`));
+      expect((written[0] ?? 0) < 0x80).toBe(true);
+      expect(written[0] === 0 && (written[1] ?? 0) < 0x80).toBe(false);
+    }),
+  );
 });
 
 test("a message that ends too early, or of an unknown kind, is answered with failure", () => {

@@ -65,6 +65,17 @@ describe("/etc/resolv.conf", () => {
       text: "nameserver 8.8.8.8\nnameserver 8.8.4.4\n",
     },
     {
+      name: "none left in a build: public ones by IPv6 too",
+      host: "nameserver 127.0.0.53\n",
+      flags: { publicIpv6: true },
+      text: [
+        "nameserver 8.8.8.8",
+        "nameserver 8.8.4.4",
+        "nameserver 2001:4860:4860::8888",
+        "nameserver 2001:4860:4860::8844\n",
+      ].join("\n"),
+    },
+    {
       name: "on the host's network loopback stays",
       host: "nameserver 127.0.0.53\n",
       flags: { hostNetwork: true },

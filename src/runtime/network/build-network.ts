@@ -42,7 +42,14 @@ export class BuildNetworks implements Disposable {
       kind: mode.kind,
       hosts: stepHostsFile(request.hostname, request.extraHosts, bridge?.gateway),
       resolvConf: isolated
-        ? resolvFile({ hostFile: hostResolvFile(false), hostNetwork: false, dns: [], dnsSearch: [], dnsOptions: [] })
+        ? resolvFile({
+            hostFile: hostResolvFile(false),
+            hostNetwork: false,
+            publicIpv6: true,
+            dns: [],
+            dnsSearch: [],
+            dnsOptions: [],
+          })
         : hostResolvFile(true),
       [Symbol.dispose]: () => connection?.[Symbol.dispose](),
     };
