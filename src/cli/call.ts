@@ -14,8 +14,8 @@ import { throwIfErrors } from "../parser/position.ts";
 import type { BuildOptions } from "../planner/build-options.ts";
 import type { Store } from "../store/store.ts";
 import { findDockerfile } from "./build-input.ts";
-import type { CallRequest } from "./call-flags.ts";
 import type { CommandContext } from "./command.ts";
+import type { CallRequest } from "./read-call.ts";
 
 export interface AskedFile {
   readonly options: BuildOptions;
@@ -84,7 +84,7 @@ async function answerCheck(
     );
   }
   const errors = await findErrors({ parsed, options, findBase, allStages });
-  const findings = [...errors, ...warnings].sort((a, b) => a.range.start - b.range.start);
+  const findings = [...errors, ...(call.errorsOnly ? [] : warnings)].sort((a, b) => a.range.start - b.range.start);
   const report = {
     dockerfile: parsed.dockerfile,
     findings,
@@ -106,7 +106,7 @@ async function answerCheck(
       context.stdout.write(checkSarif(report));
       break;
     }
-    case "github": {
+    case "gha": {
       const { checkGithub } = await import("./render/checks/github.ts");
       context.stdout.write(checkGithub(report));
       break;

@@ -134,7 +134,7 @@ test("SARIF has what its schema requires, and the places of the text", async () 
 
 test("annotations of a workflow", async () => {
   using folder = project("FROM scratch as a\n");
-  const { stdout } = await folder.run("check", "--format", "github");
+  const { stdout } = await folder.run("check", "--format", "gha");
   expect(stdout).toBe(
     "::warning file=Dockerfile,line=1,endLine=1,col=14,endColumn=16,title=FromAsCasing::'as' and 'FROM' keywords' casing do not match%0Ahttps://docs.docker.com/go/dockerfile/rule/from-as-casing/\n",
   );
@@ -147,12 +147,42 @@ test("--call=check,ignorestatus=true finds the same and is 0", async () => {
   expect(stdout).toContain("1 warning has been found!");
 });
 
+test("--severity=error leaves warnings out", async () => {
+  using folder = project("FROM scratch\nCMD x\n");
+  expect((await folder.run("check", "--severity", "error")).code).toBe(0);
+  expect((await folder.run("check")).code).toBe(1);
+});
+
+test("a Dockerfile on standard input", async () => {
+  const { code, stdout } = await tsbuild(["check", "-"], { input: "FROM scratch\nCMD x\n" });
+  expect(code).toBe(1);
+  expect(stdout).toContain("Dockerfile:2:1");
+});
+
+test.runIf(process.getuid?.() === 0)("what images of the store set is known, and what they are for", async () => {
+  using folder = project("FROM scratch\nCOPY x /\nENV JAVA_HOME=/j\n", {
+    x: "",
+    "a/Dockerfile": "FROM mine:1\nENV PATH=$JAVA_HOME/bin:$JAVA_HOM\n",
+    "b/Dockerfile": "FROM arm:1\n",
+  });
+  await folder.run("build", "-q", "-t", "mine:1", ".");
+  await folder.run("build", "-q", "-t", "arm:1", "--platform=linux/arm64", ".");
+  const known = await folder.run("check", "a");
+  expect(known.stdout).toContain("'$JAVA_HOM' (did you mean $JAVA_HOME?)");
+  expect(known.stdout).toContain("1 warning has been found!");
+  expect((await folder.run("check", "b", "--platform=linux/amd64")).stdout).toContain(
+    'Base image arm:1 was pulled with platform "linux/arm64", expected "linux/amd64" for current build',
+  );
+});
+
 test.for([
   { args: ["--call=chekc"], says: "--call knows build, check, outline and targets, not chekc" },
-  { args: ["--call=check,format=yaml"], says: "--format is yaml, but must be one of text, json, sarif, github" },
+  { args: ["--call=check,format=yaml"], says: "--format is yaml, but must be one of text, json, sarif, gha" },
   { args: ["--call=outline,format=sarif"], says: "--format is sarif, but must be one of text, json" },
   { args: ["--format=json"], says: "--format needs --check or --call" },
   { args: ["--fix"], says: "--fix needs --check" },
+  { args: ["--severity=error"], says: "--severity needs --check" },
+  { args: ["--check", "--severity=high"], says: "--severity is high, but must be one of warning, error" },
 ])("$args is wrong usage", async ({ args, says }) => {
   using folder = project("FROM scratch\n");
   const { code, stderr } = await folder.run("build", ...args, ".");

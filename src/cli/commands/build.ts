@@ -5,7 +5,7 @@ import type { BuildResult } from "../../executor/execute.ts";
 import { hostPlatform } from "../../oci/platform.ts";
 import { canonicalReference, familiarReference } from "../../oci/reference.ts";
 import { type BuildRequest, defineBuildFlags, readBuildRequest } from "../build-flags.ts";
-import { type CallFlags, defineCallFlags, readCall } from "../call-flags.ts";
+import { type CallFlags, defineCallFlags, isCall } from "../call-flags.ts";
 import type { CommandContext } from "../command.ts";
 import { deviceSpecFolders } from "../environment.ts";
 import type { BuiltOutputs } from "../outputs/finish-build.ts";
@@ -20,7 +20,8 @@ export function define(command: Command): void {
 
 /** 0; 1 when a step failed, whose report is printed here. Everything else is thrown. */
 export async function run(command: Command, context: CommandContext): Promise<number> {
-  const call = readCall(command.opts<CallFlags>());
+  const flags = command.opts<CallFlags>();
+  const call = isCall(flags) ? (await import("../read-call.ts")).readCall(flags) : undefined;
   using request = await readBuildRequest(command, context);
   if (call !== undefined) {
     const { answerCall, dockerfilePath } = await import("../call.ts");

@@ -4,8 +4,9 @@ import type { Command } from "commander";
 import { TsbuildError } from "../../errors.ts";
 import { nearestWord } from "../../nearest-word.ts";
 import { defineBuildFlags, readBuildRequest } from "../build-flags.ts";
-import { type CallFlags, defineCheckFlags, readCall } from "../call-flags.ts";
+import { type CallFlags, defineCheckFlags } from "../call-flags.ts";
 import type { CommandContext } from "../command.ts";
+import { readCall } from "../read-call.ts";
 
 export function define(command: Command): void {
   defineBuildFlags(command);
