@@ -51,6 +51,30 @@ const buildkitChecks: readonly Check[] = [
  * @throws {TsbuildError} `INVALID_ARGUMENT` for a build argument that configures checks
  */
 export async function checkDockerfile(request: CheckRequest): Promise<readonly Diagnostic[]> {
+  const [first, ...others] = request.options.platforms;
+  const found = [...(await checkForPlatform(request))];
+  if (first === undefined) return found;
+  // What is true for every platform is said once.
+  const told = new Set(found.map(keyOf));
+  for (const platform of others) {
+    for (const warning of await checkForPlatform({
+      ...request,
+      options: { ...request.options, platforms: [platform] },
+    })) {
+      if (told.has(keyOf(warning))) continue;
+      told.add(keyOf(warning));
+      found.push(warning);
+    }
+  }
+  return found.sort(byPlace);
+}
+
+const keyOf = ({ code, range, message }: Diagnostic): string => `${code} ${range.start} ${message}`;
+
+const byPlace = (a: Diagnostic, b: Diagnostic): number =>
+  a.range.start - b.range.start || (a.code < b.code ? -1 : a.code > b.code ? 1 : 0);
+
+async function checkForPlatform(request: CheckRequest): Promise<readonly Diagnostic[]> {
   const { dockerfile } = request.parsed;
   const settings = checkSettings(dockerfile, request.options.buildArgs);
   const file = await checkedFile(request);
@@ -70,7 +94,7 @@ export async function checkDockerfile(request: CheckRequest): Promise<readonly D
   }
   for (const { code, range, message, hint } of file.parsed)
     if (code === "NoEmptyContinuation") report(code, range, message, hint);
-  return found.sort((a, b) => a.range.start - b.range.start || a.code.localeCompare(b.code));
+  return found.sort(byPlace);
 }
 
 /** The instruction that a place is in; of an empty continuation at the end of the file the one above. */

@@ -174,6 +174,11 @@ function lowerProtocol(port: Word, { start }: Range, dockerfile: Dockerfile): re
 function withoutPlatform({ platform }: FromInstruction, dockerfile: Dockerfile): readonly Edit[] | undefined {
   const flag = "--platform=";
   if (platform === undefined || written(dockerfile, platform.range) !== platform.raw) return undefined;
+  // With a default of its own the name means something else on another machine.
+  const redefined = dockerfile.instructions.some(
+    ({ kind, ...line }) => kind === "arg" && "args" in line && line.args.some(({ name }) => name === "TARGETPLATFORM"),
+  );
+  if (redefined) return undefined;
   const start = platform.range.start - flag.length;
   if (!dockerfile.text.startsWith(flag, start)) return undefined;
   let { end } = platform.range;

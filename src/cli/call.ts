@@ -142,9 +142,10 @@ function localImages(context: CommandContext): FindBase {
 /** Where the Dockerfile of a `build` or `check` lies; undefined when it comes from elsewhere than a folder here. */
 export function dockerfilePath(command: Command, context: CommandContext): string | undefined {
   const { file } = command.opts<{ readonly file?: string }>();
-  const [folder = "."] = command.args;
-  if (file === "-" || folder === "-" || /^(?:[a-z]+:\/\/|git@)/.test(folder)) return undefined;
-  return findDockerfile(file, resolve(context.cwd, folder), context.cwd).path;
+  const [given = "."] = command.args;
+  const folder = resolve(context.cwd, given);
+  if (file === "-" || given === "-" || !existsSync(folder)) return undefined;
+  return findDockerfile(file, folder, context.cwd).path;
 }
 
 /** Tools look for the file from where the command was called. */

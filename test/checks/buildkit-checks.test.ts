@@ -266,3 +266,12 @@ test("a broken line is left out and the others are checked", async () => {
     "3 MaintainerDeprecated",
   ]);
 });
+
+test("for several platforms each finding is told once, and those of one of them too", async () => {
+  const platforms = [
+    { os: "linux", architecture: "amd64" },
+    { os: "linux", architecture: "arm64" },
+  ];
+  const found = await namesOf("FROM b⏎CMD x", { images: { b: {} }, options: { platforms } });
+  expect(found).toEqual(["1 InvalidBaseImagePlatform", "2 JSONArgsRecommended"]);
+});

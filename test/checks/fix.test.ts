@@ -42,6 +42,10 @@ test.for([
   { text: "FROM scratch⏎EXPOSE 53/UDP 53/tcp", after: "FROM scratch⏎EXPOSE 53/UDP 53/tcp" },
   { text: "FROM --platform=$TARGETPLATFORM scratch", after: "FROM scratch" },
   { text: "FROM --platform=${TARGETPLATFORM}   scratch", after: "FROM scratch" },
+  {
+    text: "ARG TARGETPLATFORM=linux/amd64⏎FROM --platform=$TARGETPLATFORM scratch",
+    after: "ARG TARGETPLATFORM=linux/amd64⏎FROM --platform=$TARGETPLATFORM scratch",
+  },
   { text: "FROM scratch⏎MAINTAINER x⏎WORKDIR a⏎CMD x", after: "FROM scratch⏎MAINTAINER x⏎WORKDIR a⏎CMD x" },
 ])("$text becomes $after", async ({ text, after }) => {
   expect(await fixedText(text)).toBe(after);

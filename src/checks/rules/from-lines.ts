@@ -58,11 +58,16 @@ function isImageName(name: string): boolean {
   }
 }
 
-function redundantPlatform({ global, dockerfile }: CheckedFile, { platform }: FromInstruction, report: Report): void {
+function redundantPlatform(
+  { global, dockerfile, targetPlatform }: CheckedFile,
+  { platform }: FromInstruction,
+  report: Report,
+): void {
   if (platform === undefined) return;
   const used = variablesIn(platform);
   if (used.length === 0 || used.some(({ name }) => name !== "TARGETPLATFORM")) return;
-  if (wordValue(platform, global.variables, dockerfile) !== global.variables.get("TARGETPLATFORM")) return;
+  // An ARG may have given the name another meaning.
+  if (wordValue(platform, global.variables, dockerfile) !== formatPlatform(targetPlatform)) return;
   report(
     "RedundantTargetPlatform",
     platform.range,
