@@ -1,7 +1,7 @@
 /** What a RUN can be given, from the flag on the command line to the command in the container. */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chownSync, cpSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { canRunContainers } from "../support/container.ts";
@@ -238,5 +238,52 @@ describe.skipIf(!canRunContainers)("the network of a RUN", () => {
     // The bridge has gone with the build; where there was none, it is the loopback.
     if (built.stderr.includes("uses the host's network")) expect(own).toContain(address);
     else expect(built.stderr).toContain(`via ${address}`);
+  });
+});
+
+describe.skipIf(!canRunContainers)("limits of RUN steps", () => {
+  test.for([
+    {
+      flags: ["--cpuset-cpus", "0"],
+      look: "grep Cpus_allowed_list /proc/self/status",
+      says: /Cpus_allowed_list:\s*0\n/,
+    },
+    { flags: ["--ulimit", "nofile=64:128"], look: "ulimit -n; ulimit -Hn", says: / 64\n.* 128\n/ },
+    { flags: ["--shm-size", "1m"], look: "grep /dev/shm /proc/mounts", says: /size=1024k/ },
+  ])("$flags", async ({ flags, look, says }) => {
+    const built = await workshop.build(`FROM b⏎RUN ${look}`, {}, ["--no-cache", ...flags]);
+    expect(built.stderr).toMatch(says);
+  });
+
+  test("other limits and another agent take the step from the cache", async () => {
+    const dockerfile = "FROM b⏎RUN --mount=type=ssh echo limited";
+    await workshop.build(dockerfile);
+    const again = await workshop.build(dockerfile, {}, ["-m", "64m", "--cpu-shares", "512", "--cpuset-cpus", "0"]);
+    expect(again.stderr).toContain("all cached");
+  });
+});
+
+describe.skipIf(!canRunContainers)("a RUN that cannot start", () => {
+  test.for([
+    { name: "no shell", text: "FROM scratch⏎RUN true", says: "the image has no shell" },
+    { name: "another shell", text: 'FROM b⏎SHELL ["/bin/bash", "-c"]⏎RUN true', says: 'SHELL ["/bin/sh", "-c"]' },
+    { name: "not executable", text: 'FROM b⏎RUN ["/etc/passwd"]', says: "make it executable" },
+  ])("says what helps: $name", async ({ text, says }) => {
+    const built = await workshop.build(text);
+    expect([built.code, built.stderr]).toEqual([1, expect.stringContaining(`hint: `)]);
+    expect(built.stderr).toContain(says);
+  });
+});
+
+describe.skipIf(!canRunContainers)("a context that belongs to somebody", () => {
+  test("is shown as root's by a bind, without what is ignored, and stays as it is", async () => {
+    const context = workshop.context({ "d/x": "x\n", "d/hidden": "", ".dockerignore": "d/hidden" });
+    for (const path of ["", "/d", "/d/x"]) chownSync(`${context}${path}`, 1234, 1234);
+    const look = "ls -A /m/d && stat -c %u:%g /m/d /m/d/x";
+    const dockerfile = `FROM b⏎RUN --mount=target=/m ${look} && (touch /m/y 2>/dev/null || echo refused)⏎RUN --mount=target=/m,rw rm /m/d/x⏎RUN --mount=target=/m cat /m/d/x`;
+    const built = await workshop.buildIn(context, dockerfile);
+    expect(built.code).toBe(0);
+    expect(built.stderr).toMatch(/ x\n.* 0:0\n.* 0:0\n.* refused\n/);
+    expect(statSync(`${context}/d/x`).uid).toBe(1234);
   });
 });
