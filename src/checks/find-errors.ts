@@ -15,13 +15,16 @@ import type { BuildOptions, ResolveImage } from "../planner/build-options.ts";
 import { diagnosticOf } from "../planner/problems.ts";
 import type { GlobalScope } from "../planner/scopes.ts";
 import { referenceProblems } from "../planner/stage-references.ts";
+import { checkedFile, instructionAt } from "./check-dockerfile.ts";
+import { uncertainLines } from "./expanded-words.ts";
 import { type FindBase, neededBy, stageSources } from "./walk-stages.ts";
 
 /** More of them help nobody. */
 const maxErrors = 100;
 
 /**
- * In order of place. An image that is not here counts as one that is right; with `allStages`, stages that the target does
+ * In order of place. An image that is not here counts as one that is right, and of a line that uses a variable which it
+ * may set nobody knows what it says; with `allStages`, stages that the target does
  * not need are bound too.
  * @throws {TsbuildError} what is wrong with the request and not with the file: a target that is not there
  */
@@ -40,9 +43,12 @@ export async function findErrors(request: {
   if (broken || !instructions.some(({ kind }) => kind === "from")) return inOrder(found);
   // One place is one mistake, however often it is met.
   const told = new Set(found.map(({ range }) => range.start));
+  const { parsed, options, findBase, allStages } = request;
+  const uncertain = uncertainLines(await checkedFile({ parsed, options, findBase, allStages }));
   for (const target of targetsOf(request)) {
     for (const error of await bindingErrors({ ...request.options, target }, dockerfile, request.findBase)) {
-      if (told.has(error.range.start)) continue;
+      const line = instructionAt(instructions, error.range)?.range.start ?? -1;
+      if (told.has(error.range.start) || uncertain.has(line)) continue;
       told.add(error.range.start);
       found.push(error);
     }

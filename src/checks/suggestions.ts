@@ -7,6 +7,8 @@ const budget = 50_000;
 export function suggester(): (word: string, candidates: Iterable<string>) => string | undefined {
   let left = budget;
   return (word, candidates) => {
+    // Every short name is near every other.
+    if (word.length < 3) return undefined;
     const compared: string[] = [];
     for (const candidate of candidates) {
       if (--left < 0) return undefined;

@@ -34,6 +34,13 @@ test.for([
   else expect(found).toEqual(errors);
 });
 
+test.for([
+  { base: "not-here", errors: [] },
+  { base: "here", errors: ['2:8 EXPOSE: invalid port "/tcp": no port'] },
+])("a port that the base $base may set", async ({ base, errors }) => {
+  expect(await errorsOf(`FROM ${base}⏎EXPOSE $PORT/tcp`, ["here"])).toEqual(errors);
+});
+
 test("an image that is here is no misspelt stage", async () => {
   expect(await errorsOf("FROM scratch AS build⏎FROM scratch⏎COPY --from=biuld / /", ["biuld"])).toEqual([]);
 });

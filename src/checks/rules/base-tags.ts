@@ -13,7 +13,7 @@ export const baseTags: Check = ({ stages, options, targetPlatform }, report) => 
     try {
       const { tag, digest } = parseReferenceAsWritten(name);
       if (digest !== undefined || (tag !== undefined && tag !== "latest")) return;
-      const what = tag === undefined ? "has no tag, which means latest" : "is whatever is the latest";
+      const what = tag === undefined ? "has no tag, which means latest" : "is another one after each release";
       report("LatestTagInFrom", range, `Image ${name} ${what}`, "name the version that was tried, or a digest");
     } catch {
       // the planner rejects it

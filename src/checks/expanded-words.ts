@@ -1,0 +1,67 @@
+/** Which words of a line are expanded, and whether all is known that they may use. */
+import type { Instruction, Word } from "../parser/ast.ts";
+import { switchArgs } from "../planner/scopes.ts";
+import type { CheckedFile, WalkedLine, WalkedStage } from "./checked-file.ts";
+import { variablesIn } from "./variables-in.ts";
+
+/** Somewhere below is an image that nobody could ask. */
+export function mayHaveMore(stage: WalkedStage): boolean {
+  let { base } = stage;
+  while (base.kind === "stage") base = base.stage.base;
+  return base.kind === "unknown";
+}
+
+/** Nobody has set it, and no ARG of the stage names it. */
+export const isUnset = ({ before }: WalkedLine, name: string): boolean =>
+  name !== "" && !before.variables.has(name) && !before.declared.has(name) && !switchArgs.has(name);
+
+/** Where lines start that use a variable which a base image may set that is not here: what they mean is not known. */
+export function uncertainLines({ walked }: CheckedFile): ReadonlySet<number> {
+  const found = new Set<number>();
+  for (const stage of walked) {
+    if (!mayHaveMore(stage)) continue;
+    for (const line of stage.lines) {
+      const { instruction } = line;
+      const words =
+        instruction.kind === "arg"
+          ? instruction.args.flatMap(({ defaultValue }) => defaultValue ?? [])
+          : expandedWords(instruction);
+      if (words.some((word) => variablesIn(word).some(({ name }) => isUnset(line, name))))
+        found.add(instruction.range.start);
+    }
+  }
+  return found;
+}
+
+/** Source: Dockerfile reference, "Environment replacement". */
+export function expandedWords(instruction: Instruction): readonly Word[] {
+  const given = (...words: readonly (Word | undefined)[]): readonly Word[] =>
+    words.filter((word) => word !== undefined);
+  switch (instruction.kind) {
+    case "env":
+    case "label":
+      return instruction.pairs.flatMap(({ key, value }) => [key, value]);
+    case "copy":
+    case "add": {
+      const { sources, destination, chown, chmod, heredocs } = instruction;
+      const checksum = instruction.kind === "add" ? instruction.checksum : undefined;
+      return given(...sources, destination, chown, chmod, checksum, ...heredocs.map(({ word }) => word));
+    }
+    case "run":
+      return instruction.mounts.flatMap(({ late, target, source, id, mode, uid, gid, size, env }) =>
+        given(...(late?.map(({ value }) => value) ?? [target, source, id, mode, uid, gid, size, env])),
+      );
+    case "expose":
+      return instruction.ports;
+    case "volume":
+      return instruction.paths;
+    case "user":
+      return [instruction.user];
+    case "workdir":
+      return [instruction.path];
+    case "stopsignal":
+      return [instruction.signal];
+    default:
+      return [];
+  }
+}
