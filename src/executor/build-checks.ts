@@ -55,9 +55,9 @@ export async function rejectWarnings(checks: BuildChecks): Promise<readonly Diag
 /** Each image is asked for once, by binding or by checks. */
 export function remembered(resolveImage: ResolveImage): ResolveImage {
   const known = new Map<string, ReturnType<ResolveImage>>();
-  return (reference, platform) => {
-    const key = `${canonicalReference(reference)} ${JSON.stringify(platform)}`;
-    const found = known.get(key) ?? resolveImage(reference, platform);
+  return (reference, platform, layout) => {
+    const key = JSON.stringify([canonicalReference(reference), platform, layout]);
+    const found = known.get(key) ?? resolveImage(reference, platform, layout);
     known.set(key, found);
     return found;
   };

@@ -55,9 +55,6 @@ export function fileWorkFailed(storeRoot: string, cause: unknown): TsbuildError 
   return new TsbuildError({ code: "COPY_FAILED", what: `${path}${errno} in ${cause.syscall}`, cause });
 }
 
-export const unsupported = (what: string, hint: string, where: Where): TsbuildError =>
-  new TsbuildError({ code: "UNSUPPORTED", what, hint, where });
-
 // RUN -------------------------------------------------------------------------------------------------------------
 
 export const mountSourceNotFound = (source: string, from: string): TsbuildError =>

@@ -25,7 +25,7 @@ import { type BuildChecks, buildWarnings, mayReject, rejectWarnings, remembered 
 import { finishTarget } from "./commit-image.ts";
 import { ContextFiles } from "./context-files.ts";
 import { haveEqualTimes } from "./equal-times.ts";
-import { layersNeedRoot, unsupported } from "./errors.ts";
+import { layersNeedRoot } from "./errors.ts";
 import type { BuildEvent, BuildSummary } from "./events.ts";
 import type { ExternalCache } from "./external-cache.ts";
 import type { FinishedTarget } from "./finished-target.ts";
@@ -77,7 +77,6 @@ export async function build(options: BuildOptions, environment: BuildEnvironment
   rejectInvalid(parsed, options.target);
   const resolveImage = remembered(environment.resolveImage);
   const graph = await buildGraph(parsed.dockerfile, options, resolveImage);
-  for (const step of graph.steps) rejectWhatIsMissing(graph, step);
   const devices = await grantedDevices(graph, options, environment);
   const { onEvent, now } = environment;
   const checks: BuildChecks = { parsed, options, resolveImage };
@@ -110,18 +109,6 @@ export async function build(options: BuildOptions, environment: BuildEnvironment
   };
   onEvent({ kind: "done", images, summary, time: now() });
   return { targets, summary };
-}
-
-/** What the language has and no step here can do yet, told before anything runs. */
-function rejectWhatIsMissing(graph: BuildGraph, { input, range }: Step): void {
-  if (input.kind !== "run") return;
-  const filled = input.mounts.some((mount) => mount.type === "cache" && mount.from.kind === "context");
-  if (filled)
-    throw unsupported(
-      "a cache mount from a build context is not supported",
-      "COPY it into a stage first",
-      whereOf(graph, range),
-    );
 }
 
 /** Most builds ask for none, and load nothing of it. */
@@ -452,6 +439,7 @@ class Execution {
         ssh: this.#options.ssh,
         devices: this.#devices.get(step.id) ?? [],
         trees: (from) => this.#committedTrees(from),
+        filling: (target) => definition.mounts.get(target),
         context: (name, target, source) => this.#contextFiles.pathOf(name, source, definition.mounts.get(target)),
         onOutput: (stream, bytes) => this.#emit({ kind: "stepOutput", step: step.id, stream, bytes, time: now() }),
         onNote: (text) => this.#emit({ kind: "note", text, time: now() }),

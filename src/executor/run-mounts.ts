@@ -27,9 +27,9 @@ import { hexOf, sha256 } from "../oci/digest.ts";
 import type { MountSpec } from "../oci/runtime-spec.ts";
 import type { RunInput, RunMount, TreeRef } from "../planner/build-graph.ts";
 import type { SecretSource, SshSource } from "../planner/build-options.ts";
+import type { Selection } from "../planner/selection.ts";
 import { copyTree } from "./copy-tree.ts";
 import { agentMissing, mountSourceNotFound, secretMissing } from "./errors.ts";
-import { treeSource } from "./tree-source.ts";
 import { UpperTree } from "./upper-tree.ts";
 
 export interface MountPlace {
@@ -38,6 +38,8 @@ export interface MountPlace {
   readonly cacheMountsFolder: string;
   readonly secrets: ReadonlyMap<string, SecretSource>;
   readonly ssh: ReadonlyMap<string, SshSource>;
+  /** What a new cache mount with a `from` is filled with: by target. */
+  readonly filling: (target: string) => Selection | undefined;
   /** Trees of a stage or image, bottom first. */
   readonly trees: (from: TreeRef) => Promise<readonly string[]>;
   /** Of a folder of the image; undefined where there is none. */
@@ -211,7 +213,7 @@ class Preparation implements PreparedMounts {
 
   /** The folder of a cache mount, locked as its sharing wants until this is disposed. */
   async #cache(mount: Extract<RunMount, { type: "cache" }>): Promise<string> {
-    const key = hexOf(sha256(cacheIdentity(mount)));
+    const key = hexOf(sha256(cacheIdentity(mount, this.#place.filling(mount.target))));
     const known = this.#caches.get(key);
     if (known !== undefined) return known;
     const { cacheMountsFolder, signal } = this.#place;
@@ -221,7 +223,7 @@ class Preparation implements PreparedMounts {
       const lock = openSync(`${folder}.lock`, constants.O_RDWR | constants.O_CREAT, 0o600);
       if (libc("flock", lock, (mount.sharing === "shared" ? LOCK_SH : LOCK_EX) | LOCK_NB) === 0) {
         this.#locks.push(lock);
-        await this.#create(folder, mount);
+        this.#create(folder, mount);
         this.#caches.set(key, folder);
         return folder;
       }
@@ -232,10 +234,10 @@ class Preparation implements PreparedMounts {
   }
 
   /** Complete before it has its name; two that make it at once: the first one's stays. */
-  async #create(folder: string, mount: Extract<RunMount, { type: "cache" }>): Promise<void> {
+  #create(folder: string, mount: Extract<RunMount, { type: "cache" }>): void {
     if (lstatSync(folder, { throwIfNoEntry: false }) !== undefined) return;
     const staged = mkdtempSync(`${this.#place.scratchDir}/cache-`);
-    if (mount.from.kind !== "scratch") await this.#fill(staged, mount);
+    if (mount.from.kind !== "scratch") this.#fill(staged, mount);
     else {
       chownSync(staged, mount.uid, mount.gid);
       chmodSync(staged, mount.mode);
@@ -248,8 +250,8 @@ class Preparation implements PreparedMounts {
     }
   }
 
-  async #fill(folder: string, mount: Extract<RunMount, { type: "cache" }>): Promise<void> {
-    const source = treeSource(await this.#place.trees(mount.from), mount.source);
+  #fill(folder: string, mount: Extract<RunMount, { type: "cache" }>): void {
+    const [source] = this.#place.filling(mount.target)?.sources ?? [];
     if (source === undefined || source.entries[0].type !== "dir")
       throw mountSourceNotFound(mount.source, describe(mount.from));
     copyTree({
@@ -325,12 +327,12 @@ const LOCK_EX = 2;
 const LOCK_NB = 4;
 const TMPFS_MAGIC = 0x01021994;
 
-/** Another base or another owner is another cache. */
-function cacheIdentity(mount: Extract<RunMount, { type: "cache" }>): string {
-  const { id, from, source, mode, uid, gid } = mount;
+/** Another base or another owner is another cache; as with BuildKit the base counts by what it is, not by its name. */
+function cacheIdentity(mount: Extract<RunMount, { type: "cache" }>, base: Selection | undefined): string {
+  const { id, source, mode, uid, gid } = mount;
   const owned = mode !== 0o755 || uid !== 0 || gid !== 0;
-  const base = from.kind === "scratch" ? undefined : { from: describe(from), source };
-  return canonicalJson({ id, base, owner: owned ? { mode, uid, gid } : undefined });
+  const filled = base === undefined ? undefined : { digest: base.digest, source };
+  return canonicalJson({ id, base: filled, owner: owned ? { mode, uid, gid } : undefined });
 }
 
 function describe(from: TreeRef): string {

@@ -13,7 +13,15 @@ import { contextOf } from "./open-store.ts";
 import type { LayerRecord, Store } from "./store.ts";
 import type { StoreContext } from "./store-context.ts";
 
-export type CheckedKind = "database" | "blob" | "layer" | "image" | "reference" | "cache-record" | "leftover";
+export type CheckedKind =
+  | "database"
+  | "blob"
+  | "layer"
+  | "image"
+  | "reference"
+  | "cache-record"
+  | "git-clone"
+  | "leftover";
 
 export interface Fault {
   readonly kind: CheckedKind;
@@ -28,6 +36,7 @@ export interface CheckReport {
   readonly layers: number;
   readonly blobs: number;
   readonly cacheRecords: number;
+  readonly gitClones: number;
   readonly faults: readonly Fault[];
 }
 
@@ -45,6 +54,7 @@ export async function checkStore(store: Store, options: CheckOptions): Promise<C
   check.images();
   check.cacheRecords();
   check.leftovers();
+  const gitClones = check.gitClones();
   const blobs = check.blobFiles();
   if (options.quick !== true) await check.contents(blobs, options.signal);
   const count = (table: string): number => Number(context.db.get(`SELECT COUNT(*) AS n FROM ${table}`)?.["n"]);
@@ -53,6 +63,7 @@ export async function checkStore(store: Store, options: CheckOptions): Promise<C
     layers: count("layers"),
     blobs: blobs.length,
     cacheRecords: count("cache_records"),
+    gitClones,
     faults: check.faults,
   };
 }
@@ -171,6 +182,20 @@ class Check {
     for (const name of readdirSync(paths.layers))
       if (!known.has(name) && db.get("SELECT 1 FROM layers WHERE id = ?", name) === undefined)
         this.#fault("leftover", `layers/${name}`, "belongs to no layer");
+  }
+
+  /** How many there are. What is in them git checks by itself whenever it reads. */
+  gitClones(): number {
+    const { git } = this.#context.paths;
+    let clones = 0;
+    for (const name of existsSync(git) ? readdirSync(git) : []) {
+      if (name === "known_hosts" || name.endsWith(".lock")) continue;
+      if (!/^[0-9a-f]{32}$/.test(name)) this.#fault("leftover", `git/${name}`, "is no clone of a repository");
+      else if (!["HEAD", "objects", "description"].every((part) => existsSync(`${git}/${name}/${part}`)))
+        this.#fault("git-clone", name, "is not complete");
+      else clones++;
+    }
+    return clones;
   }
 
   /** Layers that living processes have not recorded yet. */

@@ -43,6 +43,7 @@ export interface StoreUsage {
   readonly containers: ReadonlyMap<string, number>;
   readonly volumes: ReadonlyMap<string, number>;
   readonly cacheMounts: ReadonlyMap<string, number>;
+  readonly gitClones: ReadonlyMap<string, number>;
   readonly failed: number;
   /** Unfinished work of living processes. */
   readonly temporary: number;
@@ -66,12 +67,13 @@ export function storeUsage(store: Store): StoreUsage {
   const containers = partsOf(`${root}/containers`);
   const volumes = partsOf(store.volumesFolder);
   const cacheMounts = partsOf(store.cacheMountsFolder);
+  const gitClones = partsOf(store.gitFolder);
   const failed = diskUsage(store.failedFolder, seen);
   const temporary = diskUsage(`${root}/tmp`, seen);
   const total = diskUsage(root);
-  const parts = [layers, blobs, containers, volumes, cacheMounts].map((part) => sumOf(part.values()));
+  const parts = [layers, blobs, containers, volumes, cacheMounts, gitClones].map((part) => sumOf(part.values()));
   const metadata = total - sumOf(parts) - failed - temporary;
-  return { layers, blobs, containers, volumes, cacheMounts, failed, temporary, metadata, total };
+  return { layers, blobs, containers, volumes, cacheMounts, gitClones, failed, temporary, metadata, total };
 }
 
 function sumOf(numbers: Iterable<number>): number {

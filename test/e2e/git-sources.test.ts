@@ -177,9 +177,28 @@ describe.skipIf(lacks("root", "git", "busybox-static"))("files from git", () => 
     expect(mounted.image.read("/got")).toBe("two\n");
   });
 
-  it("nothing but the clones stays, and they can be pruned", async () => {
-    const clones = () => readdirSync(join(place.root, "git")).filter((name) => name !== "known_hosts");
-    expect(clones().length).toBeGreaterThan(0);
-    expect(clones().filter((name) => name.endsWith(".lock"))).toEqual([]);
+  it("a build mounts a cache that begins as a folder of a context", async () => {
+    const flags = ["--build-context", `src=${repository}#main`];
+    const text = "FROM b⏎RUN --mount=type=cache,target=/c,from=src,source=d cp /c/x /got && echo y > /c/new";
+    const { image } = await place.build(text, {}, flags);
+    expect(image.read("/got")).toBe("x\n");
+    const again = text.replace("cp /c/x /got && echo y > /c/new", "cp /c/new /got");
+    expect((await place.build(again, {}, flags)).image.read("/got")).toBe("y\n");
+    const local = "FROM b⏎RUN --mount=type=cache,target=/c,from=here cp /c/f /got";
+    const files = ["--build-context", `here=${place.context({ f: "local" })}`];
+    expect((await place.build(local, {}, files)).image.read("/got")).toBe("local");
+  });
+
+  it("nothing but the clones stays: they are weighed, checked and pruned", async () => {
+    const names = (): readonly string[] => readdirSync(join(place.root, "git"));
+    expect(names().length).toBeGreaterThan(0);
+    expect(names().filter((name) => !/^[0-9a-f]{32}$/.test(name))).toEqual([]);
+    expect((await place.tsbuild(["cache", "du", "-v"])).stdout).toContain(repository);
+    expect((await place.tsbuild(["system", "check"])).stdout).toMatch(/ git clones?, 0 faults/);
+    expect((await place.tsbuild(["cache", "prune", "-f"])).code).toBe(0);
+    expect(names().length).toBeGreaterThan(0);
+    expect((await place.tsbuild(["cache", "prune", "-f", "--all"])).stdout).toContain("Deleted git clones:");
+    expect(names()).toEqual([]);
+    expect((await place.build(`FROM scratch⏎ADD ${repository} /o`)).image.read("/o/f")).toBe("two\n");
   });
 });

@@ -10,6 +10,7 @@ import {
 } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type RunPlace, runStep } from "../../src/executor/run-step.ts";
+import { sha256 } from "../../src/oci/digest.ts";
 import type { RunInput, RunMount, Unkeyed } from "../../src/planner/build-graph.ts";
 import type { ExitStatus } from "../../src/runtime/driver.ts";
 import { createDriver } from "../../src/runtime/drivers/create-driver.ts";
@@ -18,6 +19,8 @@ import { openStore } from "../../src/store/open-store.ts";
 import type { Store } from "../../src/store/store.ts";
 import { busyboxTree } from "../support/busybox-rootfs.ts";
 import { buildLauncherOnce, canRunContainers } from "../support/container.ts";
+
+import { sourceOf } from "./selection-of.ts";
 
 let folder: string;
 let base: string;
@@ -84,6 +87,7 @@ async function run(
       devices: [],
       trees: async () => [],
       context: () => folder,
+      filling: () => undefined,
       onOutput: (_, bytes) => void chunks.push(bytes),
       signal: new AbortController().signal,
       ...more.place,
@@ -337,9 +341,13 @@ describe.skipIf(!canRunContainers)("mounts of a RUN", () => {
 
   test("a cache with from= begins with that content", async () => {
     const mount = cache({ id: "filled", from: { kind: "step", step: "0.0" as never }, source: "/d" });
-    const place = { trees: async () => [`${folder}/one`, `${folder}/two`] };
-    expect((await run("ls /c; touch /c/more", { mounts: [mount] }, { place })).output).toBe("f0\nf1\n");
-    expect((await run("ls /c", { mounts: [mount] }, { place })).output).toBe("f0\nf1\nmore\n");
+    const sources = [sourceOf(`${folder}/two/d`)];
+    const place = { filling: () => ({ digest: sha256("one"), sources, lines: [] }) };
+    const names = readdirSync(`${folder}/two/d`).join("\n");
+    expect((await run("ls /c; touch /c/more", { mounts: [mount] }, { place })).output).toBe(`${names}\n`);
+    expect((await run("ls /c", { mounts: [mount] }, { place })).output).toBe(`${names}\nmore\n`);
+    const other = { filling: () => ({ digest: sha256("two"), sources, lines: [] }) };
+    expect((await run("ls /c", { mounts: [mount] }, { place: other })).output).toBe(`${names}\n`);
   });
 
   test("locked caches are used one after the other, private ones side by side", async () => {

@@ -4,6 +4,7 @@ import { cacheMounts } from "../../cache-mounts.ts";
 import { layersOfImages, recordFilter, recordFilterKeys, recordRow } from "../../cache-records.ts";
 import type { CommandContext } from "../../command.ts";
 import { parseFilters } from "../../filters.ts";
+import { gitClones } from "../../git-clones.ts";
 import { listOption } from "../../list-option.ts";
 import { formatSize } from "../../render/size.ts";
 import { formatRows, type Row } from "../../render/table.ts";
@@ -14,6 +15,13 @@ interface Options {
   readonly verbose?: boolean;
   readonly format?: string;
   readonly json?: boolean;
+}
+
+/** A cache mount or a clone: not a record, and changed in place. */
+interface Folder {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly lastUsed: Date;
 }
 
 export function define(command: Command): void {
@@ -33,6 +41,7 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   const fits = recordFilter(filters, { ofImages, nowMs });
   const records = store.cache.list().filter(fits);
   const mounts = filters.size === 0 ? cacheMounts(store) : [];
+  const clones = filters.size === 0 ? gitClones(store) : [];
   const format = options.json ? "json" : options.format;
   const machine = format === "json";
   const rows: Row[] = records.map((record) => {
@@ -40,26 +49,27 @@ export async function run(command: Command, context: CommandContext): Promise<nu
     const row = recordRow(record, { nowMs, trunc: true, machine });
     return { ...row, Shared: shared, Reclaimable: machine ? !shared : String(!shared), Mutable: false };
   });
-  for (const mount of mounts)
-    rows.push({
-      ID: machine ? mount.name : `${mount.name.slice(0, 12)}*`,
-      Type: "exec.cachemount",
-      Kind: "cachemount",
-      Size: machine ? mount.sizeBytes : formatSize(mount.sizeBytes),
-      LastUsedSince: machine ? jsonTimestamp(mount.lastUsed) : formatAgo(mount.lastUsed, nowMs),
-      LastUsedAt: jsonTimestamp(mount.lastUsed),
-      Instruction: "RUN --mount=type=cache",
-      Shared: false,
-      Reclaimable: machine ? true : "true",
-      Mutable: true,
-    });
+  const folderRow = (folder: Folder, type: string, kind: string, instruction: string): Row => ({
+    ID: machine ? folder.name : `${folder.name.slice(0, 12)}*`,
+    Type: type,
+    Kind: kind,
+    Size: machine ? folder.sizeBytes : formatSize(folder.sizeBytes),
+    LastUsedSince: machine ? jsonTimestamp(folder.lastUsed) : formatAgo(folder.lastUsed, nowMs),
+    LastUsedAt: jsonTimestamp(folder.lastUsed),
+    Instruction: instruction,
+    Shared: false,
+    Reclaimable: machine ? true : "true",
+    Mutable: true,
+  });
+  for (const mount of mounts) rows.push(folderRow(mount, "exec.cachemount", "cachemount", "RUN --mount=type=cache"));
+  for (const clone of clones) rows.push(folderRow(clone, "source.git.checkout", "gitclone", clone.url));
   const columns = ["ID", "Reclaimable", "Size", "LastUsedSince", ...(options.verbose ? ["Type", "Instruction"] : [])];
   context.stdout.write(formatRows(rows, { format, headers: { LastUsedSince: "LAST ACCESSED" }, columns }));
   if (format !== undefined && !format.startsWith("table")) return 0;
   // Several records may share a layer: it is counted once.
   const layers = new Map(records.map((record) => [record.layer, record.sizeBytes]));
   let shared = 0;
-  let own = mounts.reduce((sum, mount) => sum + mount.sizeBytes, 0);
+  let own = [...mounts, ...clones].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   for (const [layer, sizeBytes] of layers) {
     if (ofImages.has(layer)) shared += sizeBytes;
     else own += sizeBytes;

@@ -1,11 +1,13 @@
 /** `tsbuild cache prune`: lets records go, least recently used first, and the layers that only they kept. */
 import type { Command } from "commander";
 import { hexOf } from "../../../oci/digest.ts";
+import type { Store } from "../../../store/store.ts";
 import { cacheMounts, removeCacheMount } from "../../cache-mounts.ts";
 import { choosePrunable } from "../../cache-records.ts";
 import type { CommandContext } from "../../command.ts";
+import { gitClones, removeGitClone } from "../../git-clones.ts";
 import type { Pruned } from "../../prune.ts";
-import { definePrune, runPrune } from "../../prune-command.ts";
+import { definePrune, type PrunePart, runPrune } from "../../prune-command.ts";
 import { formatSize, parseSize } from "../../render/size.ts";
 import { layOut } from "../../render/table.ts";
 import { formatAgo, parseDuration } from "../../render/time.ts";
@@ -18,7 +20,7 @@ interface Options {
 
 export function define(command: Command): void {
   command
-    .option("-a, --all", "records of images and the folders of cache mounts too")
+    .option("-a, --all", "records of images, the folders of cache mounts and git clones too")
     .option("--keep-storage <size>", "stop when what is left weighs no more than this")
     .option("--older-than <duration>", "only what was not used for so long, such as 48h or 7d");
   definePrune(command);
@@ -32,9 +34,28 @@ export async function run(command: Command, context: CommandContext): Promise<nu
     olderThanMs: olderThan === undefined ? undefined : parseDuration(olderThan),
   };
   const store = context.openStore();
+  const folders = <T extends { readonly name: string; readonly sizeBytes: number; readonly lastUsed: Date }>(
+    title: string,
+    list: (from: Store) => readonly T[],
+    remove: (from: Store, name: string) => boolean,
+  ): PrunePart => ({
+    title,
+    prune: ({ nowMs, dryRun }): Pruned => {
+      const old = nowMs - (limits.olderThanMs ?? 0);
+      const gone = (all ? list(store) : []).filter(
+        ({ name, lastUsed }) => lastUsed.getTime() <= old && (dryRun || remove(store, name)),
+      );
+      return {
+        lines: gone.map(({ name, sizeBytes }) => `${name.slice(0, 12)}  ${formatSize(sizeBytes)}`),
+        freedBytes: gone.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+      };
+    },
+  });
   return runPrune(command, context, {
     warning: [
-      all ? "the build cache, and all cache mounts that no step is using" : "build cache that no image stands on",
+      all
+        ? "the build cache, and all cache mounts and git clones that no step is using"
+        : "build cache that no image stands on",
     ],
     parts: [
       {
@@ -56,21 +77,8 @@ export async function run(command: Command, context: CommandContext): Promise<nu
           };
         },
       },
-      {
-        title: "Deleted cache mounts:",
-        prune: ({ nowMs, dryRun }): Pruned => {
-          const old = nowMs - (limits.olderThanMs ?? 0);
-          const mounts = all
-            ? cacheMounts(store).filter(
-                (mount) => mount.lastUsed.getTime() <= old && (dryRun || removeCacheMount(store, mount.name)),
-              )
-            : [];
-          return {
-            lines: mounts.map((mount) => `${mount.name.slice(0, 12)}  ${formatSize(mount.sizeBytes)}`),
-            freedBytes: mounts.reduce((sum, mount) => sum + mount.sizeBytes, 0),
-          };
-        },
-      },
+      folders("Deleted cache mounts:", cacheMounts, removeCacheMount),
+      folders("Deleted git clones:", gitClones, removeGitClone),
     ],
   });
 }

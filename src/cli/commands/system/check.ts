@@ -17,13 +17,14 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   return report.faults.length === 0 ? 0 : 1;
 }
 
-function textOf({ images, layers, blobs, cacheRecords, faults }: CheckReport): string {
+function textOf({ images, layers, blobs, cacheRecords, gitClones, faults }: CheckReport): string {
   const lines = faults.map(({ kind, subject, message }) => `${kind} ${printable(subject)}: ${printable(message)}`);
   const counts = [
     counted(images, "image"),
     counted(layers, "layer"),
     counted(blobs, "blob"),
     counted(cacheRecords, "cache record"),
+    ...(gitClones === 0 ? [] : [counted(gitClones, "git clone")]),
     counted(faults.length, "fault"),
   ];
   lines.push(`${faults.length === 0 ? "ok" : "not ok"}: ${counts.join(", ")}`);

@@ -114,12 +114,12 @@ function usageOf(type: string, things: readonly { readonly isUp: boolean; readon
   };
 }
 
-/** Layers that no image has, and the folders of cache mounts. */
+/** Layers that no image has, and the folders of cache mounts and git clones. */
 function cacheUsage(store: Store): Usage {
   const records = store.cache.list();
   const inImages = new Set<LayerId>(store.images.list().flatMap((image) => [...image.chain]));
   const own = new Set(records.map((record) => record.layer).filter((layer) => !inImages.has(layer)));
-  const bytes = layerBytes(store, own) + diskUsage(store.cacheMountsFolder);
+  const bytes = layerBytes(store, own) + diskUsage(store.cacheMountsFolder) + diskUsage(store.gitFolder);
   return {
     type: "Build Cache",
     total: records.length,
