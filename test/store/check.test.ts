@@ -69,7 +69,14 @@ async function checkAfter(damage: (places: Places) => void, quick = false): Prom
 }
 
 test("a sound store has no fault, and everything is counted", async () => {
-  expect(await checkAfter(() => undefined)).toEqual({ images: 1, layers: 2, blobs: 2, cacheRecords: 1, faults: [] });
+  expect(await checkAfter(() => undefined)).toEqual({
+    images: 1,
+    layers: 2,
+    blobs: 2,
+    cacheRecords: 1,
+    gitClones: 0,
+    faults: [],
+  });
 });
 
 test.for([
