@@ -124,10 +124,9 @@ function formatLine(line: LogicalLine, tokens: readonly IToken[], source: Source
   const parts = partsOf(line, tokens, source);
   const keeps = parts.some(({ type, start, end }) => isFree(type) && breaks(start, end - 1));
 
-  // Those that stand in front of the keyword: in column 1 they would document it.
-  let text = commentsBefore(line.start)
-    .map((comment) => ` ${comment}\n`)
-    .join("");
+  // Those that stand in front of the keyword are inside the instruction, too: else they would document it.
+  const above = commentsBefore(line.start);
+  let text = above.length === 0 ? "" : [escaper, ...above, ""].join("\n");
   let before: Part | undefined;
   for (const part of parts) {
     if (before !== undefined && breaks(before.end - 1, part.start)) {
@@ -136,7 +135,10 @@ function formatLine(line: LogicalLine, tokens: readonly IToken[], source: Source
       text += ` ${escaper}\n${commentsBefore(part.start)
         .map((comment) => `${indent}${comment}\n`)
         .join("")}${indent}`;
-    } else if (before !== undefined && isApart(before.type, part.type)) text += " ";
+    } else if (before !== undefined && isApart(before.type, part.type)) {
+      // An escape at the end of a word takes one blank with it: where there were more, another is needed.
+      text += /[\\`]$/.test(before.text) && part.start - before.end > 1 ? "  " : " ";
+    }
     text += withBreaks(part, source, commentsBefore);
     before = part;
   }
@@ -163,11 +165,10 @@ function partsOf(line: LogicalLine, tokens: readonly IToken[], { lines }: Source
   const [first, second] = tokens;
   if (first?.tokenType === OnbuildKeyword && second !== undefined) {
     // All that follows is stored as it is, with the blanks at its end.
-    const text = joined.text.slice(second.startOffset, line.end);
-    return [
-      partOf(first, joined, escaper),
-      { start: second.startOffset, end: line.end, text: text + line.trailing, type: Text },
-    ];
+    let start = first.startOffset + first.image.length;
+    while (/[\t\f\r ]/.test(joined.text[start] ?? "")) start++;
+    const text = joined.text.slice(start, line.end) + line.trailing;
+    return [partOf(first, joined, escaper), { start, end: line.end, text, type: Text }];
   }
   return tokens.map((token) => partOf(token, joined, escaper));
 }

@@ -167,10 +167,14 @@ function durationText(nanoseconds: number): string {
 
 // Arguments --------------------------------------------------------------------------------------------------------
 
+/** An escape at the end of a word takes one blank with it, so there are two. */
+const joinedWords = (words: readonly string[]): string =>
+  words.map((word, at) => (at < words.length - 1 ? word + (/[\\`]$/.test(word) ? "  " : " ") : word)).join("");
+
 const rawOf = (words: readonly Word[]): string => words.map(({ raw }) => raw).join(" ");
 
 function pairText({ key, value, legacy }: Pair): string {
-  return legacy ? `${key.raw} ${value.raw}` : `${key.raw}=${value.raw}`;
+  return legacy ? joinedWords([key.raw, value.raw]) : `${key.raw}=${value.raw}`;
 }
 
 function commandText(command: Command): string {
@@ -185,7 +189,7 @@ function healthcheckText({ command }: HealthcheckInstruction): string {
 function copyPaths({ sources, heredocs, destination }: CopyInstruction | AddInstruction): string {
   const words = [...sources, destination];
   const markers = heredocs.map(({ marker }) => marker);
-  const text = [...sources.map(({ raw }) => raw), ...markers, destination.raw].join(" ");
+  const text = joinedWords([...sources.map(({ raw }) => raw), ...markers, destination.raw]);
   return heredocs.length > 0 || areWords(words, text) ? text : jsonText(words.map(({ raw }) => raw));
 }
 

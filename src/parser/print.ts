@@ -14,19 +14,20 @@ export function printDockerfile(dockerfile: Dockerfile): string {
   const head = openDirectives();
   const isDirective = (line: string): boolean =>
     head.open && takeDirective(head, line, { start: 0, end: 0 }, () => undefined);
+  const items = inOrder(dockerfile);
+  const documenting = documentingComments(items, dockerfile);
   let text = "";
-  let end = 0;
-  for (const item of inOrder(dockerfile)) {
+  for (const item of items) {
     if ("kind" in item) {
       head.open = false;
-      end = item.range.end;
       text += printInstruction(item, dockerfile.escape);
     } else if ("name" in item) {
       const line = `# ${item.name}=${item.value}`;
       isDirective(line);
       text += `${line}\n`;
     } else {
-      const line = commentLine(item, dockerfile, item.range.start < end);
+      // In column 1 it documents what follows; elsewhere it does not.
+      const line = (documenting.has(item) ? "" : " ") + dockerfile.text.slice(item.range.start, item.range.end);
       // An empty line ends the directives: what was a comment stays one.
       if (isDirective(line)) text += "\n";
       text += `${line}\n`;
@@ -44,11 +45,33 @@ function inOrder({ directives, comments, instructions }: Dockerfile): readonly I
   return all.sort((a, b) => a.range.start - b.range.start);
 }
 
-/** In column 1 it documents what follows; elsewhere, and inside an instruction, it does not, and must not begin to. */
-function commentLine({ range }: Comment, { text }: Dockerfile, inside: boolean): string {
-  const before = text[range.start - 1] ?? "\n";
-  const documents = !inside && (before === "\n" || (range.start === 1 && before === "\ufeff"));
-  return (documents ? "" : " ") + text.slice(range.start, range.end);
+/** Those in column 1 and outside of instructions, unless the instruction that follows is not documented by them. */
+function documentingComments(items: readonly Item[], { text }: Dockerfile): ReadonlySet<Item> {
+  const documenting = new Set<Item>();
+  let candidates: Comment[] = [];
+  let end = 0;
+  for (const item of items) {
+    if ("kind" in item) {
+      const written = candidates.map((comment) => comment.text.trim());
+      const lines = item.doc?.split("\n") ?? [];
+      const doc = written.slice(written.lastIndexOf("") + 1);
+      let at = 0;
+      for (const [index, comment] of candidates.entries()) {
+        // Some may stand behind an escape in front of the keyword.
+        if (doc.length === lines.length || written[index] === lines[at]) {
+          documenting.add(comment);
+          at++;
+        }
+      }
+      candidates = [];
+      end = item.range.end;
+    } else if (!("name" in item) && item.range.start >= end) {
+      const before = text[item.range.start - 1] ?? "\n";
+      if (before === "\n" || (item.range.start === 1 && before === "\ufeff")) candidates.push(item);
+    }
+  }
+  for (const comment of candidates) documenting.add(comment);
+  return documenting;
 }
 
 function printInstruction(instruction: Instruction, escaper: "\\" | "`"): string {

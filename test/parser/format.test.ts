@@ -79,6 +79,11 @@ test.for([
     from: "\n\n# escape=`\nFROM a",
     to: "\n# escape=`\nFROM a\n",
   },
+  {
+    name: "two blanks behind an escape, which takes one",
+    from: "FROM a\nENV x\\   =y\nCOPY a\\  <<E /d\nE",
+    to: "FROM a\nENV x\\  =y\nCOPY a\\  <<E /d\nE\n",
+  },
   { name: "line ends of Windows", from: "FROM a\r\nCOPY a \\\r\n b\r\n", to: "FROM a\nCOPY a \\\n    b\n" },
 ])("$name", ({ from, to }) => {
   expect(formatDockerfile(from)).toBe(to);
