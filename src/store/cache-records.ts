@@ -64,7 +64,8 @@ export function cacheStore(context: StoreContext): CacheStore {
     put(record) {
       const inputDigest = sha256(record.input);
       const now = Date.now();
-      db.transaction(() => {
+      // Lost, the step runs again; the image at the end of the build takes it to the disk.
+      db.lossyTransaction(() => {
         const node = recordChain(db, record.chain);
         if (db.get("SELECT 1 FROM cache_inputs WHERE digest = ?", inputDigest) === undefined)
           db.run("INSERT INTO cache_inputs (digest, bytes) VALUES (?, ?)", inputDigest, zstdCompressSync(record.input));

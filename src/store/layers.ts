@@ -312,7 +312,8 @@ export class Layers implements LayerStore {
       blob,
       layout,
     };
-    db.transaction(() => {
+    // Whatever refers to the layer is written later, and reaches the disk after this: alone it is no loss.
+    db.lossyTransaction(() => {
       this.#context.hold(freshLayerLease, "layer", id);
       db.run(
         "INSERT INTO layers (id, diff_id, content_digest, size_bytes, created_ms, layout, blob) VALUES (?, ?, ?, ?, ?, ?, ?)",

@@ -50,7 +50,7 @@ export function readIndex(folder: string): LayerIndex {
   }
 }
 
-/** The common case of a step that changes no file: without syncfs, which needs a native module. */
+/** The common case of a step that changes no file. The folder's own name is synced when the layer is recorded. */
 function syncEmptyLayer(folder: string): void {
   const fd = openSync(indexFile(folder), "r");
   try {
@@ -59,5 +59,4 @@ function syncEmptyLayer(folder: string): void {
     closeSync(fd);
   }
   syncFolder(folder);
-  syncFolder(folder.slice(0, folder.lastIndexOf("/")));
 }
