@@ -7,6 +7,8 @@ import type { BaseImage } from "../checks/checked-file.ts";
 import { findErrors } from "../checks/find-errors.ts";
 import { listTargets } from "../checks/targets.ts";
 import type { FindBase } from "../checks/walk-stages.ts";
+import { TsbuildError } from "../errors.ts";
+import { formatPlatform } from "../oci/platform.ts";
 import { parseReference } from "../oci/reference.ts";
 import type { ParseResult } from "../parser/ast.ts";
 import { parse } from "../parser/parse.ts";
@@ -16,24 +18,27 @@ import type { Store } from "../store/store.ts";
 import { findDockerfile } from "./build-input.ts";
 import type { CommandContext } from "./command.ts";
 import type { CallRequest } from "./read-call.ts";
+import { printable } from "./render/printable.ts";
 
 export interface AskedFile {
   readonly options: BuildOptions;
   /** The Dockerfile's path; undefined where it is no file that can be written. */
   readonly file: string | undefined;
+  /** Ask registries for the configs of base images that are not here. */
+  readonly pull: boolean;
 }
 
 /** 1 when a check found something. @throws {TsbuildError} for what is wrong with the request, or with a file to outline */
 export async function answerCall(
   call: CallRequest,
-  { options, file }: AskedFile,
+  { options, file, pull }: AskedFile,
   context: CommandContext,
 ): Promise<number> {
   const parsed = parse(options.dockerfile.text, { file: options.dockerfile.file });
-  const findBase = localImages(context);
+  const findBase = baseConfigs(context, pull);
   switch (call.kind) {
     case "check":
-      return await answerCheck(call, { parsed, options, file, findBase, context });
+      return await answerCheck(call, { parsed, options, file, pull, findBase, context });
     case "outline": {
       throwIfErrors(parsed);
       const { outlineOf } = await import("../checks/outline.ts");
@@ -115,8 +120,39 @@ async function answerCheck(
   return findings.length > 0 && !call.ignoreStatus ? 1 : 0;
 }
 
-/** Configs of images in the store; it is not made for the question, and where it cannot be opened no image is here. */
-function localImages(context: CommandContext): FindBase {
+/** Of images in the store, and with `pull` of those in a registry. Each is looked for once. */
+function baseConfigs(context: CommandContext, pull: boolean): FindBase {
+  const local = localImages(context);
+  const known = new Map<string, Promise<BaseImage | undefined>>();
+  const find: FindBase = async (name, platform) => {
+    const here = local(name);
+    if (here !== undefined || !pull) return here;
+    const warn = (text: string): void => void context.stderr.write(`${text}\n`);
+    try {
+      const { remoteConfig } = await import("../registry/pull-image.ts");
+      return await remoteConfig({
+        reference: parseReference(name),
+        platform,
+        access: { environment: context.environment, configDir: context.configDir, warn },
+        signal: context.signal,
+      });
+    } catch (error) {
+      context.signal.throwIfAborted();
+      if (!(error instanceof TsbuildError)) throw error;
+      if (error.code !== "INVALID_REFERENCE") warn(`warning: ${printable(error.message)}`);
+      return undefined;
+    }
+  };
+  return (name, platform) => {
+    const key = `${name} ${formatPlatform(platform)}`;
+    const found = known.get(key) ?? find(name, platform);
+    known.set(key, found);
+    return found;
+  };
+}
+
+/** The store is not made for the question, and where it cannot be opened no image is here. */
+function localImages(context: CommandContext): (name: string) => BaseImage | undefined {
   let store: Store | undefined;
   let tried = false;
   const open = (): Store | undefined => {
@@ -130,7 +166,7 @@ function localImages(context: CommandContext): FindBase {
     tried = true;
     return store;
   };
-  return async (name): Promise<BaseImage | undefined> => {
+  return (name) => {
     try {
       return open()?.images.resolve(parseReference(name))?.config;
     } catch {

@@ -7,6 +7,7 @@ import PQueue from "p-queue";
 import { TsbuildError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { blobDigestOf, type DiffId, type Digest, hexOf, imageIdOf } from "../oci/digest.ts";
+import type { ImageConfig } from "../oci/image-config.ts";
 import { availablePlatforms, selectPlatform } from "../oci/image-index.ts";
 import type { Manifest } from "../oci/manifest.ts";
 import { compressionOf, mediaTypes } from "../oci/media-types.ts";
@@ -52,7 +53,9 @@ const defaultJobs = 4;
  */
 export async function pullImage(options: PullOptions): Promise<StoredImage> {
   const { store, reference, signal, onEvent = () => undefined } = options;
-  const { found, stored, fresh } = await fromMirrorsOrOrigin({ ...options, onEvent });
+  const { found, stored, fresh } = await fromMirrorsOrOrigin(options, (client) =>
+    fetchFrom(client, { ...options, onEvent }),
+  );
   signal.throwIfAborted();
   const before = reference.tag === undefined ? undefined : store.images.resolve(tagOnly(reference));
   const moves = reference.tag !== undefined && reference.digest === undefined && before?.id !== stored.id;
@@ -61,18 +64,33 @@ export async function pullImage(options: PullOptions): Promise<StoredImage> {
   return store.images.get(stored.id) ?? stored;
 }
 
+/**
+ * The config of an image that stays where it is: one or two manifests and the config are read, no layer is.
+ * @throws {TsbuildError} as `pullImage`
+ */
+export async function remoteConfig(options: Omit<PullOptions, "store" | "jobs" | "onEvent">): Promise<ImageConfig> {
+  const { reference, signal } = options;
+  return await fromMirrorsOrOrigin(options, async (client) => {
+    const { value } = await findManifest(client, options);
+    const bytes = await wordsFor(reference, () => client.blob(reference.path, value.config, signal));
+    return parseImageConfig(bytes, `of ${familiarReference(reference)}`);
+  });
+}
+
 interface Fetched {
   readonly found: FoundManifest;
   readonly stored: StoredImage;
   readonly fresh: boolean;
 }
 
-async function fromMirrorsOrOrigin(options: FetchOptions): Promise<Fetched> {
-  const { reference, access, signal } = options;
+async function fromMirrorsOrOrigin<T>(
+  { reference, access, signal }: Pick<PullOptions, "reference" | "access" | "signal">,
+  take: (client: RegistryClient) => Promise<T>,
+): Promise<T> {
   for await (const mirror of openMirrors(reference.domain, reference.path, access)) {
     await using client = mirror;
     try {
-      return await fetchFrom(client, options);
+      return await take(client);
     } catch (error) {
       signal.throwIfAborted();
       // A mirror need not have everything, nor be there: the registry itself is asked last.
@@ -80,7 +98,7 @@ async function fromMirrorsOrOrigin(options: FetchOptions): Promise<Fetched> {
     }
   }
   await using client = await openRegistry(reference.domain, reference.path, access);
-  return await fetchFrom(client, options);
+  return await take(client);
 }
 
 async function fetchFrom(client: RegistryClient, options: FetchOptions): Promise<Fetched> {
@@ -113,7 +131,7 @@ interface FoundManifest {
 
 async function findManifest(
   client: RegistryClient,
-  { reference, platform, signal }: PullOptions,
+  { reference, platform, signal }: Pick<PullOptions, "reference" | "platform" | "signal">,
 ): Promise<FoundManifest> {
   const from = familiarReference(reference);
   const named = reference.digest ?? reference.tag ?? "latest";

@@ -2,6 +2,8 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { startDockerRegistry } from "../support/docker-registry.ts";
+import { needs } from "../support/needs.ts";
 import { temporaryTestFolder } from "../support/temporary-folder.ts";
 import { type TsbuildResult, tsbuild } from "../support/tsbuild.ts";
 
@@ -159,7 +161,7 @@ test("a Dockerfile on standard input", async () => {
   expect(stdout).toContain("Dockerfile:2:1");
 });
 
-test.runIf(process.getuid?.() === 0)("what images of the store set is known, and what they are for", async () => {
+needs("root")("what images of the store set is known, and what they are for", async () => {
   using folder = project("FROM scratch\nCOPY x /\nENV JAVA_HOME=/j\n", {
     x: "",
     "a/Dockerfile": "FROM mine:1\nENV PATH=$JAVA_HOME/bin:$JAVA_HOM\n",
@@ -244,28 +246,25 @@ test("check --explain prints a check's page, and knows the nearest", async () =>
   expect(stderr).toContain("did you mean UndefinedVar?");
 });
 
-test.runIf(process.getuid?.() === 0)(
-  "a build tells its warnings when its steps are done, and not tsbuild's own",
-  async () => {
-    using folder = project("FROM scratch AS unneeded\nCMD y\nFROM scratch\nCOPY x /\nCMD x\n", { x: "" });
-    const { code, stderr } = await folder.run("build", "--progress=plain", ".");
-    expect(code).toBe(0);
-    const lines = stderr.split("\n");
-    const at = lines.indexOf("1 warning found:");
-    expect(at).toBeGreaterThan(lines.findIndex((line) => line.endsWith(" DONE 0.00s")));
-    expect(lines[at + 2]).toMatch(/^WARNING: JSONArgsRecommended - /);
-    expect(lines[at + 4]).toBe("Dockerfile:5:1");
-    expect(lines.findIndex((line) => line.startsWith("built "))).toBeGreaterThan(at);
-    // The second time all is cached, and the warning is told again.
-    expect((await folder.run("build", "--progress=plain", ".")).stderr).toContain("1 warning found:");
-    expect((await folder.run("build", "-q", ".")).stderr).toBe("");
-    const json = (await folder.run("build", "--progress=json", ".")).stderr.trim().split("\n");
-    const events = json.map((line) => JSON.parse(line));
-    expect(events.find(({ kind }) => kind === "checks")).toMatchObject({ warnings: [{ code: "JSONArgsRecommended" }] });
-  },
-);
+needs("root")("a build tells its warnings when its steps are done, and not tsbuild's own", async () => {
+  using folder = project("FROM scratch AS unneeded\nCMD y\nFROM scratch\nCOPY x /\nCMD x\n", { x: "" });
+  const { code, stderr } = await folder.run("build", "--progress=plain", ".");
+  expect(code).toBe(0);
+  const lines = stderr.split("\n");
+  const at = lines.indexOf("1 warning found:");
+  expect(at).toBeGreaterThan(lines.findIndex((line) => line.endsWith(" DONE 0.00s")));
+  expect(lines[at + 2]).toMatch(/^WARNING: JSONArgsRecommended - /);
+  expect(lines[at + 4]).toBe("Dockerfile:5:1");
+  expect(lines.findIndex((line) => line.startsWith("built "))).toBeGreaterThan(at);
+  // The second time all is cached, and the warning is told again.
+  expect((await folder.run("build", "--progress=plain", ".")).stderr).toContain("1 warning found:");
+  expect((await folder.run("build", "-q", ".")).stderr).toBe("");
+  const json = (await folder.run("build", "--progress=json", ".")).stderr.trim().split("\n");
+  const events = json.map((line) => JSON.parse(line));
+  expect(events.find(({ kind }) => kind === "checks")).toMatchObject({ warnings: [{ code: "JSONArgsRecommended" }] });
+});
 
-test.runIf(process.getuid?.() === 0)("error=true rejects a build with a warning before its first step", async () => {
+needs("root")("error=true rejects a build with a warning before its first step", async () => {
   using folder = project("# check=error=true\nFROM scratch\nCOPY x /\nCMD x\n", { x: "" });
   const { code, stderr } = await folder.run("build", "--progress=plain", ".");
   expect(code).toBe(1);
@@ -273,4 +272,25 @@ test.runIf(process.getuid?.() === 0)("error=true rejects a build with a warning 
   expect(stderr).not.toContain("COPY");
   const args = ["--build-arg", "BUILDKIT_DOCKERFILE_CHECK=skip=all"];
   expect(await folder.run("build", "-q", ...args, ".")).toMatchObject({ code: 0, stderr: "" });
+});
+
+needs("root", "docker-registry")("--pull reads a base's config and pulls nothing", async () => {
+  await using registry = await startDockerRegistry();
+  const base = `${registry.host}/base:1`;
+  using folder = project("FROM scratch\nCOPY x /\nENV JAVA_HOME=/j\n", {
+    x: "",
+    "a/Dockerfile": `FROM ${base}\nENV PATH=$JAVA_HOME/bin:$JAVA_HOM\n`,
+    "b/Dockerfile": `FROM ${registry.host}/nothing:1\nENV a=$x\n`,
+  });
+  await folder.run("build", "-q", "-t", base, ".");
+  await folder.run("push", base);
+  await folder.run("rmi", "-f", base);
+  const asked = await folder.run("check", "--pull", "a");
+  expect(asked.stdout).toContain("Check complete, 1 warning has been found!");
+  expect(asked.stdout).toContain("'$JAVA_HOM' (did you mean $JAVA_HOME?)");
+  expect((await folder.run("images", "-q")).stdout).toBe("");
+  expect((await folder.run("check", "a")).stdout).toContain("2 warnings have been found!");
+  const absent = await folder.run("check", "--pull", "b");
+  expect(absent.stderr).toMatch(/^warning: .*nothing:1/);
+  expect(absent.stderr.trim().split("\n")).toHaveLength(1);
 });

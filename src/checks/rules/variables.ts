@@ -9,7 +9,7 @@ export const variables: Check = (file, report) => {
   const nearest = suggester();
   for (const stage of file.walked) {
     const hint = mayHaveMore(stage)
-      ? `the base image ${stage.source.image} may set it, but is not here to be asked`
+      ? `the base image ${stage.source.image} may set it, but is not here: check --pull asks its registry`
       : undefined;
     for (const line of stage.lines) checkLine(file, line, { hint, nearest }, report);
   }

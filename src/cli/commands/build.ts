@@ -25,7 +25,11 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   using request = await readBuildRequest(command, context);
   if (call !== undefined) {
     const { answerCall, dockerfilePath } = await import("../call.ts");
-    return await answerCall(call, { options: request.options, file: dockerfilePath(command, context) }, context);
+    return await answerCall(
+      call,
+      { options: request.options, file: dockerfilePath(command, context), pull: request.pull },
+      context,
+    );
   }
   const [firstTag] = request.tags;
   using progress = openProgress(request.progress, {

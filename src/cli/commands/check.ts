@@ -23,7 +23,11 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   if (command.args.length === 0) command.args.push(".");
   using request = await readBuildRequest(command, context);
   const { answerCall, dockerfilePath } = await import("../call.ts");
-  return await answerCall(call, { options: request.options, file: dockerfilePath(command, context) }, context);
+  return await answerCall(
+    call,
+    { options: request.options, file: dockerfilePath(command, context), pull: request.pull },
+    context,
+  );
 }
 
 async function printPage(name: string, context: CommandContext): Promise<number> {
