@@ -163,8 +163,9 @@ function nodeOf(header: Header, content: Buffer): FileNode {
   return {
     type,
     mode: type === "symlink" ? 0o777 : (header.mode ?? 0) & 0o7777,
-    uid: header.uid ?? 0,
-    gid: header.gid ?? 0,
+    // Numbers that a plain header has no room for.
+    uid: Number(pax?.["uid"] ?? header.uid ?? 0),
+    gid: Number(pax?.["gid"] ?? header.gid ?? 0),
     size: type === "file" ? content.length : 0,
     digest: type === "file" ? createHash("sha256").update(content).digest("hex") : undefined,
     bytes: type === "file" && content.length <= keptBytes ? content : undefined,

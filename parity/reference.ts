@@ -34,6 +34,9 @@ export async function startReference(folder: string, base: string): Promise<Refe
     if (version !== undefined) {
       const loaded = await call(["load", "-i", base], {});
       if (loaded.code !== 0) throw new Error(loaded.log);
+      // The first builds on an image find nothing in the cache of each other while they run at once.
+      const warmed = await call(["build", "--network=host", "-"], { input: "FROM b\nRUN true\n" });
+      if (warmed.code !== 0) throw new Error(warmed.log);
       return { version, builder: builderOf(call, folder), [Symbol.asyncDispose]: stop };
     }
   } catch (error) {

@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { createServer, type Server } from "node:http";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import {
   type Answer,
@@ -116,11 +116,11 @@ function make(path: string, entry: Entry): void {
   else writeFileSync(path, compress(entry.bytes ?? Buffer.from(entry.text ?? ""), entry.compression));
 }
 
-/** Node removes a socket's name when it closes it; another process leaves it there. */
+/** Node removes a socket's name when it closes it; another process leaves it there. An address has 108 bytes at most. */
 function makeSocket(path: string): void {
-  const script = `require("node:net").createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, "SIGKILL"))`;
+  const script = `require("node:net").createServer().listen(${JSON.stringify(basename(path))}, () => process.kill(process.pid, "SIGKILL"))`;
   try {
-    execFileSync(process.execPath, ["-e", script], { stdio: "ignore" });
+    execFileSync(process.execPath, ["-e", script], { stdio: "ignore", cwd: dirname(path) });
   } catch {
     lstatSync(path);
   }

@@ -13,6 +13,7 @@ import {
   ftruncateSync,
   lchownSync,
   linkSync,
+  lstatSync,
   openSync,
   readSync,
   symlinkSync,
@@ -119,7 +120,7 @@ async function unpack(tree: UpperTree, task: CopyTask, source: SelectedSource, s
       signal.throwIfAborted();
       reader.push(chunk);
     }
-    reader.finish();
+    reader.finish({ isWhole: true });
   } catch (error) {
     if (error instanceof TsbuildError && error.code === "ARCHIVE_INVALID") throw archiveBroken(name, error.message);
     throw error;
@@ -224,9 +225,14 @@ class Unpacker implements TarHandler {
         this.#position = 0;
         this.#open = { fd: openSync(hostPath, "wx", 0o600), header, place };
         return;
-      case "hardlink":
-        if (linked !== undefined) linkSync(tree.hostPath(linked), hostPath);
-        return;
+      case "hardlink": {
+        if (linked === undefined) return;
+        linkSync(tree.hostPath(linked), hostPath);
+        // As moby has it: owner, mode and time of this entry are the file's from here on. tar repeats those of the file.
+        lchownSync(hostPath, uid, gid);
+        if (!lstatSync(hostPath).isSymbolicLink()) chmodSync(hostPath, header.mode);
+        break;
+      }
       case "symlink":
         symlinkSync(fsPath(header.linkName), hostPath);
         lchownSync(hostPath, uid, gid);

@@ -9,6 +9,7 @@ import { absolutePath } from "./clean-path.ts";
 import { checksumMisplaced, checksumTwice, chmodInvalid, heredocName, parentsNeedsName, urlInCopy } from "./errors.ts";
 import { expandWord, type Locate, type Variables } from "./expand-word.ts";
 import { isGitUrl, parseGitUrl } from "./git-url.ts";
+import { excludeRules } from "./ignore-rules.ts";
 import { heredocBody } from "./run-input.ts";
 
 export interface CopyContext {
@@ -52,6 +53,8 @@ export function bindCopy(instruction: CopyInstruction | AddInstruction, context:
   const isRemote = only?.kind === "url" || only?.kind === "git";
   if (checksum !== "" && (!isRemote || others.length > 0)) throw checksumMisplaced(where);
   const keepGitDir = instruction.kind === "add" && instruction.keepGitDir;
+  // Read again where they are used; here only for the place of a mistake.
+  excludeRules(instruction.exclude, where);
   const input: CopyInput = {
     kind: "copy",
     instruction: instruction.kind === "add" ? "ADD" : "COPY",

@@ -2,7 +2,7 @@
  * `.dockerignore` and `--exclude`: patterns over whole paths, the last match wins, what a folder matched its content
  * matches too. Source: moby's `patternmatcher` and `ignorefile`, whose quirks are kept.
  */
-import { type ErrorCode, TsbuildError } from "../errors.ts";
+import { TsbuildError, type Where } from "../errors.ts";
 import { cleanPath } from "./clean-path.ts";
 import { compilePattern } from "./match-path.ts";
 
@@ -55,14 +55,15 @@ export function parseIgnoreFile(text: string, file: string): IgnoreRules {
   return rules(patterns, file);
 }
 
-/** Of `--exclude`: a leading slash stays, so such a pattern matches nothing. @throws {TsbuildError} */
-export function excludeRules(excludes: readonly string[]): IgnoreRules {
+/** Of `--exclude`: a leading slash stays, so such a pattern matches nothing. @throws {TsbuildError} `INVALID_ARGUMENT` */
+export function excludeRules(excludes: readonly string[], where?: Where): IgnoreRules {
   const patterns = excludes.flatMap((exclude) => {
     const trimmed = exclude.trim();
     if (trimmed === "") return [];
     const negated = trimmed.startsWith("!");
-    if (trimmed === "!") throw badPattern(exclude, undefined);
-    return pattern(cleanPath(negated ? trimmed.slice(1) : trimmed), negated, { file: "", line: 0, text: exclude });
+    const clean = cleanPath(negated ? trimmed.slice(1) : trimmed);
+    if (trimmed === "!" || compilePattern(clean) === undefined) throw badExclude(exclude, where);
+    return pattern(clean, negated, { file: "", line: 0, text: exclude });
   });
   return rules(patterns, "");
 }
@@ -73,22 +74,19 @@ interface PatternPlace {
   readonly text: string;
 }
 
-function badPattern(text: string, place: PatternPlace | undefined): TsbuildError {
-  const code: ErrorCode = "INVALID_ARGUMENT";
-  if (place === undefined || place.line === 0)
-    return new TsbuildError({ code, what: `--exclude: invalid pattern ${JSON.stringify(text)}` });
+function badPattern(text: string, { file, line, text: sourceLine }: PatternPlace): TsbuildError {
   return new TsbuildError({
-    code,
+    code: "INVALID_ARGUMENT",
     what: `invalid pattern ${JSON.stringify(text)}`,
-    where: {
-      kind: "source",
-      file: place.file,
-      line: place.line,
-      column: 1,
-      endLine: place.line,
-      endColumn: text.length + 1,
-      sourceLine: place.text,
-    },
+    where: { kind: "source", file, line, column: 1, endLine: line, endColumn: text.length + 1, sourceLine },
+  });
+}
+
+function badExclude(text: string, where: Where | undefined): TsbuildError {
+  return new TsbuildError({
+    code: "INVALID_ARGUMENT",
+    what: `--exclude: invalid pattern ${JSON.stringify(text)}`,
+    ...(where !== undefined && { where }),
   });
 }
 

@@ -133,8 +133,8 @@ export class TarReader {
 
   /**
    * No more bytes come. Blocks of zeros at the end may be missing, as for GNU tar. `isWhole`: a digest says that these are
-   * all bytes; then the padding of the last entry may be missing too, as Go's archive/tar, which reads all layers
-   * elsewhere, has it. Without that a file that ends there was cut.
+   * all bytes, or nobody else asks; then the padding of the last entry may be missing too, as Go's archive/tar, which
+   * reads layers and added archives elsewhere, has it. Without that a file that ends there was cut.
    * @throws {TsbuildError} `ARCHIVE_INVALID` when the archive is cut short
    */
   finish({ isWhole = false }: { readonly isWhole?: boolean } = {}): void {
