@@ -2,7 +2,16 @@
  * The context and the Dockerfile of a build: looked up, read, or taken from standard input.
  * Source: Docker docs, "Build context".
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, renameSync, statSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  statSync,
+} from "node:fs";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { errnoOf, TsbuildError } from "../errors.ts";
 import { nearestWord } from "../nearest-word.ts";
@@ -46,21 +55,22 @@ export async function readInput(
     return await inFolder(context, "context", async (folder) => {
       const file = join(folder, "input");
       await saveStandardInput(context, file);
-      return await inputOfFile(file, { folder, shown: "standard input", flags, context });
+      return await inputOfFile(file, { folder, shown: "standard input", flags, context, time: undefined });
     });
   }
   const git = gitContext(path, undefined);
   if (git !== undefined)
     return await inFolder(context, "context", async (folder) => {
       const { checkOutContext } = await import("./remote-context.ts");
-      return await inputOfTree(await checkOutContext(git, folder, fetch, context), { flags, context, owners: "root" });
+      const tree = await checkOutContext(git, folder, fetch, context);
+      return await inputOfTree(tree.folder, { flags, context, owners: "root", time: tree.time });
     });
   if (/^https?:\/\//.test(path)) {
     const url = path;
     return await inFolder(context, "context", async (folder) => {
       const { downloadContext } = await import("./remote-context.ts");
-      const { file, shown } = await downloadContext(url, folder, context.signal);
-      return await inputOfFile(file, { folder, shown, flags, context });
+      const { file, shown, time } = await downloadContext(url, folder, context.signal);
+      return await inputOfFile(file, { folder, shown, flags, context, time });
     });
   }
   if (/^[a-z][a-z0-9-]*:\/\//.test(path))
@@ -142,16 +152,17 @@ async function inFolder(
 
 interface FilePlace {
   readonly folder: string;
+  readonly time: number | undefined;
   readonly shown: string;
   readonly flags: { readonly file?: string };
   readonly context: CommandContext;
 }
 
 /** A tar is the context; anything else is the Dockerfile, and of a URL the context's only file, `context`, too. */
-async function inputOfFile(file: string, { folder, shown, flags, context }: FilePlace): Promise<Source> {
+async function inputOfFile(file: string, { folder, shown, flags, context, time }: FilePlace): Promise<Source> {
   const tree = join(folder, "tree");
   if (await unpackContext(file, tree, { shown, signal: context.signal }))
-    return await inputOfTree(tree, { flags, context, owners: "kept" });
+    return await inputOfTree(tree, { flags, context, owners: "kept", time: newestIn(Buffer.from(tree)) });
   const text = textOf(readFileSync(file), shown);
   // `-f F -` with a Dockerfile on standard input: there is no place in which F could lie.
   if (flags.file !== undefined && flags.file !== "-")
@@ -163,7 +174,7 @@ async function inputOfFile(file: string, { folder, shown, flags, context }: File
   renameSync(file, join(tree, "context"));
   return {
     dockerfile: { ...dockerfile, file: "Dockerfile" },
-    context: { kind: "directory", path: tree, temporary: true },
+    context: { kind: "directory", path: tree, temporary: true, time },
     ignore: undefined,
   };
 }
@@ -172,11 +183,12 @@ interface TreePlace {
   readonly flags: { readonly file?: string };
   readonly context: CommandContext;
   readonly owners: "root" | "kept";
+  readonly time: number | undefined;
 }
 
 /** Its own world: -f names a file inside it, and an ignore file is a file like others. */
-async function inputOfTree(folder: string, { flags, context, owners }: TreePlace): Promise<Source> {
-  const tree = { kind: "directory", path: folder, temporary: true, owners } as const;
+async function inputOfTree(folder: string, { flags, context, owners, time }: TreePlace): Promise<Source> {
+  const tree = { kind: "directory", path: folder, temporary: true, owners, time } as const;
   if (flags.file === "-") {
     const text = textOf(await readStandardInput(context), "standard input");
     return { dockerfile: { text, file: "Dockerfile" }, context: tree, ignore: undefined };
@@ -184,6 +196,15 @@ async function inputOfTree(folder: string, { flags, context, owners }: TreePlace
   const dockerfile = findDockerfileInside(flags.file, folder);
   const text = textOf(readDockerfile(dockerfile), dockerfile.shown);
   return { dockerfile: { text, file: dockerfile.shown }, context: tree, ignore: undefined };
+}
+
+/** Epoch seconds of the newest file, folders aside. */
+function newestIn(tree: Buffer): number | undefined {
+  const times = readdirSync(tree, { withFileTypes: true, encoding: "buffer" }).map((entry) => {
+    const path = Buffer.concat([tree, Buffer.from("/"), entry.name]);
+    return entry.isDirectory() ? newestIn(path) : Math.floor(lstatSync(path).mtimeMs / 1000);
+  });
+  return times.reduce((newest, time) => (newest === undefined || (time ?? 0) > newest ? time : newest), undefined);
 }
 
 /** No link of the tree leads out of it. */

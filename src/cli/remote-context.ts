@@ -7,6 +7,12 @@ import type { GitSource } from "../planner/git-url.ts";
 import type { FetchOptions } from "./build-input.ts";
 import type { CommandContext } from "./command.ts";
 
+export interface FetchedTree {
+  readonly folder: string;
+  /** Epoch seconds: what SOURCE_DATE_EPOCH=context means. */
+  readonly time: number | undefined;
+}
+
 /**
  * The folder of the checkout that the URL names, below `folder`. `.git` is in it only by the query or by the build
  * argument BUILDKIT_CONTEXT_KEEP_GIT_DIR.
@@ -17,9 +23,11 @@ export async function checkOutContext(
   folder: string,
   { secrets, ssh, buildArgs }: FetchOptions,
   context: CommandContext,
-): Promise<string> {
+): Promise<FetchedTree> {
   const keepGitDir = written.keepGitDir || isTrue(buildArgs.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR"));
-  const source: GitSource = { ...written, keepGitDir };
+  // With a time for what is built, files have one that is the same everywhere.
+  const mtime = buildArgs.get("SOURCE_DATE_EPOCH") ? "commit" : written.mtime;
+  const source: GitSource = { ...written, keepGitDir, mtime };
   using agents = new DisposableStack();
   const { SSH_AUTH_SOCK } = context.environment;
   const agent: SshSource | undefined =
@@ -35,8 +43,10 @@ export async function checkOutContext(
   });
   const request = { where: undefined, signal: context.signal };
   const checkout = join(folder, "checkout");
-  await repositories.checkOut(source, await repositories.resolve(source, request), checkout, request);
-  return repositories.folderOf(source, checkout, request);
+  const commit = await repositories.resolve(source, request);
+  await repositories.checkOut(source, commit, checkout, request);
+  const time = await repositories.timeOf(source, commit, request);
+  return { folder: repositories.folderOf(source, checkout, request), time };
 }
 
 function isTrue(value: string | undefined): boolean {
@@ -47,11 +57,13 @@ export interface DownloadedFile {
   readonly file: string;
   /** For messages. */
   readonly shown: string;
+  /** Last-Modified, in seconds. */
+  readonly time: number | undefined;
 }
 
 /** @throws {TsbuildError} `SOURCE_NOT_FOUND` */
 export async function downloadContext(url: string, folder: string, signal: AbortSignal): Promise<DownloadedFile> {
   const got = await download({ url, path: join(folder, "input"), where: undefined, signal });
   if (got === undefined) throw new Error("a server that answers a condition nobody made");
-  return { file: got.path, shown: shownUrl(url) };
+  return { file: got.path, shown: shownUrl(url), time: got.lastModifiedSeconds };
 }

@@ -111,6 +111,7 @@ async function bindPlatform(
       global,
       stages: froms.map(({ from }) => from.stageName),
       contexts: options.namedContexts.keys(),
+      contextTime: options.context.kind === "directory" ? options.context.time : undefined,
     }),
   );
   checkOrigins(stages, source, (error) => problems.keep(error));

@@ -44,6 +44,8 @@ export type BuildContext =
       readonly temporary?: true;
       /** Of an archive they are kept; of all else files belong to 0:0. */
       readonly owners?: "root" | "kept";
+      /** Epoch seconds: a commit's time, a file's Last-Modified, the newest file of an archive. A folder here has none. */
+      readonly time?: number | undefined;
     }
   /** `-`: a Dockerfile on stdin, no files. */
   | { readonly kind: "empty" };

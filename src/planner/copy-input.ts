@@ -87,7 +87,8 @@ export function bindCopy(instruction: CopyInstruction | AddInstruction, context:
 function copySource(instruction: "copy" | "add", text: string, parents: boolean, where: Where): CopySource {
   if (isGitUrl(text)) {
     if (instruction === "copy") throw urlInCopy(text, where);
-    return { kind: "git", source: parseGitUrl(text, where) };
+    // As in BuildKit: which time files have is a matter of contexts.
+    return { kind: "git", source: { ...parseGitUrl(text, where), mtime: "checkout" } };
   }
   if (/^https?:\/\//.test(text)) {
     if (instruction === "copy") throw urlInCopy(text, where);

@@ -18,6 +18,7 @@ import {
 import { join } from "node:path";
 import type { Where } from "../errors.ts";
 import { lockFile } from "../kernel/file-lock.ts";
+import { setMtime } from "../kernel/files.ts";
 import { closeInRoot, openFolderInRoot } from "../kernel/resolve-in-root.ts";
 import { hexOf, sha256 } from "../oci/digest.ts";
 import type { Store } from "../store/store.ts";
@@ -86,15 +87,16 @@ export class GitRepositories {
   }
 
   /**
-   * Writes the files of `commit` into `folder`, which is made: modes 0644 and 0755, the checkout's time.
+   * Writes the files of `commit` into `folder`, which is made: modes 0644 and 0755, the time of the checkout or the commit.
    * @throws {TsbuildError} `SOURCE_NOT_FOUND`
    */
-  async checkOut(
-    source: GitSource,
-    { id: commit, name }: GitCommit,
-    folder: string,
-    request: GitRequest,
-  ): Promise<void> {
+  async checkOut(source: GitSource, commit: GitCommit, folder: string, request: GitRequest): Promise<void> {
+    await this.#write(source, commit, folder, request);
+    if (source.mtime === "commit")
+      setTimes(Buffer.from(folder), BigInt(await this.timeOf(source, commit, request)) * 1_000_000_000n);
+  }
+
+  async #write(source: GitSource, { id: commit, name }: GitCommit, folder: string, request: GitRequest): Promise<void> {
     const repository = await this.#fetched(source, commit, request);
     const run = (args: readonly string[], more?: Partial<GitRun>): Promise<string> =>
       this.#must(source, args, { ...request, protocols: "none", ...more });
@@ -126,7 +128,7 @@ export class GitRepositories {
         folder,
         protocols: "remote",
       });
-    if (!source.keepGitDir) removeGitDirs(folder);
+    if (!source.keepGitDir) removeGitDirs(Buffer.from(folder));
     else {
       await run(["reflog", "expire", "--all", "--expire=now"], { folder });
       rmSync(join(folder, ".git", "FETCH_HEAD"), { force: true });
@@ -296,10 +298,28 @@ function removeStaleLocks(repository: string): void {
 }
 
 /** Also the files by which a submodule names its own. */
-function removeGitDirs(folder: string): void {
-  for (const entry of readdirSync(folder, { withFileTypes: true })) {
-    const path = join(folder, entry.name);
-    if (entry.name === ".git") rmSync(path, { recursive: true, force: true });
-    else if (entry.isDirectory()) removeGitDirs(path);
+function removeGitDirs(folder: Buffer): void {
+  for (const { path, name, isFolder } of entriesOf(folder)) {
+    if (name === ".git") rmSync(path, { recursive: true, force: true });
+    else if (isFolder) removeGitDirs(path);
   }
+}
+
+function setTimes(folder: Buffer, mtimeNs: bigint): void {
+  for (const { path, isFolder } of entriesOf(folder)) {
+    if (isFolder) setTimes(path, mtimeNs);
+    else setMtime(path, mtimeNs);
+  }
+  setMtime(folder, mtimeNs);
+}
+
+/** Names are bytes. */
+function entriesOf(
+  folder: Buffer,
+): readonly { readonly path: Buffer; readonly name: string; readonly isFolder: boolean }[] {
+  return readdirSync(folder, { withFileTypes: true, encoding: "buffer" }).map((entry) => ({
+    path: Buffer.concat([folder, Buffer.from("/"), entry.name]),
+    name: entry.name.toString("latin1"),
+    isFolder: entry.isDirectory(),
+  }));
 }

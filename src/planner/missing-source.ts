@@ -32,7 +32,8 @@ function contextHint(origin: ContextOrigin, path: string): string | undefined {
   const inside = path.replace(/^\/+/, "");
   if (exists(resolve(origin.folder, inside))) {
     const culprit = origin.rules.culprit(inside);
-    if (culprit !== undefined) return `excluded by ${culprit.file}:${culprit.line} ${JSON.stringify(culprit.text)}`;
+    if (culprit !== undefined)
+      return `${JSON.stringify(inside)} is excluded by line ${culprit.line} of ${culprit.file}: ${culprit.text}`;
   }
   if (origin.folder !== "/" && exists(resolve(dirname(origin.folder), inside)))
     return `it exists outside the context, at ../${inside}: build with the folder above as context`;

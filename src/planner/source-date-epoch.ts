@@ -14,17 +14,26 @@ export interface EpochSources {
   readonly stages: readonly (string | undefined)[];
   /** Of `--build-context`. */
   readonly contexts: Iterable<string>;
+  /** Of the main context, in seconds. */
+  readonly contextTime: number | undefined;
 }
 
 /**
  * Seconds; undefined when nobody says. A local folder has no time of its own: naming the context is as if unset.
  * @throws {TsbuildError} `INVALID_ARGUMENT`, `UNSUPPORTED` for the time of a stage
  */
-export function sourceDateEpoch({ buildArgs, global, stages, contexts }: EpochSources): number | undefined {
+export function sourceDateEpoch({
+  buildArgs,
+  global,
+  stages,
+  contexts,
+  contextTime,
+}: EpochSources): number | undefined {
   const text = buildArgs.get(name) ?? global.variables.get(name);
   if (text === undefined || text === "") return undefined;
   if (/^[0-9]{1,15}$/.test(text)) return Number(text);
-  if (text === "context" || [...contexts].includes(text.toLowerCase())) return undefined;
+  if (text === "context") return contextTime;
+  if ([...contexts].includes(text.toLowerCase())) return undefined;
   if (stages.includes(text.toLowerCase())) throw epochUnsupported(text);
   throw epochInvalid(text);
 }

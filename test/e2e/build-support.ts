@@ -27,6 +27,8 @@ export interface BuiltImage {
   /** `mode uid:gid` of a path of the last layer. */
   metadata(path: string): string;
   read(path: string): string | undefined;
+  /** Modification time of a path, in epoch seconds. */
+  times(path: string): number | undefined;
 }
 
 export class Workshop implements Disposable {
@@ -94,6 +96,10 @@ export class Workshop implements Disposable {
       metadata: (path) => {
         const entry = indexes.at(-1)?.find((each) => textOfBytePath(each.path) === path);
         return entry === undefined ? "missing" : `${entry.mode.toString(8)} ${entry.uid}:${entry.gid}`;
+      },
+      times: (path) => {
+        const found = layeredView(trees).lookup(bytePath(path));
+        return found === undefined ? undefined : Number(found.stat.mtimeNs / 1_000_000_000n);
       },
       read: (path) =>
         layeredView(trees)

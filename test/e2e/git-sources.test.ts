@@ -167,6 +167,14 @@ describe.skipIf(lacks("root", "git", "busybox-static"))("files from git", () => 
     expect(wrong.stderr).toContain('d/Dockerfile:2:1: error: "/x" not found in the context');
   });
 
+  it("SOURCE_DATE_EPOCH=context is the commit's time, and that of the files", async () => {
+    const idFile = join(place.folder, "epoch.id");
+    const flags = ["--build-arg", "SOURCE_DATE_EPOCH=context", "--no-cache", "--iidfile", idFile];
+    const image = place.image(await place.tsbuild(["build", ...flags, repository]), idFile);
+    expect(image.config.created).toBe("2022-04-15T05:20:00Z");
+    expect(image.times("/f")).toBe(1_650_000_000);
+  });
+
   it("a repository is a named context, and `.git` is not in it", async () => {
     const flags = ["--build-context", `src=${repository}#main`];
     const { image } = await place.build("FROM scratch⏎COPY --from=src / /s/", {}, flags);

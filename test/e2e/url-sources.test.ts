@@ -121,6 +121,8 @@ describe.skipIf(lacks("root", "busybox-static"))("files from URLs", () => {
     const image = await buildContext([url]);
     expect(image.read("/c")).toBe("FROM scratch\nCOPY context /c\n");
     expect(image.metadata("c")).toBe("600 0:0");
+    const dated = await buildContext(["--build-arg", "SOURCE_DATE_EPOCH=context", url]);
+    expect(dated.config.created).toBe("2015-01-01T00:00:00Z");
     const folder = place.context({ f: "local" });
     expect((await buildContext(["-f", serve("/D", "FROM scratch\nCOPY f /\n"), folder])).read("/f")).toBe("local");
   });

@@ -285,7 +285,7 @@ test.for<MissingRow>([
     ignore: "#\nsrc",
     sources: ["/src/app"],
     what: '"/src/app" not found in the context (0 files)',
-    hint: 'excluded by .dockerignore:2 "src"',
+    hint: '"src/app" is excluded by line 2 of .dockerignore: src',
   },
   { files: { l: { link: "gone" } }, sources: ["/l*"], what: '"/l" not found in the context (1 file)', hint: undefined },
   {
