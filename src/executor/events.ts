@@ -7,7 +7,7 @@ import type { MissReason } from "../planner/miss-reason.ts";
 export type BuildEvent =
   | { readonly kind: "plan"; readonly steps: readonly StepTitle[]; readonly time: number }
   | { readonly kind: "warning"; readonly diagnostic: Diagnostic; readonly time: number }
-  /** What build checks say about the file, when all steps are done. */
+  /** What build checks say about the file, when all steps are done or one has failed. */
   | {
       readonly kind: "checks";
       readonly dockerfile: Pick<Dockerfile, "text" | "file">;

@@ -95,10 +95,17 @@ export async function build(options: BuildOptions, environment: BuildEnvironment
   using lease = environment.store.lease("build");
   using networks = new BuildNetworks((text) => onEvent({ kind: "note", text, time: now() }));
   const execution = new Execution({ graph, options, environment, lease, networks, devices });
-  const targets = await execution.run();
+  const tellWarnings = async (): Promise<void> => {
+    const warnings = early ?? (await buildWarnings(checks));
+    if (warnings.length > 0) onEvent({ kind: "checks", dockerfile: parsed.dockerfile, warnings, time: now() });
+  };
+  const targets = await execution.run().catch(async (error: unknown) => {
+    // A variable that nobody has set may be why.
+    if (!environment.signal.aborted) await tellWarnings();
+    throw error;
+  });
   const images = await environment.finish(targets, [...execution.keys]);
-  const warnings = early ?? (await buildWarnings(checks));
-  if (warnings.length > 0) onEvent({ kind: "checks", dockerfile: parsed.dockerfile, warnings, time: now() });
+  await tellWarnings();
   const layers = targets.flatMap(({ chain }) => chain);
   const summary: BuildSummary = {
     steps: graph.steps.length,

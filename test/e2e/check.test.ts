@@ -264,6 +264,14 @@ needs("root")("a build tells its warnings when its steps are done, and not tsbui
   expect(events.find(({ kind }) => kind === "checks")).toMatchObject({ warnings: [{ code: "JSONArgsRecommended" }] });
 });
 
+needs("root")("a build that fails tells its warnings before the failure", async () => {
+  using folder = project("FROM scratch\nCOPY $dir/x /\n");
+  const { code, stderr } = await folder.run("build", "--progress=plain", ".");
+  expect(code).toBe(1);
+  expect(stderr.indexOf("WARNING: UndefinedVar")).toBeGreaterThan(0);
+  expect(stderr.indexOf("error: ")).toBeGreaterThan(stderr.indexOf("WARNING: UndefinedVar"));
+});
+
 needs("root")("error=true rejects a build with a warning before its first step", async () => {
   using folder = project("# check=error=true\nFROM scratch\nCOPY x /\nCMD x\n", { x: "" });
   const { code, stderr } = await folder.run("build", "--progress=plain", ".");
