@@ -99,7 +99,8 @@ function keepCode({ name, script, kept, used }) {
     length.writeUInt32LE(names.length, 0);
     const unfinished = `${keptFile(name)}.${process.pid}`;
     fs.mkdirSync(cacheFolder, { recursive: true });
-    fs.writeFileSync(unfinished, Buffer.concat([script.createCachedData(), names, length]));
+    // On the disk before it has its name: V8 trusts most of what it reads.
+    fs.writeFileSync(unfinished, Buffer.concat([script.createCachedData(), names, length]), { flush: true });
     fs.renameSync(unfinished, keptFile(name));
   } catch {
     // A disk that is full or read-only: the next start is as slow as this one.
