@@ -134,6 +134,25 @@ test("SARIF has what its schema requires, and the places of the text", async () 
   expect(casing.help.markdown).toContain("## Bad");
 });
 
+test("text, JSON, SARIF and annotations say the same sentences", async () => {
+  using folder = project(tenMistakes);
+  const json = JSON.parse((await folder.run("check", "--format=json")).stdout);
+  const messages = [
+    ...json.warnings.map(({ detail }: { readonly detail: string }) => detail),
+    ...json.errors.map(({ message }: { readonly message: string }) => message),
+  ];
+  expect(messages).toHaveLength(11);
+  const text = (await folder.run("check")).stdout;
+  for (const message of messages) expect(text).toContain(message);
+  const [run] = JSON.parse((await folder.run("check", "--format=sarif")).stdout).runs;
+  const sarif = run.results.map(
+    ({ message }: { readonly message: { readonly text: string } }) => message.text.split("\n")[0],
+  );
+  expect(sarif.sort()).toEqual(messages.sort());
+  const annotations = (await folder.run("check", "--format=gha")).stdout;
+  for (const message of messages) expect(annotations).toContain(`::${message}`);
+});
+
 test("annotations of a workflow", async () => {
   using folder = project("FROM scratch as a\n");
   const { stdout } = await folder.run("check", "--format", "gha");
