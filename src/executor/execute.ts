@@ -46,7 +46,7 @@ export interface BuildEnvironment {
    */
   readonly finish: (
     targets: readonly FinishedTarget[],
-    keys: readonly CacheKey[],
+    made: { readonly keys: readonly CacheKey[]; readonly graph: BuildGraph },
   ) => Promise<readonly ImageId[]> | readonly ImageId[];
   readonly onEvent: (event: BuildEvent) => void;
   /** Steps at once. */
@@ -104,7 +104,7 @@ export async function build(options: BuildOptions, environment: BuildEnvironment
     if (!environment.signal.aborted) await tellWarnings();
     throw error;
   });
-  const images = await environment.finish(targets, [...execution.keys]);
+  const images = await environment.finish(targets, { keys: [...execution.keys], graph });
   await tellWarnings();
   const layers = targets.flatMap(({ chain }) => chain);
   const summary: BuildSummary = {

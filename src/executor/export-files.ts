@@ -2,6 +2,7 @@
  * The merged tree of a chain as files: into a folder of the caller's, or as the entries of a tar. Nothing is mounted, and
  * no symlink, of the image or in the folder, leads out. Source: BuildKit, exporter/local and exporter/tar.
  */
+import { createHash } from "node:crypto";
 import {
   type BigIntStats,
   chmodSync,
@@ -18,10 +19,17 @@ import {
   rmSync,
   symlinkSync,
 } from "node:fs";
-import { type BytePath, bytePath, bytePathOfLatin1, fsPath, joinBytePath } from "../kernel/byte-path.ts";
+import {
+  type BytePath,
+  bytePath,
+  bytePathOfLatin1,
+  fsPath,
+  joinBytePath,
+  textOfBytePath,
+} from "../kernel/byte-path.ts";
 import { copyFileData, deviceNumber, makeNode, setMtime } from "../kernel/files.ts";
 import { getXattr } from "../kernel/xattr.ts";
-import { sha256 } from "../oci/digest.ts";
+import { type Digest, sha256 } from "../oci/digest.ts";
 import type { LayerEntry } from "../store/layer-entry.ts";
 import { type Found, layeredView } from "../store/layered-view.ts";
 import { paddingOf, tarHeader, trailerBytes } from "../store/tar-headers.ts";
@@ -41,6 +49,25 @@ interface Entry {
   readonly found: Found;
   /** An earlier path that is the same file. */
   readonly linkTo: BytePath | undefined;
+}
+
+/** Path and digest of every file, sorted: what statements about exported files are about. */
+export function fileDigests(tree: ExportedTree): readonly { readonly name: string; readonly digest: Digest }[] {
+  const digests: { readonly name: string; readonly digest: Digest }[] = [];
+  for (const { path, found } of entriesOf(tree)) {
+    if (found.type !== "file") continue;
+    const hash = createHash("sha256");
+    const fd = openSync(found.hostPath, constants.O_RDONLY | constants.O_NOFOLLOW);
+    try {
+      const piece = Buffer.allocUnsafe(pieceBytes);
+      for (let count = readSync(fd, piece); count > 0; count = readSync(fd, piece))
+        hash.update(piece.subarray(0, count));
+    } finally {
+      closeSync(fd);
+    }
+    digests.push({ name: textOfBytePath(path), digest: `sha256:${hash.digest("hex")}` as string as Digest });
+  }
+  return digests;
 }
 
 /** Depth first, names sorted as bytes, folders before what is in them; without sockets. The root comes first. */
@@ -207,6 +234,24 @@ export async function exportToTar(options: TarExport, write: WriteBytes): Promis
     await writeContent(found, entry.size, write);
     await write(Buffer.alloc(paddingOf(entry.size)));
   }
+}
+
+/** A further file, of 0:0. */
+export async function addToTar(path: string, content: Buffer, mtime: number, write: WriteBytes): Promise<void> {
+  const size = content.length;
+  const entry = {
+    path: bytePath(path),
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    mtime,
+    type: "file",
+    size,
+    digest: noDigest,
+  } as const;
+  await write(tarHeader(entry, undefined));
+  await write(content);
+  await write(Buffer.alloc(paddingOf(size)));
 }
 
 export async function endTar(write: WriteBytes): Promise<void> {

@@ -3,7 +3,8 @@ import type { Command } from "commander";
 import type { BuildEvent } from "../../executor/events.ts";
 import type { BuildResult } from "../../executor/execute.ts";
 import { hostPlatform } from "../../oci/platform.ts";
-import { canonicalReference, familiarReference } from "../../oci/reference.ts";
+import { familiarReference } from "../../oci/reference.ts";
+import type { BuildGraph } from "../../planner/build-graph.ts";
 import { type BuildRequest, defineBuildFlags, readBuildRequest } from "../build-flags.ts";
 import { type CallFlags, defineCallFlags, isCall } from "../call-flags.ts";
 import type { CommandContext } from "../command.ts";
@@ -54,23 +55,47 @@ export async function run(command: Command, context: CommandContext): Promise<nu
         });
   let result: BuildResult;
   let built: BuiltOutputs | undefined;
+  let graph: BuildGraph | undefined;
+  const started = context.now();
+  const environment = {
+    store,
+    driver: async () => (await import("../../runtime/drivers/create-driver.ts")).createDriver(context.runtime),
+    resolveImage: imageResolver({ context, store, pull: request.pull, onNote: note }),
+    jobs: request.jobs,
+    now: context.now,
+    deviceSpecFolders: deviceSpecFolders(context.environment),
+    signal: context.signal,
+    ...(context.debug && { trace: (text: string) => void context.stderr.write(text) }),
+  };
   try {
     result = await build(request.options, {
-      store,
-      driver: async () => (await import("../../runtime/drivers/create-driver.ts")).createDriver(context.runtime),
-      resolveImage: imageResolver({ context, store, pull: request.pull, onNote: note }),
+      ...environment,
       externalCaches,
-      finish: async (targets, keys) => {
+      finish: async (targets, made) => {
+        graph = made.graph;
         const { finishBuild } = await import("../outputs/finish-build.ts");
-        built = await finishBuild({ targets, keys }, request.output, { store, context, onNote: note });
+        const { attest: wanted } = request.output;
+        const { options } = request;
+        const attest =
+          wanted === undefined
+            ? undefined
+            : (await import("../outputs/attestor.ts")).attestor(wanted, {
+                store,
+                graph,
+                options,
+                environment,
+                started,
+                onNote: note,
+              });
+        built = await finishBuild({ targets, keys: made.keys }, request.output, {
+          store,
+          context,
+          attest,
+          onNote: note,
+        });
         return built.images;
       },
       onEvent,
-      jobs: request.jobs,
-      now: context.now,
-      deviceSpecFolders: deviceSpecFolders(context.environment),
-      signal: context.signal,
-      ...(context.debug && { trace: (text: string) => void context.stderr.write(text) }),
     });
   } catch (error) {
     progress[Symbol.dispose]();
@@ -82,8 +107,9 @@ export async function run(command: Command, context: CommandContext): Promise<nu
     context.stderr.write(renderStepFailure({ error, output, dockerfile }, context.stderr));
     return 1;
   }
-  if (built === undefined) throw new Error("a build that never finished");
-  writeResults(request, built, result);
+  if (built === undefined || graph === undefined) throw new Error("a build that never finished");
+  const times = { started, finished: context.now() };
+  await writeResults(request, context, { built, result, graph, times });
   const digest = built.configDigest ?? built.descriptor?.digest;
   if (request.quiet && digest !== undefined && !usesStandardOutput(request)) context.stdout.write(`${digest}\n`);
   return 0;
@@ -95,17 +121,30 @@ function usesStandardOutput({ output: { outputs } }: BuildRequest): boolean {
 }
 
 /** Only now, and each whole or not at all: a file from a failed build would name the build before. */
-function writeResults(request: BuildRequest, built: BuiltOutputs, { summary }: BuildResult): void {
+async function writeResults(
+  request: BuildRequest,
+  { environment }: CommandContext,
+  { built, result, graph, times }: Results,
+): Promise<void> {
   const id = built.configDigest ?? built.descriptor?.digest;
   if (request.iidFile !== undefined && id !== undefined) replaceFile(request.iidFile, id);
-  if (request.metadataFile !== undefined) {
-    const metadata = {
-      ...(built.configDigest !== undefined && { "containerimage.config.digest": built.configDigest }),
-      ...(built.descriptor !== undefined && { "containerimage.descriptor": built.descriptor }),
-      ...(id !== undefined && { "containerimage.digest": built.descriptor?.digest ?? id }),
-      ...(built.names.length > 0 && { "image.name": built.names.map(canonicalReference).join(",") }),
-      "tsbuild.summary": summary,
-    };
-    replaceFile(request.metadataFile, `${JSON.stringify(metadata, undefined, 2)}\n`);
-  }
+  if (request.metadataFile === undefined) return;
+  const { buildMetadata } = await import("../outputs/build-metadata.ts");
+  const metadata = buildMetadata(built, {
+    targets: result.targets,
+    graph,
+    options: request.options,
+    ...times,
+    provenance: environment["BUILDX_METADATA_PROVENANCE"],
+  });
+  const all = { ...metadata, "tsbuild.summary": result.summary };
+  replaceFile(request.metadataFile, `${JSON.stringify(all, undefined, 2)}\n`);
+}
+
+interface Results {
+  readonly built: BuiltOutputs;
+  readonly result: BuildResult;
+  readonly graph: BuildGraph;
+  /** Epoch ms. */
+  readonly times: { readonly started: number; readonly finished: number };
 }

@@ -3,7 +3,9 @@ import { createWriteStream } from "node:fs";
 import { finished } from "node:stream/promises";
 import type { ArchiveSink } from "../../archive/archive-sink.ts";
 import { assertNever, TsbuildError } from "../../errors.ts";
+import type { Statement } from "../../executor/attestation-manifest.ts";
 import { atEpoch, commitImage, withInlineCache } from "../../executor/commit-image.ts";
+import type { ExportedTree } from "../../executor/export-files.ts";
 import type { FinishedTarget } from "../../executor/finished-target.ts";
 import type { Annotation, Document } from "../../executor/image-manifest.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
@@ -16,6 +18,9 @@ import type { CommandContext } from "../command.ts";
 import { standardOutput, tarFile } from "../containers/tar-output.ts";
 import type { CacheSource, CacheTarget } from "../external-cache/cache-spec.ts";
 import type { ExportedBuild } from "../external-cache/export-cache.ts";
+import { replaceFile } from "../replace-file.ts";
+import type { AttestSettings } from "./attest-spec.ts";
+import type { Attestor } from "./attestor.ts";
 import type { ArchiveOutput, BuildOutput, DocumentSettings, FilesOutput, ImageOutput } from "./output-spec.ts";
 import { platformFolder } from "./platform-folder.ts";
 
@@ -31,6 +36,7 @@ export interface OutputRequest {
   readonly cacheTargets: readonly CacheTarget[];
   /** Of every output: `--timestamp` means the files too. */
   readonly rewriteTimestamp: boolean;
+  readonly attest: AttestSettings | undefined;
 }
 
 /** What was made, for `--metadata-file` and `--iidfile`. */
@@ -48,6 +54,8 @@ export interface OutputPlace {
   readonly store: Store;
   readonly context: CommandContext;
   readonly onNote: (text: string) => void;
+  /** Undefined: nothing is attested. */
+  readonly attest: Attestor | undefined;
 }
 
 /** @throws {TsbuildError} what cannot be written where it should go */
@@ -164,8 +172,8 @@ async function toStore(
   const known = new Set(targets.filter(({ id }) => store.images.get(id) !== undefined).map(({ id }) => id));
   const images = targets.map((target) => commitImage(store, target, []));
   const settings = withAnnotations(output.settings, request);
-  const document = needsDocuments(targets, settings, request)
-    ? await writeDocuments(targets, settings, request, place)
+  const document = needsDocuments(targets, { settings, push: output.push, request, place })
+    ? await writeDocuments(targets, settings, { ...request, names }, place)
     : undefined;
   if (document !== undefined)
     for (const { id, raw } of document.manifests) store.images.recordManifest(id, undefined, raw);
@@ -174,9 +182,8 @@ async function toStore(
   if (first === undefined) throw new Error("nothing was built");
   const ids = [first.id, ...targets.map(({ id }) => id).filter((id) => id !== first.id)];
   const index = document?.index;
-  const pinned = names.filter(({ tag }) => tag !== undefined);
-  if (output.store)
-    for (const name of pinned)
+  if (output.store && !output.pushByDigest)
+    for (const name of names)
       if (index !== undefined) store.images.tagIndex(name, index.raw, ids);
       else commitImage(store, first, [name]);
   let pushed: Descriptor | undefined;
@@ -237,9 +244,21 @@ function withAnnotations(settings: DocumentSettings, { annotations }: OutputRequ
 /** One image as it is needs no manifest before it is pushed. */
 function needsDocuments(
   targets: readonly FinishedTarget[],
-  { packing, annotations, ociMediaTypes }: DocumentSettings,
-  { alwaysIndex }: OutputRequest,
+  {
+    settings: { packing, annotations, ociMediaTypes },
+    push,
+    request: { alwaysIndex },
+    place: { store, attest },
+  }: {
+    readonly settings: DocumentSettings;
+    readonly push: boolean;
+    readonly request: OutputRequest;
+    readonly place: OutputPlace;
+  },
 ): boolean {
+  // What an earlier build wrote upon the same image is not this build's.
+  const isAnnotated = (id: ImageId): boolean => store.images.get(id)?.manifest?.value.annotations !== undefined;
+  if (attest !== undefined || (push && targets.some(({ id }) => isAnnotated(id)))) return true;
   const isUsual = packing.compression === "gzip" && packing.level === undefined && !packing.force && ociMediaTypes;
   return targets.length > 1 || alwaysIndex || annotations.length > 0 || !isUsual;
 }
@@ -247,21 +266,37 @@ function needsDocuments(
 async function writeDocuments(
   targets: readonly FinishedTarget[],
   settings: DocumentSettings,
-  { alwaysIndex }: OutputRequest,
-  { store, context }: OutputPlace,
+  { alwaysIndex, names }: OutputRequest & { readonly names: readonly Reference[] },
+  { store, context, attest }: OutputPlace,
 ): Promise<WrittenDocuments> {
   const { writeIndex, writeManifest } = await import("../../executor/image-manifest.ts");
-  checkAnnotations(targets, settings.annotations, targets.length > 1 || alwaysIndex);
+  const hasIndex = targets.length > 1 || alwaysIndex || attest !== undefined;
+  checkAnnotations(targets, settings.annotations, hasIndex);
+  if (attest !== undefined && !settings.ociMediaTypes)
+    throw new TsbuildError({
+      code: "USAGE",
+      what: "attestations need OCI media types",
+      hint: "leave oci-mediatypes out, or turn them off: --provenance=false --sbom=false",
+    });
+  // Before anything is written: a scanner's look at an image that is not kept takes its blobs away again.
+  const statements: (readonly Statement[])[] = [];
+  if (attest !== undefined) for (const target of targets) statements.push(await attest(target));
   const manifests: (Document & { readonly id: ImageId })[] = [];
   for (const target of targets)
     manifests.push({ ...(await writeManifest(store, target, settings, context.signal)), id: target.id });
-  const hasIndex = targets.length > 1 || alwaysIndex;
+
+  const attestations: Descriptor[] = [];
+  if (attest !== undefined) {
+    const { writeAttestations } = await import("../../executor/attestation-manifest.ts");
+    for (const [at, target] of targets.entries()) {
+      const manifest = manifests[at];
+      if (manifest === undefined) continue;
+      const image = { descriptor: manifest.descriptor, platform: target.platform, names };
+      attestations.push(writeAttestations(store, image, statements[at] ?? [], { artifact: settings.ociArtifact }));
+    }
+  }
   const index = hasIndex
-    ? writeIndex(
-        store,
-        manifests.map(({ descriptor }) => descriptor),
-        settings,
-      )
+    ? writeIndex(store, [...manifests.map(({ descriptor }) => descriptor), ...attestations], settings)
     : undefined;
   return { manifests, index };
 }
@@ -296,15 +331,16 @@ async function toArchive(
   request: OutputRequest,
   place: OutputPlace,
 ): Promise<Made> {
-  if (output.kind === "docker" && targets.length > 1)
+  if (output.kind === "docker" && (targets.length > 1 || place.attest !== undefined))
     throw new TsbuildError({
       code: "UNSUPPORTED",
       what: "docker exporter does not currently support exporting manifest lists",
-      hint: "type=oci holds several platforms",
+      hint: "type=oci holds several platforms, and attestations",
     });
   const { store, context } = place;
   const names = [...output.names, ...request.tags];
-  const { manifests, index } = await writeDocuments(targets, withAnnotations(output.settings, request), request, place);
+  const settings = withAnnotations(output.settings, request);
+  const { manifests, index } = await writeDocuments(targets, settings, { ...request, names }, place);
   const top = index ?? manifests[0];
   if (top === undefined) throw new Error("nothing was built");
   const { saveDocuments } = await import("../../archive/save-documents.ts");
@@ -357,11 +393,11 @@ function refuseTerminal({ stdout }: CommandContext): void {
 async function toFiles(
   targets: readonly FinishedTarget[],
   output: FilesOutput,
-  { store, context }: OutputPlace,
+  { store, context, attest }: OutputPlace,
 ): Promise<void> {
-  const { endTar, exportToFolder, exportToTar } = await import("../../executor/export-files.ts");
+  const { addToTar, endTar, exportToFolder, exportToTar } = await import("../../executor/export-files.ts");
   const split = output.platformSplit ?? targets.length > 1;
-  const treeOf = (target: FinishedTarget) => ({
+  const treeOf = (target: FinishedTarget): ExportedTree => ({
     trees: store.layers.trees(target.chain.filter((layer, at) => target.chain.lastIndexOf(layer) === at)),
     mtime: target.sourceDateEpoch,
     signal: context.signal,
@@ -375,12 +411,41 @@ async function toFiles(
         folder: split ? `${dest}/${platformFolder(target.platform)}` : dest,
         removesOthers: output.mode === "delete" && (split || at === 0),
       });
+    for (const target of targets)
+      for (const { name, content } of await filesAbout(target, treeOf(target), output, attest))
+        replaceFile(`${split ? `${dest}/${platformFolder(target.platform)}` : dest}/${name}`, content);
     return;
   }
   using file = output.dest === undefined ? undefined : tarFile(output.dest);
   const write = file?.output ?? standardOutput(context, refusal);
-  for (const target of targets)
-    await exportToTar({ ...treeOf(target), prefix: split ? platformFolder(target.platform) : undefined }, write);
+  for (const target of targets) {
+    const prefix = split ? platformFolder(target.platform) : undefined;
+    await exportToTar({ ...treeOf(target), prefix }, write);
+    const mtime = target.sourceDateEpoch ?? Math.floor(context.now() / 1000);
+    for (const { name, content } of await filesAbout(target, treeOf(target), output, attest))
+      await addToTar(prefix === undefined ? name : `${prefix}/${name}`, Buffer.from(content), mtime, write);
+  }
   await endTar(write);
   file?.complete();
+}
+
+/** Statements that lie beside the files, about the files. */
+async function filesAbout(
+  target: FinishedTarget,
+  tree: ExportedTree,
+  { attestationPrefix }: FilesOutput,
+  attest: Attestor | undefined,
+): Promise<readonly { readonly name: string; readonly content: string }[]> {
+  if (attest === undefined) return [];
+  const [{ printFileStatement }, { fileDigests }] = await Promise.all([
+    import("../../executor/attestation-manifest.ts"),
+    import("../../executor/export-files.ts"),
+  ]);
+  const statements = (await attest(target)).filter(({ filename }) => filename !== undefined);
+  if (statements.length === 0) return [];
+  const files = fileDigests(tree);
+  return statements.map((statement) => ({
+    name: `${attestationPrefix}${statement.filename}`,
+    content: printFileStatement(statement, files).toString(),
+  }));
 }

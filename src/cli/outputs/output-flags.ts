@@ -4,12 +4,16 @@ import { TsbuildError } from "../../errors.ts";
 import type { Reference } from "../../oci/reference.ts";
 import type { CommandContext } from "../command.ts";
 import { listOption } from "../list-option.ts";
+import type { AttestSettings } from "./attest-spec.ts";
 import type { OutputRequest } from "./finish-build.ts";
 
 interface OutputFlags {
   readonly output?: readonly string[];
   readonly load?: boolean;
   readonly push?: boolean;
+  readonly attest?: readonly string[];
+  readonly provenance?: string | boolean;
+  readonly sbom?: string | boolean;
   readonly cacheFrom?: readonly string[];
   readonly cacheTo?: readonly string[];
   readonly timestamp?: string;
@@ -28,6 +32,9 @@ export function defineOutputFlags(command: Command): void {
     .addOption(
       listOption("--cache-to <spec>", "NAME, type=registry,ref=NAME, type=local,dest=DIR, type=inline; mode=min|max"),
     )
+    .addOption(listOption("--attest <spec>", "type=provenance[,mode=max] or type=sbom,generator=IMAGE"))
+    .option("--provenance [spec]", "how the image was made: mode=min or max, or false")
+    .option("--sbom [spec]", "what is in the image, by a scanner: generator=IMAGE")
     .option("--source-date-epoch <seconds>", "no time of the image lies behind this one; as the build-arg")
     .option("--timestamp <seconds>", "the same, for the files of its layers too")
     .addOption(listOption("--annotation <[type:]key=value>", "annotation of the manifest, or of index, …-descriptor"));
@@ -65,9 +72,20 @@ export async function readOutputFlags(
     tags,
     annotations: (flags.annotation ?? []).flatMap(parseAnnotation),
     ...(await readCacheFlags(flags, buildArgs, context)),
+    attest: await readAttest(flags),
     rewriteTimestamp: flags.timestamp !== undefined,
     alwaysIndex: isTrue(buildArgs.get("BUILDKIT_MULTI_PLATFORM")),
   };
+}
+
+async function readAttest({ attest, provenance, sbom }: OutputFlags): Promise<AttestSettings | undefined> {
+  if (attest === undefined && provenance === undefined && sbom === undefined) return undefined;
+  const { parseAttest } = await import("./attest-spec.ts");
+  return parseAttest({
+    ...(attest !== undefined && { attest }),
+    ...(provenance !== undefined && { provenance }),
+    ...(sbom !== undefined && { sbom }),
+  });
 }
 
 /** `BUILDKIT_INLINE_CACHE=1` is the old spelling of `type=inline`. */

@@ -36,8 +36,6 @@ export interface ImageOutput {
   readonly pushByDigest: boolean;
   readonly insecure: boolean;
   readonly store: boolean;
-  /** `NAME@sha256:…` is a name of it too. */
-  readonly danglingPrefix: string | undefined;
   readonly settings: DocumentSettings;
 }
 
@@ -85,7 +83,6 @@ const keysOf: Readonly<Record<string, readonly string[]>> = {
     "store",
     "unpack",
     "name-canonical",
-    "dangling-name-prefix",
     "attestation-inline",
     ...settingKeys,
   ],
@@ -98,6 +95,7 @@ const keysOf: Readonly<Record<string, readonly string[]>> = {
 
 /** What exists elsewhere and not here, with the way that is here. */
 const refusedKeys: Readonly<Record<string, string>> = {
+  "dangling-name-prefix": "name the image: name=NAME",
   "prefer-nondist-layers": "layers of other hosts are pushed like all others",
   context: "pipe -o type=docker,dest=- into docker --context NAME load",
 };
@@ -210,7 +208,6 @@ function imageOutput(fields: Fields, push: boolean): ImageOutput {
     pushByDigest,
     insecure: fields.bool("registry.insecure", false),
     store: fields.bool("store", true),
-    danglingPrefix: fields.get("dangling-name-prefix"),
     settings: documentSettings(fields, true),
   };
 }
