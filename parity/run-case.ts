@@ -7,6 +7,7 @@ import { compareImages } from "./compare.ts";
 import type { BuiltImage } from "./image.ts";
 import { judgeImage, judgeRefusal, judgeRun } from "./judge.ts";
 import type { KnownDifferences } from "./known-differences.ts";
+import { isOldRefusal } from "./random-cases.ts";
 import { buildsOf, prepare, serve } from "./workspace.ts";
 
 export interface Bench {
@@ -23,7 +24,7 @@ export interface Bench {
 
 /** Whether the reference has a say in the case. */
 export function asksReference({ outcome }: ParityCase): boolean {
-  if (outcome.kind === "same") return true;
+  if (outcome.kind === "same" || outcome.kind === "agrees") return true;
   return outcome.kind !== "expected" && outcome.reference;
 }
 
@@ -87,6 +88,13 @@ function verdict(
   if (outcome.kind === "rejected" || outcome.kind === "failed") {
     const succeeds = theirs?.run.ok === true ? ["the reference builds it"] : [];
     return [...judgeRefusal(outcome, ours.run), ...succeeds];
+  }
+  if (outcome.kind === "agrees") {
+    if (theirs === undefined || (!ours.run.ok && !theirs.run.ok)) return [];
+    if (ours.image === undefined) return [`the reference builds it: ${ours.run.log}`];
+    if (theirs.image === undefined && isOldRefusal(theirs.run.log)) return [];
+    if (theirs.image === undefined) return [`the reference refuses it: ${theirs.run.log.trim().split("\n").at(-1)}`];
+    return [...ours.image.problems, ...surprises(bench, name, ours.image, theirs.image)];
   }
   const problems = judgeMade(bench, outcome, ours, true);
   if (theirs === undefined) return problems;

@@ -25,9 +25,12 @@ const { values } = parseArgs({
     list: { type: "boolean" },
     jobs: { type: "string", default: "4" },
     "no-reference": { type: "boolean" },
+    random: { type: "string" },
+    seed: { type: "string", default: "1" },
+    print: { type: "boolean" },
   },
 });
-const chosen = choose(values.only);
+const chosen = values.random === undefined ? choose(values.only) : await invented(Number(values.random));
 if (values.list) for (const { area, parityCase } of chosen) console.log(`${area}: ${parityCase.name}`);
 else process.exitCode = await main();
 
@@ -38,6 +41,14 @@ function choose(only: readonly string[] | undefined): readonly Chosen[] {
   return all.filter(({ area, parityCase }) =>
     only.some((word) => area === word || `${area}: ${parityCase.name}`.includes(word)),
   );
+}
+
+/** `--random N [--seed S]`: cases made by chance in place of the written ones. `--only` takes one of them again. */
+async function invented(count: number): Promise<readonly Chosen[]> {
+  const { randomCases } = await import("./random-cases.ts");
+  return randomCases({ count, seed: Number(values.seed) })
+    .map((parityCase) => ({ area: "random", parityCase }))
+    .filter(({ parityCase }) => values.only?.includes(parityCase.name) ?? true);
 }
 
 async function main(): Promise<number> {
@@ -54,6 +65,7 @@ async function main(): Promise<number> {
     for (let next = queue.shift(); next !== undefined && !ending.signal.aborted; next = queue.shift()) {
       const { area, parityCase } = next;
       const problems = await runCase(machine.bench, area, parityCase).catch((error: unknown) => [String(error)]);
+      if (values.print === true) console.log(printed(parityCase));
       if (problems.length === 0) passed += 1;
       else if (!ending.signal.aborted) console.log(`${area}: ${parityCase.name}\n${problems.map(indented).join("\n")}`);
     }
@@ -65,6 +77,14 @@ async function main(): Promise<number> {
   } else console.log(`compared with BuildKit of docker ${machine.version}: ${asked.length} cases`);
   console.log(`${passed} of ${chosen.length}`);
   return passed === chosen.length ? 0 : 1;
+}
+
+function printed({ dockerfile, context, ignore }: ParityCase): string {
+  return [
+    String(dockerfile),
+    JSON.stringify(context),
+    ignore === undefined ? "" : `ignore ${JSON.stringify(ignore)}`,
+  ].join("\n");
 }
 
 function indented(text: string): string {

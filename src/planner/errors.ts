@@ -145,7 +145,7 @@ export const namedContextNotFound = (name: string, path: string): TsbuildError =
 
 export const emptyCommand = (where: Where): TsbuildError => rejected("RUN [] has no command", where);
 
-export const emptyKey = (instruction: string, where: Where): TsbuildError =>
+export const emptyName = (instruction: string, where: Where): TsbuildError =>
   rejected(`${instruction}: a name is empty`, where);
 
 export const emptyVolume = (where: Where): TsbuildError => rejected("VOLUME: a path is empty", where);

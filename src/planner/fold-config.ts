@@ -6,7 +6,7 @@ import { constants } from "node:os";
 import { assertNever, type Where } from "../errors.ts";
 import type { Healthcheck } from "../oci/image-config.ts";
 import type { Command, HealthcheckInstruction, Instruction, Pair } from "../parser/ast.ts";
-import { emptyKey, emptyVolume, signalInvalid } from "./errors.ts";
+import { emptyName, emptyVolume, signalInvalid } from "./errors.ts";
 import { expandWord, expandWords, type Locate } from "./expand-word.ts";
 import { parseExposedPort } from "./expose-ports.ts";
 import { goDuration, goList, goQuotedList } from "./go-format.ts";
@@ -39,15 +39,17 @@ function fold(state: StageState, instruction: ConfigInstruction, context: FoldCo
     case "arg":
       return declareArgs(instruction, state.environment, context, locate);
     case "env": {
-      const pairs = expandPairs("ENV", instruction.pairs, state, locate);
-      for (const [name, value] of pairs) {
+      const pairs = expandPairs(instruction.pairs, state, locate);
+      for (const [index, [name, value]] of pairs.entries()) {
+        // BuildKit takes it, and no runtime starts a process with it.
+        if (name === "") throw emptyName("ENV", locate(instruction.pairs[index]?.range ?? instruction.range));
         state.environment.set(name, value);
         state.config = { ...state.config, Env: withVariable(state.config.Env ?? [], name, value) };
       }
       return `ENV ${pairs.map(([name, value]) => `${name}=${value}`).join(" ")}`;
     }
     case "label": {
-      const pairs = expandPairs("LABEL", instruction.pairs, state, locate);
+      const pairs = expandPairs(instruction.pairs, state, locate);
       state.config = { ...state.config, Labels: { ...state.config.Labels, ...Object.fromEntries(pairs) } };
       return `LABEL ${pairs.map(([name, value]) => `${name}=${value}`).join(" ")}`;
     }
@@ -113,16 +115,12 @@ function fold(state: StageState, instruction: ConfigInstruction, context: FoldCo
 
 /** All words see the environment before the instruction. */
 function expandPairs(
-  instruction: string,
   pairs: readonly Pair[],
   state: StageState,
   locate: Locate,
 ): readonly (readonly [string, string])[] {
-  return pairs.map((pair) => {
-    const key = expandWord(pair.key, state.environment.variables, locate);
-    if (key === "") throw emptyKey(instruction, locate(pair.range));
-    return [key, expandWord(pair.value, state.environment.variables, locate)] as const;
-  });
+  const { variables } = state.environment;
+  return pairs.map(({ key, value }) => [expandWord(key, variables, locate), expandWord(value, variables, locate)]);
 }
 
 /** A known key keeps its place. */
