@@ -324,7 +324,7 @@ const ignore = fc.option(
         ),
         { minLength: 1, maxLength: 4 },
       ),
-      fc.array(fc.constantFrom("!f", "!d/e", "!g.md", "!s/t/u", "!d"), { maxLength: 3 }),
+      fc.array(fc.constantFrom("!f", "!g.md", "!d"), { maxLength: 3 }),
     )
     .map(([all, hidden, shown]) => (all.length === 0 ? hidden : [...all, ...shown]).join("\n")),
   { nil: undefined, freq: 3 },

@@ -45,7 +45,8 @@ export async function runInput(instruction: RunInstruction, context: RunContext)
     kind: "run",
     argv,
     env: environmentOf(context.variables, mounts),
-    cwd: absolutePath(context.workdir),
+    // As it is written: on the way to `/a/../b` a runtime makes `/a`.
+    cwd: context.workdir.startsWith("/") ? context.workdir : absolutePath(context.workdir),
     user: context.user,
     network: networkOf(instruction, options),
     security: instruction.security ?? "sandbox",
