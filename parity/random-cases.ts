@@ -5,6 +5,7 @@
  */
 import fc from "fast-check";
 import { contextTime, type Entry, type ParityCase, type Tree } from "../fixtures/parity/case.ts";
+import type { RawEntry } from "../test/support/raw-tar.ts";
 
 export interface RandomSettings {
   readonly count: number;
@@ -124,13 +125,23 @@ const configLine = fc.oneof(
 
 const names = ["f", "g.md", "d/f", "d/g.md", "d/e/h", "d/e/i.txt", "l", "d/l", "s/t/u", "s/x y", "k"] as const;
 
+function archive(name: string): readonly RawEntry[] {
+  return [
+    { name: "in/", type: "5", mode: 0o711, uid: 3, gid: 4, mtime: 1000 },
+    { name: "in/f", type: "0", content: name, mode: 0o640, uid: 3, gid: 4, mtime: 2000 },
+    { name: "in/l", type: "2", linkName: "../f" },
+    { name: "h", type: "1", linkName: "in/f" },
+    { name: "deep/er/f", type: "0", content: "deep", mtime: 3000 },
+  ];
+}
+
 const contextTree = fc
   .record({
     modes: fc.array(fc.constantFrom(0o644, 0o755, 0o600, 0o4755, 0o2644, 0o666, 0o400), {
       minLength: names.length,
       maxLength: names.length,
     }),
-    kinds: fc.array(fc.constantFrom("file", "file", "file", "link", "hardlink", "folder", "none"), {
+    kinds: fc.array(fc.constantFrom("file", "file", "file", "link", "hardlink", "folder", "archive", "none"), {
       minLength: names.length,
       maxLength: names.length,
     }),
@@ -148,6 +159,7 @@ const contextTree = fc
       if (kind === "link") tree[name] = { link: targets[index] ?? "f" };
       else if (kind === "hardlink") tree[name] = { hardlink: "f" };
       else if (kind === "folder") tree[name] = { kind: "folder", mode: folderMode };
+      else if (kind === "archive") tree[name] = { tar: archive(name), ...(index % 2 === 0 && { compression: "gzip" }) };
       else if (kind === "file") tree[name] = { text: name, mode: modes[index] ?? 0o644, mtime: contextTime + index };
     }
     return tree;
@@ -240,6 +252,41 @@ const runLine = fc
   )
   .map((command) => `RUN ${command}`);
 
+/** A few changes of a small tree, which fail or not as they come. */
+const place = fc.constantFrom(
+  "/dir",
+  "/dir/a",
+  "/dir/a/c",
+  "/dir/b",
+  "/file",
+  "/tmp/x",
+  "/dir/ä b",
+  "/lnk",
+  "/etc/group2",
+  "/home/bob/f",
+  "/new/d/e",
+);
+const change = fc.oneof(
+  place.map((path) => `rm -rf '${path}'`),
+  place.map((path) => `mkdir -p '${path}'`),
+  fc.tuple(place, fc.nat(9)).map(([path, number]) => `echo ${number} > '${path}'`),
+  fc
+    .tuple(place, fc.constantFrom("dir", "/dir/a", "nowhere", "../tmp", "/file"))
+    .map(([path, target]) => `ln -sfn ${target} '${path}'`),
+  fc.tuple(place, place).map(([from, to]) => `ln '${from}' '${to}'`),
+  fc.tuple(place, place).map(([from, to]) => `mv '${from}' '${to}'`),
+  fc.tuple(place, place).map(([from, to]) => `cp -a '${from}' '${to}'`),
+  fc
+    .tuple(place, fc.constantFrom("700", "4755", "1777", "444", "2750"))
+    .map(([path, mode]) => `chmod ${mode} '${path}'`),
+  fc.tuple(place, fc.constantFrom("7:8", "1000", ":5")).map(([path, who]) => `chown -h ${who} '${path}'`),
+  fc.tuple(place, fc.constantFrom("1000", "1500000000")).map(([path, time]) => `touch -d @${time} '${path}'`),
+  place.map((path) => `mknod '${path}' p`),
+);
+const changesLine = fc
+  .array(change, { minLength: 1, maxLength: 8 })
+  .map((all) => `RUN (${all.join("; ")}) 2>/dev/null; true`);
+
 const workdirLine = fc
   .constantFrom("/w", "w/v", "/dir", "/lnk", "/a/../b", "..", "/x//y/")
   .map((path) => `WORKDIR ${path}`);
@@ -247,14 +294,32 @@ const workdirLine = fc
 const stageLine = fc.oneof(
   { weight: 3, arbitrary: configLine },
   { weight: 4, arbitrary: copyLine },
-  { weight: 4, arbitrary: runLine },
+  { weight: 2, arbitrary: runLine },
+  { weight: 4, arbitrary: changesLine },
   { weight: 1, arbitrary: workdirLine },
   { weight: 1, arbitrary: fc.constantFrom("USER 7", "USER bob", "USER 0:0", "USER bob:staff") },
   { weight: 1, arbitrary: fc.constantFrom("# comment", "", "   ", "# a \\") },
 );
 
 const fromStage = fc
-  .tuple(owner, fc.constantFrom("/dir", "/new/y", "/file", "/x", "/w", "/lnk", "/tmp", "/dir/*"), destination)
+  .tuple(
+    owner,
+    fc.constantFrom(
+      "/dir",
+      "/new/y",
+      "/file",
+      "/x",
+      "/w",
+      "/lnk",
+      "/tmp",
+      "/dir/*",
+      "/dir/a",
+      "/dir/",
+      "/home",
+      "/new",
+    ),
+    destination,
+  )
   .map(([flags, from, to]) => `COPY --from=one ${flags}${from} ${from.includes("*") ? to.replace(/\/?$/, "/") : to}`);
 
 /** A blank of a line becomes another, or a continuation. */
