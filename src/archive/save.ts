@@ -10,7 +10,8 @@ import type { Manifest } from "../oci/manifest.ts";
 import { compressionOf, mediaTypes, ociLayerType } from "../oci/media-types.ts";
 import type { Platform } from "../oci/platform.ts";
 import { canonicalReference, familiarReference, type Reference } from "../oci/reference.ts";
-import type { LayerId, Store, StoredImage } from "../store/store.ts";
+import { blobsOfDocument } from "../store/indexes.ts";
+import type { LayerId, Store, StoredImage, StoredIndex } from "../store/store.ts";
 import type { ArchiveSink } from "./archive-sink.ts";
 import { layoutFile } from "./save-documents.ts";
 
@@ -20,6 +21,8 @@ export interface SavedImage {
   readonly image: StoredImage;
   /** Names it has in the archive: with tag. */
   readonly references: readonly Reference[];
+  /** The index that these names stand for: an OCI layout gets all of it. */
+  readonly index?: StoredIndex | undefined;
 }
 
 export interface SaveOptions {
@@ -91,6 +94,13 @@ class BlobWriter {
     return made;
   }
 
+  /** With all that it names. */
+  async document({ digest, value }: Pick<StoredIndex, "digest" | "value">): Promise<void> {
+    const { blobs } = this.#options.store;
+    for (const blob of blobsOfDocument({ digest, mediaType: value.mediaType }, (each) => blobs.read(each)))
+      if (this.#isNew(blob)) await this.#options.sink.copyFile(blobName(blob), blobs.path(blob), blobs.size(blob) ?? 0);
+  }
+
   #isNew(digest: Digest): boolean {
     if (this.#written.has(digest)) return false;
     this.#written.add(digest);
@@ -140,7 +150,12 @@ async function saveLayout({ images, sink }: SaveOptions, writer: BlobWriter): Pr
   await sink.folder("blobs");
   await sink.folder("blobs/sha256");
   const described: Described[] = [];
-  for (const { image, references } of images) {
+  for (const { image, references, index } of images) {
+    if (index !== undefined) {
+      await writer.document(index);
+      described.push({ image, references, manifest: index.raw, index });
+      continue;
+    }
     const layers: Descriptor[] = [];
     for (const [i, id] of image.chain.entries())
       layers.push(await writer.packedLayer(id, image.manifest?.value.layers[i]));
@@ -173,12 +188,12 @@ function printManifest(image: StoredImage, layers: readonly Descriptor[]): Buffe
 
 /** An entry a name; an image without a name has one without. containerd reads the full name, skopeo and umoci the tag. */
 function printIndex(described: readonly Described[]): Buffer {
-  const manifests = described.flatMap(({ image, references, manifest }) => {
+  const manifests = described.flatMap(({ image, references, manifest, index }) => {
     const descriptor = {
       mediaType: mediaTypeOf(manifest),
       digest: sha256(manifest),
       size: manifest.length,
-      platform: platformOf(image),
+      ...(index === undefined && { platform: platformOf(image) }),
     };
     if (references.length === 0) return [descriptor];
     return references.map((reference) => ({

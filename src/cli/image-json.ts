@@ -1,13 +1,14 @@
 /** An image as `inspect` prints it: docker's fields in docker's order. Source: moby, api/types/image/image_inspect.go. */
 import { familiarReference } from "../oci/reference.ts";
-import type { Store, StoredImage } from "../store/store.ts";
+import type { Store, StoredImage, StoredIndex } from "../store/store.ts";
 import { jsonTimestamp } from "./render/time.ts";
 
 export interface ImageJson {
   readonly [field: string]: unknown;
 }
 
-export function imageJson(store: Store, image: StoredImage): ImageJson {
+/** `index`: what its name stands for, with images of other platforms. */
+export function imageJson(store: Store, image: StoredImage, index?: StoredIndex): ImageJson {
   const { config } = image;
   const manifest = image.manifest;
   return {
@@ -25,8 +26,13 @@ export function imageJson(store: Store, image: StoredImage): ImageJson {
     RootFS: { Type: "layers", Layers: config.rootfs.diff_ids },
     Metadata: { LastTagTime: jsonTimestamp(image.lastTagged) },
     Config: config.config,
-    ...(manifest !== undefined && {
-      Descriptor: { mediaType: manifest.value.mediaType, digest: manifest.digest, size: manifest.raw.byteLength },
-    }),
+    ...(index !== undefined
+      ? {
+          Descriptor: { mediaType: index.value.mediaType, digest: index.digest, size: index.raw.byteLength },
+          Manifests: index.value.manifests,
+        }
+      : manifest !== undefined && {
+          Descriptor: { mediaType: manifest.value.mediaType, digest: manifest.digest, size: manifest.raw.byteLength },
+        }),
   };
 }

@@ -131,3 +131,20 @@ pushing("an index is pushed, and read by skopeo; tag copies it", async () => {
   );
   expect(JSON.parse(inspected)).toMatchObject({ Architecture: "arm64" });
 });
+
+pushing("save writes the whole index into a layout; inspect and images --tree show its platforms", async () => {
+  await workshop.build("FROM scratch⏎COPY f /", { f: "saved" }, [...both, "-t", "saved:1"]);
+  const archive = `${workshop.folder}/saved.tar`;
+  expect((await workshop.tsbuild(["save", "--format=oci-archive", "-o", archive, "saved:1"])).code).toBe(0);
+  const raw = execFileSync("skopeo", ["inspect", "--raw", `oci-archive:${archive}:1`], { encoding: "utf8" });
+  expect(JSON.parse(raw).manifests).toHaveLength(2);
+  const one = `${workshop.folder}/one.tar`;
+  expect((await workshop.tsbuild(["save", "--platform=linux/arm64", "-o", one, "saved:1"])).code).toBe(0);
+  const config = execFileSync("skopeo", ["inspect", "--config", `docker-archive:${one}`], { encoding: "utf8" });
+  expect(JSON.parse(config)).toMatchObject({ architecture: "arm64" });
+  const [inspected] = JSON.parse((await workshop.tsbuild(["inspect", "saved:1"])).stdout);
+  expect(inspected.Descriptor.mediaType).toBe("application/vnd.oci.image.index.v1+json");
+  expect(inspected.Manifests).toHaveLength(2);
+  const tree = (await workshop.tsbuild(["images", "--tree"])).stdout;
+  expect(tree).toMatch(/^saved:1\n├─ linux\/amd64 {2}[0-9a-f]{12} {2}.*\n└─ linux\/arm64 /m);
+});

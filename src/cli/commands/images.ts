@@ -1,6 +1,7 @@
 /** `tsbuild images`: a compact view for people, docker's table for scripts. */
 import type { Command } from "commander";
 import { hexOf } from "../../oci/digest.ts";
+import { formatPlatform, normalisePlatform } from "../../oci/platform.ts";
 import { familiarName, familiarReference, type Reference } from "../../oci/reference.ts";
 import type { Store, StoredImage } from "../../store/store.ts";
 import type { CommandContext } from "../command.ts";
@@ -17,6 +18,7 @@ interface Options {
   /** False with `--no-trunc`. */
   readonly trunc: boolean;
   readonly digests?: boolean;
+  readonly tree?: boolean;
   readonly filter?: readonly string[];
   readonly format?: string;
 }
@@ -27,6 +29,7 @@ export function define(command: Command): void {
     .option("-a, --all", "images without a name too")
     .option("-q, --quiet", "only IDs")
     .option("--no-trunc", "whole IDs")
+    .option("--tree", "with the platforms of each index")
     .option("--digests", "the manifest's digest, for images that were pulled, pushed or loaded")
     .addOption(listOption("-f, --filter <key=value>", imageFilterKeys.join(", ")))
     .option("--format <format>", "table, json, or a template such as {{.Repository}}:{{.Tag}}");
@@ -46,6 +49,10 @@ export async function run(command: Command, context: CommandContext): Promise<nu
     .filter((image) => pattern === undefined || referenceMatches(image, pattern));
   if (found.length === 0 && (pattern === "ls" || pattern === "list")) {
     context.stderr.write(`No images found matching "${pattern}": did you mean "tsbuild image ls"?\n`);
+  }
+  if (options.tree === true) {
+    context.stdout.write(treeView(store, found));
+    return 0;
   }
   const isPlain = !options.quiet && options.trunc && !options.digests && options.format === undefined;
   if (isPlain && context.stdout.isTTY) {
@@ -112,6 +119,23 @@ function imageRow(image: StoredImage, name: TableName, options: Options, nowMs: 
     SharedSize: "N/A",
     Containers: "N/A",
   };
+}
+
+/** Each name, and below it the images of its index. */
+function treeView(store: Store, images: readonly StoredImage[]): string {
+  const lines = images.flatMap((image) => {
+    const names = image.references.length > 0 ? image.references : [undefined];
+    return names.map((name) => {
+      const title = name === undefined ? none : familiarReference(name);
+      const parts = (name === undefined ? undefined : store.images.index(name))?.images ?? [image];
+      const branches = parts.map(
+        ({ id, config, sizeBytes }, at) =>
+          `${at === parts.length - 1 ? "└─" : "├─"} ${formatPlatform(normalisePlatform(config))}  ${hexOf(id).slice(0, 12)}  ${formatSize(sizeBytes)}`,
+      );
+      return [title, ...branches].join("\n");
+    });
+  });
+  return lines.length === 0 ? "" : `${lines.sort().join("\n")}\n`;
 }
 
 /** By name, nameless last. `U`: a container stands on it. */

@@ -2,7 +2,8 @@
 import type { Command } from "commander";
 import { TsbuildError } from "../../errors.ts";
 import { nearestWord } from "../../nearest-word.ts";
-import type { Store } from "../../store/store.ts";
+import { familiarName, familiarReference } from "../../oci/reference.ts";
+import type { Store, StoredImage, StoredIndex } from "../../store/store.ts";
 import type { CommandContext } from "../command.ts";
 import { imageJson } from "../image-json.ts";
 import { renderError } from "../render/error.ts";
@@ -68,9 +69,15 @@ const finders: Readonly<Record<string, Finder>> = {
   },
   image: async (store, name) => {
     const image = store.images.find(name);
-    return image === undefined ? undefined : imageJson(store, image);
+    return image === undefined ? undefined : imageJson(store, image, indexNamed(store, image, name));
   },
 };
+
+/** The index that this name of the image stands for. */
+function indexNamed(store: Store, image: StoredImage, name: string): StoredIndex | undefined {
+  const reference = image.references.find((own) => [familiarReference(own), familiarName(own)].includes(name));
+  return reference === undefined ? undefined : store.images.index(reference);
+}
 
 function kindsOf(type: string | undefined): readonly Finder[] {
   if (type === undefined) return Object.values(finders);

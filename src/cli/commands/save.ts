@@ -43,7 +43,9 @@ export async function run(command: Command, context: CommandContext): Promise<nu
     });
   const store = context.openStore();
   const platform = platformFlag(flags.platform, { ...context, environment: {} });
-  const images = imagesToSave(command.args, store, platform);
+  const images = imagesToSave(command.args, store, platform).map((saved) =>
+    withIndex(saved, store, { format, platform }),
+  );
   const [{ saveImages }, sinks] = await Promise.all([
     import("../../archive/save.ts"),
     import("../../archive/archive-sink.ts"),
@@ -70,11 +72,30 @@ function formatFlag(given: string): ArchiveFormat {
   throw invalidFlagValue("--format", given, formats.join(", "));
 }
 
+/** An OCI layout holds the images of all platforms, unless one was asked for; docker's archive the one that runs here. */
+function withIndex(
+  saved: SavedImage,
+  store: Store,
+  { format, platform }: { readonly format: ArchiveFormat; readonly platform: Platform | undefined },
+): SavedImage {
+  const [name] = saved.references;
+  const index = name === undefined ? undefined : store.images.index(name);
+  if (index === undefined) return saved;
+  if (platform !== undefined) {
+    const image = index.images.find(({ config }) => samePlatform(config, platform));
+    return image === undefined ? saved : { ...saved, image };
+  }
+  return format === "docker-archive" ? saved : { ...saved, index };
+}
+
 /** A name saves that name; a repository without a tag saves all its tags; an ID saves an image without a name. */
 function imagesToSave(words: readonly string[], store: Store, platform: Platform | undefined): readonly SavedImage[] {
   const saved: { image: StoredImage; references: Reference[] }[] = [];
   const add = (image: StoredImage, references: readonly Reference[]): void => {
-    checkPlatform(image, platform);
+    const [name] = references;
+    const others = (name === undefined ? undefined : store.images.index(name))?.images ?? [];
+    if (!others.some(({ config }) => platform !== undefined && samePlatform(config, platform)))
+      checkPlatform(image, platform);
     const before = saved.find((each) => each.image.id === image.id);
     if (before === undefined) return void saved.push({ image, references: [...references] });
     for (const reference of references)

@@ -1,0 +1,70 @@
+/** The files of a result alone: into a folder, or as one tar. */
+import type { ExportedTree } from "../../executor/export-files.ts";
+import type { FinishedTarget } from "../../executor/finished-target.ts";
+import { standardOutput, tarFile } from "../containers/tar-output.ts";
+import { replaceFile } from "../replace-file.ts";
+import { refusal } from "./archive-output.ts";
+import type { Attestor } from "./attestor.ts";
+import type { OutputPlace } from "./finish-build.ts";
+import type { FilesOutput } from "./output-spec.ts";
+import { platformFolder } from "./platform-folder.ts";
+
+export async function toFiles(
+  targets: readonly FinishedTarget[],
+  output: FilesOutput,
+  { store, context, attest }: OutputPlace,
+): Promise<void> {
+  const { addToTar, endTar, exportToFolder, exportToTar } = await import("../../executor/export-files.ts");
+  const split = output.platformSplit ?? targets.length > 1;
+  const treeOf = (target: FinishedTarget): ExportedTree => ({
+    trees: store.layers.trees(target.chain.filter((layer, at) => target.chain.lastIndexOf(layer) === at)),
+    mtime: target.sourceDateEpoch,
+    signal: context.signal,
+  });
+  if (output.kind === "local") {
+    const { dest } = output;
+    if (dest === undefined) throw new Error("a folder needs a name");
+    for (const [at, target] of targets.entries())
+      exportToFolder({
+        ...treeOf(target),
+        folder: split ? `${dest}/${platformFolder(target.platform)}` : dest,
+        removesOthers: output.mode === "delete" && (split || at === 0),
+      });
+    for (const target of targets)
+      for (const { name, content } of await filesAbout(target, treeOf(target), output, attest))
+        replaceFile(`${split ? `${dest}/${platformFolder(target.platform)}` : dest}/${name}`, content);
+    return;
+  }
+  using file = output.dest === undefined ? undefined : tarFile(output.dest);
+  const write = file?.output ?? standardOutput(context, refusal);
+  for (const target of targets) {
+    const prefix = split ? platformFolder(target.platform) : undefined;
+    await exportToTar({ ...treeOf(target), prefix }, write);
+    const mtime = target.sourceDateEpoch ?? Math.floor(context.now() / 1000);
+    for (const { name, content } of await filesAbout(target, treeOf(target), output, attest))
+      await addToTar(prefix === undefined ? name : `${prefix}/${name}`, Buffer.from(content), mtime, write);
+  }
+  await endTar(write);
+  file?.complete();
+}
+
+/** Statements that lie beside the files, about the files. */
+async function filesAbout(
+  target: FinishedTarget,
+  tree: ExportedTree,
+  { attestationPrefix }: FilesOutput,
+  attest: Attestor | undefined,
+): Promise<readonly { readonly name: string; readonly content: string }[]> {
+  if (attest === undefined) return [];
+  const [{ printFileStatement }, { fileDigests }] = await Promise.all([
+    import("../../executor/attestation-manifest.ts"),
+    import("../../executor/export-files.ts"),
+  ]);
+  const statements = (await attest(target)).filter(({ filename }) => filename !== undefined);
+  if (statements.length === 0) return [];
+  const files = fileDigests(tree);
+  return statements.map((statement) => ({
+    name: `${attestationPrefix}${statement.filename}`,
+    content: printFileStatement(statement, files).toString(),
+  }));
+}
