@@ -160,14 +160,18 @@ async function runMount(mount: MountFlag, sshCount: number, context: RunContext)
     case "cache": {
       const namespace = context.options.buildArgs.get("BUILDKIT_CACHE_MOUNT_NS");
       const id = text(mount.id) ?? cleanPath(targetText ?? context.workdir);
+      const source = absolutePath(text(mount.source) ?? "/");
+      const from = await context.mountOrigin(mount);
+      // As BuildKit has it: with an owner or a mode, it is a folder of that owner, and nothing of the tree is in it.
+      const owned = [mount.mode, mount.uid, mount.gid].some((word) => word !== undefined);
       return {
         type: "cache",
         target,
         id: namespace === undefined || namespace === "" ? id : posix.join(namespace, id),
         sharing: mount.sharing ?? "shared",
         readonly: mount.readonly ?? false,
-        from: await context.mountOrigin(mount),
-        source: absolutePath(text(mount.source) ?? "/"),
+        from: owned && source === "/" ? { kind: "scratch" } : from,
+        source,
         mode: octal(text(mount.mode), 0o755, where),
         uid: decimal("uid", text(mount.uid), where),
         gid: decimal("gid", text(mount.gid), where),
