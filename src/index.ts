@@ -9,8 +9,10 @@ export { type CheckRequest, checkDockerfile } from "./checks/check-dockerfile.ts
 export { type Fixed, fixWarnings } from "./checks/fix.ts";
 export { type Rule, rules } from "./checks/rules.ts";
 export { type ErrorCode, TsbuildError, type Where } from "./errors.ts";
+export { commitImage } from "./executor/commit-image.ts";
 export type { BuildEvent, BuildSummary, StepTitle } from "./executor/events.ts";
 export { type BuildEnvironment, type BuildResult, build } from "./executor/execute.ts";
+export type { FinishedTarget } from "./executor/finished-target.ts";
 export { parseReference, type Reference } from "./oci/reference.ts";
 export type { Diagnostic, Dockerfile, Instruction, ParseResult } from "./parser/ast.ts";
 export { formatDockerfile } from "./parser/format.ts";
