@@ -141,6 +141,17 @@ function runOf(ok: boolean, log: string, image: string | undefined): BuildRun {
   return { ok, refused: titles.size === 0, log, printed, hits: texts(true), misses: texts(false), image };
 }
 
+/** What the reference refuses by its age: a named owner where there is no list of users, a wildcard in no folder. */
+const oldRefusals: readonly RegExp[] = [
+  /\/etc\/(passwd|group): no such file or directory$/,
+  /lstat \/.*: no such file or directory$/,
+];
+
+export function isOldRefusal(log: string): boolean {
+  const last = log.trim().split("\n").at(-1) ?? "";
+  return oldRefusals.some((pattern) => pattern.test(last));
+}
+
 // The daemon --------------------------------------------------------------------------------------------------------
 
 async function answering(child: ChildProcess, call: Call): Promise<string | undefined> {

@@ -7,7 +7,7 @@ import { compareImages } from "./compare.ts";
 import type { BuiltImage } from "./image.ts";
 import { judgeImage, judgeRefusal, judgeRun } from "./judge.ts";
 import type { KnownDifferences } from "./known-differences.ts";
-import { isOldRefusal } from "./random-cases.ts";
+import { isOldRefusal } from "./reference.ts";
 import { buildsOf, prepare, serve } from "./workspace.ts";
 
 export interface Bench {

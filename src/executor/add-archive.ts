@@ -145,7 +145,9 @@ class Unpacker implements TarHandler {
     this.#task = task;
     this.#archive = archive;
     this.#top = tree.resolve(bytePath(task.destination)).path;
-    tree.makeFolders(this.#top, this.#impliedFolder());
+    // The destination is the instruction's, whose owner it gets.
+    const { uid = 0, gid = 0 } = task.owner ?? {};
+    tree.makeFolders(this.#top, { mode: 0o755, uid: Math.max(uid, 0), gid: Math.max(gid, 0) });
   }
 
   begin(header: TarHeader): void {
@@ -153,7 +155,7 @@ class Unpacker implements TarHandler {
     if (inside === "") return;
     const wanted = joinBytePath(this.#top, inside);
     const parent = this.#tree.resolve(parentOf(wanted)).path;
-    this.#tree.makeFolders(parent, this.#impliedFolder());
+    this.#tree.makeFolders(parent, impliedFolder);
     const name = bytePathOfLatin1(wanted.slice(wanted.lastIndexOf("/") + 1));
     const place = joinBytePath(parent, name);
     if (name.startsWith(whiteoutPrefix)) this.#whiteout(parent, bytePathOfLatin1(name.slice(whiteoutPrefix.length)));
@@ -256,7 +258,7 @@ class Unpacker implements TarHandler {
         this.#archive,
         `${textOfBytePath(header.name)} is a hard link to ${textOfBytePath(header.linkName)}, which is not there`,
       );
-    if (!node.inUpper) tree.copyUpFile(place, node, this.#impliedFolder());
+    if (!node.inUpper) tree.copyUpFile(place, node, impliedFolder);
     return place;
   }
 
@@ -276,13 +278,10 @@ class Unpacker implements TarHandler {
     if (owner === undefined) return { uid: header.uid, gid: header.gid };
     return { uid: owner.uid < 0 ? header.uid : owner.uid, gid: owner.gid < 0 ? header.gid : owner.gid };
   }
-
-  /** Of folders that no entry describes. */
-  #impliedFolder(): { readonly mode: number; readonly uid: number; readonly gid: number } {
-    const { owner } = this.#task;
-    return { mode: 0o755, uid: Math.max(owner?.uid ?? 0, 0), gid: Math.max(owner?.gid ?? 0, 0) };
-  }
 }
+
+/** A folder that no entry describes is root's, whatever the owner of the instruction. */
+const impliedFolder = { mode: 0o755, uid: 0, gid: 0 } as const;
 
 /** Absolute names and `..` stay below the destination; "" is the destination itself. */
 function cleaned(name: BytePath): BytePath {
