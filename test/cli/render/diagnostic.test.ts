@@ -16,6 +16,7 @@ test("a range over several lines is marked to the end of its first", () => {
     "Dockerfile:2:7: error: the quote ' is never closed",
     "    2 | ENV b='c \\",
     "      |       ^^^^",
+    "   hint: for the character itself write \\'",
   ]);
 });
 
