@@ -11,6 +11,7 @@ import { imageConfigJson } from "../oci/image-config-json.ts";
 import { hostPlatform, type Platform } from "../oci/platform.ts";
 import type { Reference } from "../oci/reference.ts";
 import { spaceExplained } from "../store/errors.ts";
+import { warmLayerWorker } from "../store/layer-work.ts";
 import type { Store, StoredImage } from "../store/store.ts";
 import { openStream, sniffFile, writeFully } from "./archive-files.ts";
 import { nothingRead } from "./errors.ts";
@@ -38,6 +39,8 @@ export async function importImage(options: ImportOptions): Promise<StoredImage> 
   using folder = store.temporaryFolder("import");
   using lease = store.lease("import");
   const file = join(folder.path, "layer");
+  // Starts while the bytes come in.
+  warmLayerWorker();
   try {
     await receive(source, file, signal);
   } catch (error) {
