@@ -37,38 +37,84 @@ function elementsOf(pattern: string): readonly Element[] {
   return elements;
 }
 
-function regularExpression(elements: readonly Element[], greedy: boolean, flags: string): RegExp {
-  const run = greedy ? "[^\\n]*" : "[^\\n]*?";
-  const source = elements
-    .map((element) =>
-      element.kind === "run"
-        ? run
-        : element.kind === "one"
-          ? "[^\\n]"
-          : element.text.replace(/[\\^$.*+?()[\]{}|/-]/u, "\\$&"),
-    )
-    .join("");
-  return new RegExp(source, flags);
+/**
+ * Where the match at `start` ends, or undefined. All ways through the pattern are followed at once, so that no pattern
+ * takes longer than its length times that of the text.
+ */
+function matchEnd(
+  elements: readonly Element[],
+  characters: readonly string[],
+  start: number,
+  longest: boolean,
+): number | undefined {
+  let states = closure(elements, [0]);
+  let end: number | undefined;
+  for (let at = start; ; at++) {
+    if (states.at(-1) === elements.length) {
+      end = at;
+      if (!longest) return end;
+    }
+    const character = characters[at];
+    if (character === undefined || states.length === 0) return end;
+    const next: number[] = [];
+    for (const state of states) {
+      const element = elements[state];
+      if (element === undefined) continue;
+      const { kind } = element;
+      if (kind === "literal" ? element.text !== character : character === "\n") continue;
+      const target = kind === "run" ? state : state + 1;
+      if (next.at(-1) !== target) next.push(target);
+    }
+    states = closure(elements, next);
+  }
+}
+
+/** With the states that a run of no character leads to; ascending, each once. */
+function closure(elements: readonly Element[], states: readonly number[]): readonly number[] {
+  const all: number[] = [];
+  for (const first of states) {
+    for (let state = first; ; state++) {
+      if ((all.at(-1) ?? -1) < state) all.push(state);
+      if (elements[state]?.kind !== "run") break;
+    }
+  }
+  return all;
 }
 
 /** @throws {InvalidEscape} */
 export function removePrefix(value: string, pattern: string, longest: boolean): string {
-  const match = regularExpression(elementsOf(pattern), longest, "uy").exec(value);
-  return match === null ? value : value.slice(match[0].length);
+  const characters = [...value];
+  const end = matchEnd(elementsOf(pattern), characters, 0, longest);
+  return end === undefined ? value : characters.slice(end).join("");
 }
 
 /** The prefix of the reversed value, so that shortest and longest mean the same from the other end. */
 export function removeSuffix(value: string, pattern: string, longest: boolean): string {
-  const elements = elementsOf(pattern).toReversed();
-  const match = regularExpression(elements, longest, "uy").exec([...value].reverse().join(""));
-  return match === null ? value : value.slice(0, value.length - match[0].length);
+  const characters = [...value];
+  const end = matchEnd(elementsOf(pattern).toReversed(), characters.toReversed(), 0, longest);
+  return end === undefined ? value : characters.slice(0, characters.length - end).join("");
+}
+
+interface Match {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The first match from `from` on, always the longest there. */
+function find(elements: readonly Element[], characters: readonly string[], from: number): Match | undefined {
+  for (let start = from; start <= characters.length; start++) {
+    const end = matchEnd(elements, characters, start, true);
+    if (end !== undefined) return { start, end };
+  }
+  return undefined;
 }
 
 /** Always greedy. @throws {InvalidEscape} */
 export function replaceFirst(value: string, pattern: string, replacement: string): string {
-  const match = regularExpression(elementsOf(pattern), true, "u").exec(value);
-  if (match === null) return value;
-  return value.slice(0, match.index) + replacement + value.slice(match.index + match[0].length);
+  const characters = [...value];
+  const match = find(elementsOf(pattern), characters, 0);
+  if (match === undefined) return value;
+  return characters.slice(0, match.start).join("") + replacement + characters.slice(match.end).join("");
 }
 
 /**
@@ -76,16 +122,22 @@ export function replaceFirst(value: string, pattern: string, replacement: string
  * is the match, other `$names` nothing. @throws {InvalidEscape}
  */
 export function replaceAll(value: string, pattern: string, replacement: string): string {
+  const elements = elementsOf(pattern);
+  const characters = [...value];
   let result = "";
   let copied = 0;
   let endBefore = -1;
-  for (const match of value.matchAll(regularExpression(elementsOf(pattern), true, "gu"))) {
-    if (match[0] === "" && match.index === endBefore) continue;
-    result += value.slice(copied, match.index) + expandTemplate(replacement, match[0]);
-    copied = match.index + match[0].length;
-    endBefore = copied;
+  let from = 0;
+  for (let match = find(elements, characters, 0); match !== undefined; match = find(elements, characters, from)) {
+    const { start, end } = match;
+    from = end === start ? start + 1 : end;
+    if (end === start && start === endBefore) continue;
+    const text = characters.slice(start, end).join("");
+    result += characters.slice(copied, start).join("") + expandTemplate(replacement, text);
+    copied = end;
+    endBefore = end;
   }
-  return result + value.slice(copied);
+  return result + characters.slice(copied).join("");
 }
 
 function expandTemplate(template: string, match: string): string {

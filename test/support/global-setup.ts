@@ -19,6 +19,7 @@ const packages: Readonly<Record<string, string>> = {
   crun: "crun",
   "docker-registry": "docker-registry",
   runc: "runc",
+  dash: "dash",
   skopeo: "skopeo",
   umoci: "umoci",
   xz: "xz-utils",
