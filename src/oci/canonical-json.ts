@@ -6,6 +6,8 @@ export type Json = string | number | boolean | null | readonly Json[] | { readon
 
 export function canonicalJson(value: Json): string {
   if (value === null || typeof value !== "object") return JSON.stringify(value);
+  // A list of files has thousands of them, and one call writes the same text.
+  if (Array.isArray(value) && value.every((item) => typeof item === "string")) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map((item: Json) => canonicalJson(item)).join(",")}]`;
   const object = value as { readonly [key: string]: Json | undefined };
   const members: string[] = [];

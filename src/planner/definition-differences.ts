@@ -122,7 +122,10 @@ interface FileLine {
 
 function files(old: readonly string[], now: readonly string[]): readonly MissReason[] {
   if (equal(old, now)) return [];
-  const [before, after] = [fileLines(old), fileLines(now)];
+  // Of thousands of lines most are the same, and need not be taken apart.
+  const [oldLines, newLines] = [new Set(old), new Set(now)];
+  const before = fileLines(old.filter((line) => !newLines.has(line)));
+  const after = fileLines(now.filter((line) => !oldLines.has(line)));
   const changed: string[] = [];
   const added: string[] = [];
   const mode: string[] = [];

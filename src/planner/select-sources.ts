@@ -300,8 +300,10 @@ function selectedEntry(
   };
   if (type === "dir" || type === "fifo") return entry;
   // Files are by far the most: no needless object for each.
-  if (type === "file" && facts !== undefined && facts.capability === undefined && stat.nlink === 1n)
-    return Object.assign(entry, { digest: facts.digest });
+  if (type === "file" && facts !== undefined && facts.capability === undefined && stat.nlink === 1n) {
+    const { digest, content } = facts;
+    return Object.assign(entry, content === undefined ? { digest } : { digest, content });
+  }
   return {
     ...entry,
     ...facts,

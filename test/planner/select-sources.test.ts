@@ -379,3 +379,11 @@ test("10,000 unchanged files are validated without reading them", async () => {
 function bytesRead(): number {
   return Number(/^rchar: (\d+)$/m.exec(readFileSync("/proc/self/io", "utf8"))?.[1]);
 }
+
+test("a small file that had to be read brings its bytes, so that it is read once", async () => {
+  using context = temporaryContext({ "d/a": "of a", "d/big": "x".repeat(100_000) });
+  const selection = await select(context.folder, { sources: ["/d"] });
+  const [, a, big] = selection.sources[0]?.entries ?? [];
+  expect(Buffer.from(a?.content ?? []).toString()).toBe("of a");
+  expect(big?.content).toBeUndefined();
+});
