@@ -51,10 +51,11 @@ export function availableBuilders(machine: Machine): readonly Builder[] {
   });
 }
 
+export const tsbuildProgram: string = new URL("../dist/tsbuild.cjs", import.meta.url).pathname;
+
 function tsbuild(machine: Machine): Builder {
-  const program = new URL("../dist/tsbuild.cjs", import.meta.url).pathname;
   const argv = (...words: readonly string[]): Timed => ({
-    argv: [process.execPath, program, ...words],
+    argv: [process.execPath, tsbuildProgram, ...words],
     env: { TSBUILD_ROOT: join(machine.folder, "tsbuild") },
   });
   return {

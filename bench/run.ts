@@ -13,8 +13,11 @@ import { aptInstall } from "./scenarios/apt-install.ts";
 import { copyCached } from "./scenarios/copy-cached.ts";
 import { copyChanged } from "./scenarios/copy-changed.ts";
 import { copyCold } from "./scenarios/copy-cold.ts";
+import { ignoreMany } from "./scenarios/ignore-many.ts";
 import { importBase } from "./scenarios/import-base.ts";
 import { parallelStages } from "./scenarios/parallel-stages.ts";
+import { parseLarge } from "./scenarios/parse-large.ts";
+import { planStages } from "./scenarios/plan-stages.ts";
 import { pullBase } from "./scenarios/pull-base.ts";
 import { pushBase } from "./scenarios/push-base.ts";
 import { runEcho } from "./scenarios/run-echo.ts";
@@ -35,6 +38,9 @@ const scenarios: readonly Scenario[] = [
   pushBase,
   pullBase,
   aptInstall,
+  parseLarge,
+  planStages,
+  ignoreMany,
 ];
 
 /** After a signal the machine is taken down in order: it has a dockerd. */
