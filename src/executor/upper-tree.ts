@@ -320,7 +320,3 @@ export function parentOf(path: BytePath): BytePath {
   const slash = path.lastIndexOf("/");
   return (slash < 0 ? "" : path.slice(0, slash)) as BytePath;
 }
-
-export function baseNameOf(path: BytePath): BytePath {
-  return path.slice(path.lastIndexOf("/") + 1) as BytePath;
-}
