@@ -52,7 +52,10 @@ export function gitFailed(url: string, stderr: string, where: Where | undefined)
     .map((line) => line.replace(/[\x00-\x1f\x7f]/g, " ").trim())
     .filter((line) => line !== "");
   const told = lines.filter((line) => /^(?:fatal|error|ssh|remote): /.test(line));
-  const why = (told[0] ?? lines.at(-1) ?? "git failed").replace(/^(?:fatal|error): /, "");
+  const first = told[0] ?? lines.at(-1) ?? "git failed";
+  // The reason of a failed connection stands in a line of its own.
+  const rest = first.endsWith(":") ? ` ${lines[lines.indexOf(first) + 1] ?? ""}` : "";
+  const why = `${first}${rest}`.trimEnd().replace(/^(?:fatal|error): /, "");
   return notFound(`cannot fetch ${url}: ${withoutCredentials(why)}`, where, hintOf(stderr));
 }
 
