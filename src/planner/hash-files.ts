@@ -74,8 +74,10 @@ export function hashFilesSync(files: readonly FileToHash[], onSmallFile?: OnSmal
   const digests: Digest[] = [];
   for (const [index, { hostPath, size }] of files.entries()) {
     try {
-      digests.push(hashFile(hostPath, buffer));
-      if (size <= smallBytes) onSmallFile?.(index, Buffer.from(buffer.subarray(0, size)));
+      const { digest, length } = hashFile(hostPath, buffer);
+      digests.push(digest);
+      // Of another size than it had when it was looked at: whoever copies it finds out that it changes.
+      if (length === size && size <= smallBytes) onSmallFile?.(index, Buffer.from(buffer.subarray(0, size)));
     } catch (error) {
       return { kind: "failed", path: hostPath.toString(), errno: errnoOf(error) ?? String(error) };
     }
@@ -83,15 +85,20 @@ export function hashFilesSync(files: readonly FileToHash[], onSmallFile?: OnSmal
   return { kind: "digests", digests };
 }
 
-function hashFile(path: string | Buffer, buffer: Buffer): Digest {
+function hashFile(path: string | Buffer, buffer: Buffer): { readonly digest: Digest; readonly length: number } {
   const fd = openSync(path, "r");
   try {
     let read = readSync(fd, buffer);
     // A short read of a regular file is its end.
-    if (read < buffer.length) return `sha256:${hashOnce("sha256", buffer.subarray(0, read), "hex")}` as Digest;
+    if (read < buffer.length)
+      return { digest: `sha256:${hashOnce("sha256", buffer.subarray(0, read), "hex")}` as Digest, length: read };
     const hash = createHash("sha256");
-    for (; read > 0; read = readSync(fd, buffer)) hash.update(buffer.subarray(0, read));
-    return `sha256:${hash.digest("hex")}` as Digest;
+    let length = 0;
+    for (; read > 0; read = readSync(fd, buffer)) {
+      hash.update(buffer.subarray(0, read));
+      length += read;
+    }
+    return { digest: `sha256:${hash.digest("hex")}` as Digest, length };
   } finally {
     closeSync(fd);
   }

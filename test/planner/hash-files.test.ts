@@ -58,3 +58,11 @@ test("a memo that is damaged counts as none", async () => {
     expect(() => new FileDigests(memo, damage, context.folder)).not.toThrow();
   }
 });
+
+test("bytes of a small file are handed over, unless its size is another than it was", async () => {
+  using context = temporaryContext({ same: "12345", grown: "123456", shrunk: "1234" });
+  const files = ["same", "grown", "shrunk"].map((name) => ({ hostPath: join(context.folder, name), size: 5 }));
+  const given = new Map<number, string>();
+  await hashFiles(files, signal, (index, content) => given.set(index, content.toString()));
+  expect([...given]).toEqual([[0, "12345"]]);
+});

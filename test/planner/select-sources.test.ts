@@ -192,6 +192,7 @@ test("entries carry what is copied, and belong to 0:0", async () => {
     size: 5,
     digest: "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
     hostPath: join(context.folder, "d/f"),
+    content: Buffer.from("hello"),
   });
   expect(source?.entries.slice(2)).toMatchObject([
     { path: "l", type: "symlink", target: "f" },
