@@ -137,7 +137,10 @@ test("entries keep mode, time and numeric owner; --chmod does not apply, --chown
   expect([(mode & 0o7777).toString(8), uid, mtimeMs]).toEqual(["4711", 12, 5_000_000]);
   expect((lstatSync(`${upper}/o/d`).mode & 0o7777).toString(8)).toBe("755");
   await add("a.tar", "/p", { owner: { uid: 7, gid: 8 } });
-  expect([lstatSync(`${upper}/p/d/f`).uid, lstatSync(`${upper}/p/d`).gid]).toEqual([7, 8]);
+  const [file, folder] = [lstatSync(`${upper}/p/d/f`), lstatSync(`${upper}/p/d`)];
+  expect([file.uid, file.gid]).toEqual([7, 8]);
+  // No entry makes it, so it is nobody's but root's.
+  expect([folder.uid, folder.gid]).toEqual([0, 0]);
 });
 
 test("hard links, symlinks, devices and fifos are made", async () => {
