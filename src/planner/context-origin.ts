@@ -112,6 +112,10 @@ export class ContextOrigin implements Origin {
     return { path, hostPath, stat, type, excluded, matches };
   }
 
+  #isExcluded(path: BytePath, folder: ContextNode): boolean {
+    return !this.rules.isEmpty && this.rules.match(textOfBytePath(path), folder.matches).excluded;
+  }
+
   /** An excluded folder is still there when something in it is not excluded. */
   #isVisible(node: ContextNode): boolean {
     if (!node.excluded) return true;
@@ -124,8 +128,10 @@ export class ContextOrigin implements Origin {
     const known = this.#children.get(folder.path);
     if (known !== undefined) return known;
     const children: ContextNode[] = [];
-    for (const name of namesIn(folder.hostPath)) {
+    for (const { name, mayBeFolder } of entriesIn(folder.hostPath)) {
       const path = joinBytePath(folder.path, bytePathOfLatin1(name));
+      // Nobody sees it, so nobody asks what it is: most of a large context is hidden.
+      if (!(mayBeFolder && this.rules.hasNegations) && this.#isExcluded(path, folder)) continue;
       const hostPath = fsPathBelow(this.folder, path);
       const stat = statOf(hostPath);
       // Gone since the folder was read.
@@ -137,9 +143,12 @@ export class ContextOrigin implements Origin {
 }
 
 /** One character a byte, so the order of strings is the order of bytes. */
-function namesIn(path: string | Buffer): readonly string[] {
+function entriesIn(path: string | Buffer): readonly { readonly name: string; readonly mayBeFolder: boolean }[] {
   try {
-    return readdirSync(path, { encoding: "latin1" }).sort();
+    const entries = readdirSync(path, { encoding: "latin1", withFileTypes: true });
+    return entries
+      .map((entry) => ({ name: entry.name, mayBeFolder: !entry.isFile() && !entry.isSymbolicLink() }))
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
   } catch (error) {
     throw unreadable(path, error);
   }
