@@ -62,6 +62,7 @@ async function pull(
     store,
     reference,
     platform,
+    takesOtherPlatform: true,
     access: { environment: context.environment, configDir: context.configDir, warn: onNote },
     signal: context.signal,
   });

@@ -37,6 +37,8 @@ export interface PullOptions {
   readonly reference: Reference;
   /** Undefined: the host's, and an image for another one without an index is taken too. */
   readonly platform?: Platform | undefined;
+  /** An image without an index is taken whatever platform it is for. */
+  readonly takesOtherPlatform?: boolean;
   readonly access: RegistryAccess;
   /** Layers at a time. */
   readonly jobs?: number;
@@ -180,7 +182,8 @@ async function fetchImage(
     architecture: config.architecture,
     ...(config.variant !== undefined && { variant: config.variant }),
   };
-  if (platform !== undefined && found.index === undefined && !samePlatform(own, platform))
+  const mustSuit = platform !== undefined && options.takesOtherPlatform !== true;
+  if (mustSuit && found.index === undefined && !samePlatform(own, platform))
     throw noMatchForPlatform(reference, formatPlatform(platform), [formatPlatform(own)]);
   const diffIds = config.rootfs.diff_ids;
   if (diffIds.length !== manifest.layers.length)

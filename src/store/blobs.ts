@@ -36,6 +36,7 @@ export function blobStore(context: StoreContext): BlobStore {
 
   return {
     has: (digest) => existsSync(path(digest)),
+    hold: (digest) => existsSync(path(digest)) && hold(digest),
     path,
     read(digest) {
       try {

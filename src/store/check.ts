@@ -5,8 +5,10 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import { type ContentDigest, chainId, type DiffId, type Digest, isDigest, resultId, sha256 } from "../oci/digest.ts";
 import type { ImageConfig } from "../oci/image-config.ts";
 import type { Manifest } from "../oci/manifest.ts";
+import { mediaTypes } from "../oci/media-types.ts";
 import { blobPath } from "./blobs.ts";
 import { chainOf } from "./chains.ts";
+import { blobsOfDocument } from "./indexes.ts";
 import { runLayerTask } from "./layer-work.ts";
 import { pendingPrefix, recordOf } from "./layers.ts";
 import { contextOf } from "./open-store.ts";
@@ -127,10 +129,21 @@ class Check {
       if (typeof manifest === "string" && this.#json(manifest as Digest) === undefined)
         this.#fault("image", id, `its manifest ${manifest} is missing or damaged`);
     }
+    for (const { target } of db.all("SELECT DISTINCT target FROM refs WHERE target IS NOT NULL"))
+      this.#index(String(target) as Digest);
     for (const table of ["refs", "repo_digests"])
       for (const row of db.all(`SELECT name, image FROM ${table} WHERE image NOT IN (SELECT id FROM images)`))
         this.#fault("reference", String(row["name"]), `names the image ${row["image"]}, which is not there`);
     this.#layoutIndex(`${paths.root}/index.json`);
+  }
+
+  /** All that an index names is there: it was written so, and its images hold it. */
+  #index(digest: Digest): void {
+    const read = (each: Digest): Buffer | undefined =>
+      this.#json(each) === undefined ? undefined : readFileSync(blobPath(this.#context.paths.root, each));
+    for (const blob of blobsOfDocument({ digest, mediaType: mediaTypes.ociIndex }, read))
+      if (!existsSync(blobPath(this.#context.paths.root, blob)))
+        this.#fault("reference", digest, `is an index of which ${blob} is missing`);
   }
 
   #layoutIndex(file: string): void {

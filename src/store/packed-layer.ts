@@ -28,18 +28,20 @@ export async function packedLayer(
   const arrived = blob === undefined ? undefined : compressionOf(blob.mediaType);
   // Uncompressed blobs are of imports and of docker's archives: nobody chose that.
   const suits = arrived === compression || (!force && arrived !== "none");
-  if (blob !== undefined && suits && store.blobs.has(blob.digest))
+  if (blob !== undefined && suits && store.blobs.hold(blob.digest))
     return { mediaType: ociLayerType(blob.mediaType), digest: blob.digest, size: blob.size };
   if (compression === "none") {
     using folder = store.temporaryFolder("pack");
     const file = join(folder.path, hexOf(diffId));
     const digest = blobDigestOf(diffId);
-    if (!store.blobs.has(digest)) await store.layers.writeTar(id, file, signal);
-    if (!store.blobs.has(digest)) store.blobs.adopt(file, digest);
+    if (!store.blobs.hold(digest)) {
+      await store.layers.writeTar(id, file, signal);
+      store.blobs.adopt(file, digest);
+    }
     return { mediaType: mediaTypes.ociLayer, digest, size: record.sizeBytes };
   }
   const known = level === undefined ? recallCompressed(store, record, compression) : undefined;
-  if (known !== undefined && store.blobs.has(known.digest)) return known;
+  if (known !== undefined && store.blobs.hold(known.digest)) return known;
   using folder = store.temporaryFolder("pack");
   const file = join(folder.path, hexOf(diffId));
   const made = await store.layers.writeCompressed(id, file, compression, signal, level === undefined ? {} : { level });

@@ -64,6 +64,8 @@ export interface TemporaryFolder extends Disposable {
 
 export interface BlobStore {
   has(digest: Digest): boolean;
+  /** The same, and what is there stays until this process ends. */
+  hold(digest: Digest): boolean;
   /** Absolute path: `blobs/sha256/<hex>`. */
   path(digest: Digest): string;
   /** @throws {TsbuildError} `STORE_CORRUPT` when it is absent. */

@@ -148,3 +148,26 @@ pushing("save writes the whole index into a layout; inspect and images --tree sh
   const tree = (await workshop.tsbuild(["images", "--tree"])).stdout;
   expect(tree).toMatch(/^saved:1\n├─ linux\/amd64 {2}[0-9a-f]{12} {2}.*\n└─ linux\/arm64 /m);
 });
+
+pushing("a base that is for one other platform is taken, with a warning", async () => {
+  await using registry = await startDockerRegistry();
+  const name = `${registry.host}/only-arm64:1`;
+  await workshop.build("FROM scratch⏎COPY f /", { f: "arm" }, ["--platform=linux/arm64", "-t", name, "--push"]);
+  await workshop.tsbuild(["rmi", name]);
+  const built = await workshop.build(`FROM ${name}⏎LABEL x=y`, {}, ["--platform=linux/amd64"]);
+  expect(built).toMatchObject({ code: 0, stderr: expect.stringContaining("is for linux/arm64") });
+});
+
+test("system check misses what an index names", async () => {
+  const other = `${workshop.folder}/checked`;
+  const context = workshop.context({ Dockerfile: "FROM scratch\nCOPY f /\n", f: "checked" });
+  await workshop.tsbuild(["--root", other, "build", ...both, "-t", "checked", context]);
+  using store = openStore(other);
+  const index = store.images.index({ domain: "docker.io", path: "library/checked", tag: "latest" });
+  execFileSync("rm", [store.blobs.path(index?.value.manifests[1]?.digest as never)]);
+  const checked = await workshop.tsbuild(["--root", other, "system", "check"]);
+  expect(checked.code).toBe(1);
+  expect(checked.stdout + checked.stderr).toContain(
+    `is an index of which ${index?.value.manifests[1]?.digest} is missing`,
+  );
+});
