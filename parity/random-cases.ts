@@ -212,10 +212,11 @@ const owner = fc.constantFrom(
 
 const copyLine = fc
   .tuple(fc.constantFrom("COPY", "ADD"), owner, fc.array(source, { minLength: 1, maxLength: 2 }), destination)
-  .map(
-    ([name, flags, sources, to]) =>
-      `${name} ${flags}${sources.join(" ")} ${sources.length > 1 || sources.some((each) => /[*?[]/.test(each)) ? to.replace(/\/?$/, "/") : to}`,
-  );
+  .map(([name, flags, sources, to]) => {
+    const isFolder = sources.length > 1 || sources.some((each) => /[*?[]/.test(each));
+    // The reference is too old to give the files of an archive an owner.
+    return `${name} ${name === "ADD" ? "" : flags}${sources.join(" ")} ${isFolder ? to.replace(/\/?$/, "/") : to}`;
+  });
 
 const runLine = fc
   .constantFrom(
