@@ -105,7 +105,11 @@ function builderOf(call: Call, folder: string): Builder {
       rmSync(idFile, { force: true });
       const tag = at.tag === undefined ? [] : ["-t", at.tag];
       const flags = ["--network=host", "--progress=plain", "--iidfile=id", ...tag];
-      const { code, log } = await call(["build", ...flags, ...at.args, at.path], at);
+      const build = async (): Promise<Called> => await call(["build", ...flags, ...at.args, at.path], at);
+      const first = await build();
+      // A fault of its age, on machines with much to do.
+      const isTired = first.code !== 0 && first.log.includes("flightcontrol: exceeded retry timeout");
+      const { code, log } = isTired ? await build() : first;
       if (/Cannot connect to the Docker daemon|failed to dial gRPC|did not provide an image ID/.test(log))
         throw new Error(`the reference has died: ${log.trim().split("\n").at(-1)}`);
       return runOf(code === 0, log, code === 0 ? readFileSync(idFile, "utf8") : undefined);
