@@ -117,7 +117,7 @@ export function exportToFolder(options: FolderExport): void {
   const names = new Map<BytePath, Set<string>>();
   const root = bytePath(folder);
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolders(folder);
     for (const { path, found, linkTo } of entriesOf(options)) {
       const to = path === "" ? root : joinBytePath(root, path);
       const time = mtime === undefined ? found.stat.mtimeNs : BigInt(mtime) * 1_000_000_000n;
@@ -142,6 +142,13 @@ export function exportToFolder(options: FolderExport): void {
   } catch (error) {
     throw exportFailed(folder, error);
   }
+}
+
+/** One by one: Node's own recursive call never ends where the kernel lets nobody make a folder, as in /proc. */
+function makeFolders(folder: string): void {
+  if (lstatSync(folder, { throwIfNoEntry: false }) !== undefined) return;
+  makeFolders(dirname(folder));
+  mkdirSync(folder);
 }
 
 function makeFolder(to: BytePath, { mode }: BigIntStats): void {

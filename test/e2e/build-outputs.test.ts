@@ -180,6 +180,7 @@ pushing.for([
 test.for([
   { spec: "type=oic,dest=x", code: 2, what: "did you mean", hint: "type=oci" },
   { spec: "type=oci", code: 2, what: "dest is missing", hint: "dest=FILE" },
+  { spec: "/proc/here", code: 1, what: "cannot write the result to /proc/here", hint: "" },
   { spec: "type=local", code: 2, what: "dest is missing", hint: "dest=PATH" },
   { spec: "type=oci,dest=x,compresion=zstd", code: 2, what: "no key compresion", hint: "compression" },
   { spec: "type=image,compression=estargz", code: 1, what: "estargz is not supported", hint: "zstd" },
