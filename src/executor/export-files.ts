@@ -19,6 +19,7 @@ import {
   rmSync,
   symlinkSync,
 } from "node:fs";
+import { dirname } from "node:path";
 import {
   type BytePath,
   bytePath,
