@@ -119,7 +119,7 @@ function ensureBridge(place: BridgePlace): Subnet {
     writeIfThere(`/proc/sys/net/ipv6/conf/${bridge}/disable_ipv6`, "1");
     netlink.addAddress(bridge, gatewayOf(subnet), subnet.prefixLength);
     netlink.linkUp(bridge);
-    writeFileSync("/proc/sys/net/ipv4/ip_forward", "1");
+    allowForwarding();
     nft(["-f", "-"], bridgeRuleset(place, subnet));
     openIptables(place);
   } catch (error) {
@@ -128,6 +128,12 @@ function ensureBridge(place: BridgePlace): Subnet {
   }
   writeFileSync(`${stateDir}/subnet`, `${subnet.network}/${subnet.prefixLength}`, { mode: 0o600 });
   return subnet;
+}
+
+/** Writing waits for the kernel's network lock, which the end of another network holds for long: often it is on already. */
+function allowForwarding(): void {
+  const file = "/proc/sys/net/ipv4/ip_forward";
+  if (readFileSync(file, "latin1").trim() !== "1") writeFileSync(file, "1");
 }
 
 /**
