@@ -4,6 +4,7 @@ import { chmodSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { commands } from "../../src/cli/command-table.ts";
+import { instructionKinds, instructionRow } from "../../src/parser/instruction-table.ts";
 import { needs } from "../support/needs.ts";
 import { type TemporaryTestFolder, temporaryTestFolder } from "../support/temporary-folder.ts";
 import { program } from "../support/tsbuild.ts";
@@ -86,4 +87,21 @@ test("the table of commands names every command there is, and no other", () => {
   const rows = section.split("\n").filter((line) => /^\| [A-Z]/.test(line));
   const named = rows.flatMap((row) => [...row.matchAll(/`([^`]+)`/g)].map(([, name]) => name ?? ""));
   expect(named.sort()).toEqual([...commands.keys()].sort());
+});
+
+test("the table of the language has every instruction and every flag, and no other", () => {
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+  const section = readme.split("## The Dockerfile language")[1]?.split("\n## ")[0] ?? "";
+  const cells = section.split("\n").flatMap((line) => (/^\| `/.test(line) ? [line.split("|").slice(1, 3)] : []));
+  const named = cells.flatMap(([names = "", flags = ""]) =>
+    [...names.matchAll(/`([A-Z]+)`/g)].map(([, name = ""]): [string, readonly string[]] => [
+      name,
+      [...flags.matchAll(/`([^`]+)`/g)].map(([, flag = ""]) => flag).sort(),
+    ]),
+  );
+  const wanted = instructionKinds.map((kind): [string, readonly string[]] => {
+    const flags = instructionRow(kind)?.flags;
+    return [kind.toUpperCase(), flags === undefined || flags === "ignored" ? [] : Object.keys(flags).sort()];
+  });
+  expect(new Map(named)).toEqual(new Map(wanted));
 });
