@@ -1,5 +1,4 @@
 /** Images with names in the store, and in registries. */
-import { TsbuildError } from "../../errors.ts";
 import { commitImage } from "../../executor/commit-image.ts";
 import type { FinishedTarget } from "../../executor/finished-target.ts";
 import type { Document } from "../../executor/image-manifest.ts";
@@ -19,12 +18,6 @@ export async function toStore(
 ): Promise<Made> {
   const { store } = place;
   const names = [...output.names, ...request.tags];
-  if (output.push && names.length === 0)
-    throw new TsbuildError({
-      code: "USAGE",
-      what: "tag is needed when pushing to registry",
-      hint: "name it: -t REGISTRY/NAME",
-    });
   const known = new Set(targets.filter(({ id }) => store.images.get(id) !== undefined).map(({ id }) => id));
   const images = targets.map((target) => commitImage(store, target, []));
   const settings = withAnnotations(output.settings, request);

@@ -60,6 +60,12 @@ export async function readOutputFlags(
       .length > 1
   )
     throw new TsbuildError({ code: "USAGE", what: "only one output can go to standard output" });
+  if (outputs.some((output) => output.kind === "image" && output.push && output.names.length + tags.length === 0))
+    throw new TsbuildError({
+      code: "USAGE",
+      what: "tag is needed when pushing to registry",
+      hint: "name it: -t REGISTRY/NAME",
+    });
   const deletes = outputs.some((output) => output.kind === "local" && output.mode === "delete");
   if (deletes && !(flags.allow ?? []).includes("buildx.local.delete"))
     throw new TsbuildError({
