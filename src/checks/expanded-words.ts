@@ -1,8 +1,7 @@
 /** Which words of a line are expanded, and whether all is known that they may use. */
 import type { Instruction, Word } from "../parser/ast.ts";
 import { switchArgs } from "../planner/scopes.ts";
-import type { CheckedFile, WalkedLine, WalkedStage } from "./checked-file.ts";
-import { variablesIn } from "./variables-in.ts";
+import type { WalkedLine, WalkedStage } from "./checked-file.ts";
 
 /** Somewhere below is an image that nobody could ask. */
 export function mayHaveMore(stage: WalkedStage): boolean {
@@ -14,24 +13,6 @@ export function mayHaveMore(stage: WalkedStage): boolean {
 /** Nobody has set it, and no ARG of the stage names it. */
 export const isUnset = ({ before }: WalkedLine, name: string): boolean =>
   name !== "" && !before.variables.has(name) && !before.declared.has(name) && !switchArgs.has(name);
-
-/** Where lines start that use a variable which a base image may set that is not here: what they mean is not known. */
-export function uncertainLines({ walked }: CheckedFile): ReadonlySet<number> {
-  const found = new Set<number>();
-  for (const stage of walked) {
-    if (!mayHaveMore(stage)) continue;
-    for (const line of stage.lines) {
-      const { instruction } = line;
-      const words =
-        instruction.kind === "arg"
-          ? instruction.args.flatMap(({ defaultValue }) => defaultValue ?? [])
-          : expandedWords(instruction);
-      if (words.some((word) => variablesIn(word).some(({ name }) => isUnset(line, name))))
-        found.add(instruction.range.start);
-    }
-  }
-  return found;
-}
 
 /** Source: Dockerfile reference, "Environment replacement". */
 export function expandedWords(instruction: Instruction): readonly Word[] {

@@ -5,6 +5,7 @@ import type { Command } from "commander";
 import { checkDockerfile, checkedFile } from "../checks/check-dockerfile.ts";
 import type { BaseImage } from "../checks/checked-file.ts";
 import { findErrors } from "../checks/find-errors.ts";
+import { storedBase } from "../checks/stored-bases.ts";
 import { listTargets } from "../checks/targets.ts";
 import type { FindBase } from "../checks/walk-stages.ts";
 import { TsbuildError } from "../errors.ts";
@@ -167,11 +168,8 @@ function localImages(context: CommandContext): (name: string) => BaseImage | und
     return store;
   };
   return (name) => {
-    try {
-      return open()?.images.resolve(parseReference(name))?.config;
-    } catch {
-      return undefined; // no reference: the planner says so
-    }
+    const opened = open();
+    return opened === undefined ? undefined : storedBase(opened, name);
   };
 }
 

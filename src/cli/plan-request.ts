@@ -1,5 +1,6 @@
 /** What `plan` and `cache why` have in common: from the build's flags to the plan, with nothing built or pulled. */
 import type { Command } from "commander";
+import type { FindBase } from "../checks/walk-stages.ts";
 import type { Plan } from "../planner/plan.ts";
 import { defineBuildFlags, readBuildRequest } from "./build-flags.ts";
 import type { CommandContext } from "./command.ts";
@@ -38,15 +39,15 @@ async function requestedPlan(command: Command, context: CommandContext): Promise
   const note = (text: string): void => void context.stderr.write(`${text}\n`);
   for (const text of request.notes) note(text);
   const { parseRemembered } = await import("../planner/remembered-parse.ts");
-  const { rejectInvalid } = await import("../planner/problems.ts");
-  const { buildGraph } = await import("../planner/bind.ts");
+  const { boundGraph } = await import("../checks/bound-graph.ts");
+  const { storedBase } = await import("../checks/stored-bases.ts");
   const { BuildContexts } = await import("../planner/build-contexts.ts");
   const { planBuild } = await import("../planner/plan-build.ts");
   const store = context.openStore();
   const parsed = await parseRemembered(options.dockerfile, store.memo);
-  rejectInvalid(parsed, options.target);
-  const resolve = imageResolver({ context, store, pull: false, offline: true, onNote: note });
-  const graph = await buildGraph(parsed.dockerfile, options, resolve);
+  const resolveImage = imageResolver({ context, store, pull: false, offline: true, onNote: note });
+  const findBase: FindBase = async (name) => storedBase(store, name);
+  const graph = await boundGraph({ parsed, options, resolveImage, findBase });
   // What checks have to say is `check`'s and the build's to tell.
   const warnings = [...parsed.diagnostics, ...graph.warnings].filter(({ code }) => code !== "NoEmptyContinuation");
   if (warnings.length > 0)

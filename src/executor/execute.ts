@@ -7,15 +7,16 @@
  * for committed parents only.
  */
 import type PQueue from "p-queue";
+import { boundGraph } from "../checks/bound-graph.ts";
+import { storedBase } from "../checks/stored-bases.ts";
+import type { FindBase } from "../checks/walk-stages.ts";
 import { type CacheKey, type Digest, type ImageId, type ResultId, resultId, sha256 } from "../oci/digest.ts";
 import type { Timestamp } from "../oci/image-config.ts";
 import { timestampOfMs } from "../oci/image-config-json.ts";
 import { whereOf } from "../parser/position.ts";
-import { buildGraph } from "../planner/bind.ts";
 import { BuildContexts } from "../planner/build-contexts.ts";
 import type { BuildGraph, GraphTarget, ResolvedImage, Step, StepId, TreeRef } from "../planner/build-graph.ts";
 import type { BuildOptions, ResolveImage } from "../planner/build-options.ts";
-import { rejectInvalid } from "../planner/problems.ts";
 import { parseRemembered } from "../planner/remembered-parse.ts";
 import { cacheKey, defineStep, type StepDefinition, siteOf } from "../planner/step-definition.ts";
 import type { Driver } from "../runtime/driver.ts";
@@ -74,9 +75,9 @@ export interface BuildResult {
 export async function build(options: BuildOptions, environment: BuildEnvironment): Promise<BuildResult> {
   const started = environment.now();
   const parsed = await parseRemembered(options.dockerfile, environment.store.memo);
-  rejectInvalid(parsed, options.target);
   const resolveImage = remembered(environment.resolveImage);
-  const graph = await buildGraph(parsed.dockerfile, options, resolveImage);
+  const findBase: FindBase = async (name) => storedBase(environment.store, name);
+  const graph = await boundGraph({ parsed, options, resolveImage, findBase });
   const devices = await grantedDevices(graph, options, environment);
   const { onEvent, now } = environment;
   const checks: BuildChecks = { parsed, options, resolveImage };

@@ -64,7 +64,7 @@ export function bindCopy(instruction: CopyInstruction | AddInstruction, context:
     ),
     destination: destinationPath(destination, context.workdir),
     ...(chown !== "" && { chown }),
-    ...(chmod !== "" && { chmod: parseChmod(chmod, where) }),
+    ...(chmod !== "" && { chmod: parseChmod(chmod, locate(instruction.chmod?.range ?? instruction.range)) }),
     link: instruction.link,
     parents,
     exclude: instruction.exclude,

@@ -13,7 +13,7 @@ export function variableRequired(name: string, message: string, orEmpty: boolean
     code: "EXPANSION_FAILED",
     what: `${name}: ${text}`,
     where,
-    hint: `--build-arg ${name}=… gives an ARG its value`,
+    hint: `ARG ${name} above it and --build-arg ${name}=… give it a value`,
   });
 }
 
@@ -110,6 +110,14 @@ export const circularStages = (names: readonly string[], where: Where): TsbuildE
       : `circular dependency: ${names.join(" → ")} → ${names[0]}`,
     where,
   );
+
+/** No such image, and nearly a stage's name: the stage may be meant. */
+export function baseNotFound(name: string, stages: readonly string[], cause: TsbuildError, where: Where): TsbuildError {
+  const near = nearestWord(name, stages);
+  const error = baseFailed(cause, where);
+  if (near === undefined) return error;
+  return new TsbuildError({ ...error, what: error.message, cause, hint: `did you mean the stage ${near}?` });
+}
 
 export const baseFailed = (cause: TsbuildError, where: Where): TsbuildError =>
   new TsbuildError({ code: cause.code, what: cause.message, where: cause.where ?? where, hint: cause.hint, cause });

@@ -86,7 +86,7 @@ async function startStage(stage: StageSource, context: BindContext): Promise<Sta
   const wanted = stage.platform ?? platform;
   const named = findNamedContext(context.options.namedContexts, stage.image, wanted);
   if (named !== undefined) return namedState(stage, named, context, where);
-  const image = await resolveBase(stage.image, wanted, context, { where });
+  const image = await resolveBase(stage.image, wanted, context, { where, stage });
   return imageState(head(stage), image, wanted, context.target);
 }
 
@@ -98,12 +98,12 @@ async function resolveBase(
   name: string,
   platform: Platform,
   context: BindContext,
-  { where, layout }: { readonly where: Where; readonly layout?: OciLayout | undefined },
+  { where, stage, layout }: { where: Where; stage: StageSource; layout?: OciLayout | undefined },
 ): Promise<ResolvedImage> {
   try {
     return await context.resolve(name, platform, layout);
   } catch (error) {
-    throw imageFailed(name, error, { where, origin: "base", stages: context.stages });
+    throw imageFailed(name, error, { where, origin: "base", stages: context.stages.slice(0, stage.index) });
   }
 }
 
@@ -119,7 +119,7 @@ async function namedState(
   const tree = treeOfContext(named);
   if (tree.kind === "image") {
     const wanted = stage.platform ?? platform;
-    const image = await resolveBase(tree.reference, wanted, context, { where, layout: tree.layout });
+    const image = await resolveBase(tree.reference, wanted, context, { where, stage, layout: tree.layout });
     return imageState(head(stage), image, wanted, context.target);
   }
   const state = scratchState(head(stage), platform, context.build, explicit);

@@ -34,7 +34,6 @@ export function foldConfig(state: StageState, instruction: ConfigInstruction, co
 function fold(state: StageState, instruction: ConfigInstruction, context: FoldContext): string | undefined {
   const { locate } = context;
   const { variables } = state.environment;
-  const where = locate(instruction.range);
   switch (instruction.kind) {
     case "arg":
       return declareArgs(instruction, state.environment, context, locate);
@@ -86,8 +85,11 @@ function fold(state: StageState, instruction: ConfigInstruction, context: FoldCo
     case "expose":
       return expose(state, instruction, context);
     case "volume": {
-      const paths = instruction.paths.map((word) => expandWord(word, variables, locate));
-      if (paths.includes("")) throw emptyVolume(where);
+      const paths = instruction.paths.map((word) => {
+        const path = expandWord(word, variables, locate);
+        if (path === "") throw emptyVolume(locate(word.range));
+        return path;
+      });
       state.config = {
         ...state.config,
         Volumes: { ...state.config.Volumes, ...Object.fromEntries(paths.map((path) => [path, {}])) },
@@ -96,7 +98,7 @@ function fold(state: StageState, instruction: ConfigInstruction, context: FoldCo
     }
     case "stopsignal": {
       const signal = expandWord(instruction.signal, variables, locate);
-      checkSignal(signal, where);
+      checkSignal(signal, locate(instruction.signal.range));
       state.config = { ...state.config, StopSignal: signal };
       return `STOPSIGNAL ${signal}`;
     }

@@ -5,9 +5,8 @@
 import { TsbuildError } from "../errors.ts";
 import type { Diagnostic, Dockerfile, ParseResult } from "../parser/ast.ts";
 import { DockerfileInvalid } from "../parser/errors.ts";
-import { offsetOf, throwIfErrors } from "../parser/position.ts";
-import { targetNotFound } from "./errors.ts";
-import { referenceProblems, stageNames } from "./stage-references.ts";
+import { offsetOf } from "../parser/position.ts";
+import { referenceProblems } from "./stage-references.ts";
 
 /** Errors met on the way, each once. */
 export class Problems {
@@ -33,18 +32,6 @@ export class Problems {
   throwAny(dockerfile: Dockerfile): void {
     throwProblems(dockerfile, [...this.#errors]);
   }
-}
-
-/**
- * Rejects a file with errors, and then says also what is wrong with its stages, and with the target.
- * @throws {DockerfileInvalid} `DOCKERFILE_INVALID`
- */
-export function rejectInvalid(parsed: ParseResult, target: string | undefined): void {
-  if (!hasErrors(parsed.diagnostics)) return;
-  const names = stageNames(parsed.dockerfile);
-  const known =
-    target === undefined || target === "" || names.some((name) => name.toLowerCase() === target.toLowerCase());
-  throwIfErrors(withReferences(parsed), known ? [] : [targetNotFound(target, names)]);
 }
 
 /** What the parser says and what the names of stages tell: all that can be known without any value. */

@@ -2,7 +2,7 @@
 import { TsbuildError, type Where } from "../errors.ts";
 import type { Platform } from "../oci/platform.ts";
 import type { FromInstruction, Instruction } from "../parser/ast.ts";
-import { baseFailed, invalidBaseName, originNotFound, stageIndexOutOfRange } from "./errors.ts";
+import { baseNotFound, invalidBaseName, originNotFound, stageIndexOutOfRange } from "./errors.ts";
 
 /** A stage as the file has it, its FROM line expanded. */
 export interface StageSource {
@@ -72,5 +72,5 @@ export function imageFailed(
   const names = place.stages.flatMap((stage) => stage.name ?? []);
   if (place.origin === "origin") return originNotFound(name, names, error, place.where);
   if (error.code === "INVALID_REFERENCE") return invalidBaseName(name, error, names, place.where);
-  return baseFailed(error, place.where);
+  return baseNotFound(name, names, error, place.where);
 }

@@ -107,10 +107,13 @@ export function checkOrigins(stages: readonly NamedStage[], source: Dockerfile, 
 /** Of wrong names with those there are: a file has either few stages or few such mistakes. */
 const MAX_COMPARISONS = 200_000;
 
-/** `guess`: a name that is no stage but nearly one is taken for a mistake, where otherwise it is an image. */
+/**
+ * `guess`: a name that is no stage but nearly one is taken for a mistake, where otherwise it is an image. `target`: what
+ * is looked at is this stage and all it needs; by default the last, and with `allStages` every one.
+ */
 export function referenceProblems(
   dockerfile: Dockerfile,
-  { guess }: { readonly guess: boolean },
+  { guess, target, allStages = false }: { guess: boolean; target?: string | undefined; allStages?: boolean },
 ): readonly TsbuildError[] {
   const errors: TsbuildError[] = [];
   const stages = namedStages(dockerfile);
@@ -120,7 +123,8 @@ export function referenceProblems(
   const names = stageNames(dockerfile);
   const hidden = hiddenNames(dockerfile);
   let guesses = MAX_COMPARISONS;
-  for (const stage of neededBy(stages.length - 1, stages, dockerfile)) {
+  const wanted = (target && lastStageNamed(target, stages)) || stages.length - 1;
+  for (const stage of allStages ? stages.keys() : neededBy(wanted, stages, dockerfile)) {
     for (const { value, where } of originsIn(stages[stage]?.body ?? [], dockerfile)) {
       const index = lastStageNamed(value, stages);
       // One line of a circle always looks down.
@@ -148,7 +152,8 @@ const hiddenNames = ({ instructions }: Dockerfile): string =>
     .map(({ joined }) => joined)
     .join("\n");
 
-const mayBeFrom = ({ kind, keyword }: Instruction): boolean =>
+/** A line that cannot be read, and may have begun a stage. */
+export const mayBeFrom = ({ kind, keyword }: Instruction): boolean =>
   kind === "invalid" && (keyword.text.toUpperCase() === "FROM" || nearestWord(keyword.text, ["from"]) !== undefined);
 
 function namedStages({ instructions }: Dockerfile): readonly NamedStage[] {
