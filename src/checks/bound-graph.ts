@@ -8,6 +8,7 @@ import type { BuildGraph } from "../planner/build-graph.ts";
 import type { BuildOptions, ResolveImage } from "../planner/build-options.ts";
 import { targetNotFound } from "../planner/errors.ts";
 import { diagnosticOf } from "../planner/problems.ts";
+import type { ResolveTime } from "../planner/source-date-epoch.ts";
 import { stageNames } from "../planner/stage-references.ts";
 import type { FindBase } from "./walk-stages.ts";
 
@@ -15,6 +16,7 @@ export interface BindRequest {
   readonly parsed: ParseResult;
   readonly options: BuildOptions;
   readonly resolveImage: ResolveImage;
+  readonly resolveTime?: ResolveTime;
   /** Of images that are here: for the rest of a file that is wrong somewhere nothing is pulled. */
   readonly findBase: FindBase;
 }
@@ -24,10 +26,10 @@ export interface BindRequest {
  * @throws {TsbuildError} what `buildGraph` throws, when it is the only mistake
  */
 export async function boundGraph(request: BindRequest): Promise<BuildGraph> {
-  const { parsed, options, resolveImage } = request;
+  const { parsed, options, resolveImage, resolveTime } = request;
   if (parsed.diagnostics.some(({ severity }) => severity === "error")) throw await withTheRest(undefined, request);
   try {
-    return await buildGraph(parsed.dockerfile, options, resolveImage);
+    return await buildGraph(parsed.dockerfile, options, resolveImage, resolveTime);
   } catch (error) {
     // What has no place is no mistake of the file.
     if (error instanceof TsbuildError && error.where !== undefined) throw await withTheRest(error, request);

@@ -162,7 +162,7 @@ interface FilePlace {
 async function inputOfFile(file: string, { folder, shown, flags, context, time }: FilePlace): Promise<Source> {
   const tree = join(folder, "tree");
   if (await unpackContext(file, tree, { shown, signal: context.signal }))
-    return await inputOfTree(tree, { flags, context, owners: "kept", time: newestIn(Buffer.from(tree)) });
+    return await inputOfTree(tree, { flags, context, owners: "kept", time: time ?? newestIn(Buffer.from(tree)) });
   const text = textOf(readFileSync(file), shown);
   // `-f F -` with a Dockerfile on standard input: there is no place in which F could lie.
   if (flags.file !== undefined && flags.file !== "-")
@@ -198,11 +198,12 @@ async function inputOfTree(folder: string, { flags, context, owners, time }: Tre
   return { dockerfile: { text, file: dockerfile.shown }, context: tree, ignore: undefined };
 }
 
-/** Epoch seconds of the newest file, folders aside. */
+/** Epoch seconds of the newest regular file. */
 function newestIn(tree: Buffer): number | undefined {
   const times = readdirSync(tree, { withFileTypes: true, encoding: "buffer" }).map((entry) => {
     const path = Buffer.concat([tree, Buffer.from("/"), entry.name]);
-    return entry.isDirectory() ? newestIn(path) : Math.floor(lstatSync(path).mtimeMs / 1000);
+    if (entry.isDirectory()) return newestIn(path);
+    return entry.isFile() ? Math.floor(lstatSync(path).mtimeMs / 1000) : undefined;
   });
   return times.reduce((newest, time) => (newest === undefined || (time ?? 0) > newest ? time : newest), undefined);
 }

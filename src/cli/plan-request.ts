@@ -47,12 +47,19 @@ async function requestedPlan(command: Command, context: CommandContext): Promise
   const parsed = await parseRemembered(options.dockerfile, store.memo);
   const resolveImage = imageResolver({ context, store, pull: false, offline: true, onNote: note });
   const findBase: FindBase = async (name) => storedBase(store, name);
-  const graph = await boundGraph({ parsed, options, resolveImage, findBase });
+  using contexts = new BuildContexts(options, store);
+  const graph = await boundGraph({
+    parsed,
+    options,
+    resolveImage,
+    findBase,
+    resolveTime: async (source, where) =>
+      (await import("../executor/source-time.ts")).timesIn(contexts, context.signal)(source, where),
+  });
   // What checks have to say is `check`'s and the build's to tell.
   const warnings = [...parsed.diagnostics, ...graph.warnings].filter(({ code }) => code !== "NoEmptyContinuation");
   if (warnings.length > 0)
     context.stderr.write(`${diagnosticLines(parsed.dockerfile, warnings, context.stderr).join("\n")}\n`);
-  using contexts = new BuildContexts(options, store);
   const plan = await planBuild(graph, { store, contexts, now: context.now(), signal: context.signal });
   return { plan, file: options.dockerfile.file };
 }

@@ -105,10 +105,20 @@ async function unpack(tree: UpperTree, task: CopyTask, source: SelectedSource, s
   const [{ hostPath }] = source.entries;
   const name = textOfBytePath(source.basename);
   const unpacker = new Unpacker(tree, task, name);
-  const reader = new TarReader(unpacker);
-  const start = readStart(hostPath);
-  const compression = sniffCompression(start);
-  const file = createReadStream(hostPath, { highWaterMark: 1 << 20 });
+  try {
+    await readTar(hostPath, new TarReader(unpacker), signal);
+  } catch (error) {
+    if (error instanceof TsbuildError && error.code === "ARCHIVE_INVALID") throw archiveBroken(name, error.message);
+    throw error;
+  } finally {
+    unpacker.close();
+  }
+}
+
+/** A whole tar, plain or compressed. @throws {TsbuildError} `ARCHIVE_INVALID` */
+export async function readTar(path: string | Buffer, reader: TarReader, signal: AbortSignal): Promise<void> {
+  const compression = sniffCompression(readStart(path));
+  const file = createReadStream(path, { highWaterMark: 1 << 20 });
   let plain: Readable = file;
   if (compression !== "none") {
     const stage = decompressor(compression);
@@ -121,11 +131,7 @@ async function unpack(tree: UpperTree, task: CopyTask, source: SelectedSource, s
       reader.push(chunk);
     }
     reader.finish({ isWhole: true });
-  } catch (error) {
-    if (error instanceof TsbuildError && error.code === "ARCHIVE_INVALID") throw archiveBroken(name, error.message);
-    throw error;
   } finally {
-    unpacker.close();
     file.destroy();
     plain.destroy();
   }

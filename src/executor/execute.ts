@@ -77,7 +77,17 @@ export async function build(options: BuildOptions, environment: BuildEnvironment
   const parsed = await parseRemembered(options.dockerfile, environment.store.memo);
   const resolveImage = remembered(environment.resolveImage);
   const findBase: FindBase = async (name) => storedBase(environment.store, name);
-  const graph = await boundGraph({ parsed, options, resolveImage, findBase });
+  using contexts = new BuildContexts(options, environment.store, async (source) =>
+    (await import("./ssh/open-agent.ts")).openAgent(source),
+  );
+  const graph = await boundGraph({
+    parsed,
+    options,
+    resolveImage,
+    findBase,
+    resolveTime: async (source, where) =>
+      (await import("./source-time.ts")).timesIn(contexts, environment.signal)(source, where),
+  });
   const devices = await grantedDevices(graph, options, environment);
   const { onEvent, now } = environment;
   const checks: BuildChecks = { parsed, options, resolveImage };
@@ -95,7 +105,7 @@ export async function build(options: BuildOptions, environment: BuildEnvironment
     onEvent({ kind: "note", text: `warning: no RUN mounts the secret ${id}`, time: now() });
   using lease = environment.store.lease("build");
   using networks = new BuildNetworks((text) => onEvent({ kind: "note", text, time: now() }));
-  const execution = new Execution({ graph, options, environment, lease, networks, devices });
+  const execution = new Execution({ graph, options, environment, lease, networks, devices, contexts });
   const tellWarnings = async (): Promise<void> => {
     const warnings = early ?? (await buildWarnings(checks));
     if (warnings.length > 0) onEvent({ kind: "checks", dockerfile: parsed.dockerfile, warnings, time: now() });
@@ -174,6 +184,7 @@ interface ExecutionParts {
   readonly lease: Lease;
   readonly networks: BuildNetworks;
   readonly devices: GrantedDevices;
+  readonly contexts: BuildContexts;
 }
 
 class Execution {
@@ -198,7 +209,7 @@ class Execution {
   readonly #unsealed: UnsealedLayer[] = [];
   readonly #running = new Set<StepId>();
 
-  constructor({ graph, options, environment, lease, networks, devices }: ExecutionParts) {
+  constructor({ graph, options, environment, lease, networks, devices, contexts }: ExecutionParts) {
     this.#graph = graph;
     this.#options = options;
     this.#environment = environment;
@@ -206,9 +217,7 @@ class Execution {
     this.#lease = lease;
     this.#networks = networks;
     this.#devices = devices;
-    this.#contexts = new BuildContexts(options, environment.store, async (source) =>
-      (await import("./ssh/open-agent.ts")).openAgent(source),
-    );
+    this.#contexts = contexts;
     this.#contextFiles = new ContextFiles(this.#contexts, environment.store);
   }
 
@@ -232,7 +241,6 @@ class Execution {
       throw signal.aborted ? signal.reason : (this.#failure ?? error);
     } finally {
       this.#contextFiles[Symbol.dispose]();
-      this.#contexts[Symbol.dispose]();
       signal.removeEventListener("abort", abort);
     }
   }

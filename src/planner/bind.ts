@@ -15,7 +15,7 @@ import { expandWord } from "./expand-word.ts";
 import { findNamedContext } from "./named-contexts.ts";
 import { Problems } from "./problems.ts";
 import { builderArgs, type GlobalScope, globalScope, isProxyArg, platformArgs } from "./scopes.ts";
-import { sourceDateEpoch } from "./source-date-epoch.ts";
+import { type ResolveTime, sourceDateEpoch } from "./source-date-epoch.ts";
 import { type StageSource, stageAbove } from "./stage-names.ts";
 import { checkOrigins, stageNeeds } from "./stage-references.ts";
 import { imageTemplate, type StageState } from "./stage-state.ts";
@@ -23,7 +23,8 @@ import { imageTemplate, type StageState } from "./stage-state.ts";
 /**
  * The graph of `options.target`. `dockerfile` has no errors: lines that the parser could not read are left out. A line
  * that cannot be bound is kept as an error, and the next is looked at: of several a `DockerfileInvalid` has all.
- * `resolveImage` is called for each image that the target needs, for several at once.
+ * `resolveImage` is called for each image that the target needs, for several at once; `resolveTime` for what
+ * SOURCE_DATE_EPOCH names, which without it has no time.
  * @throws {TsbuildError} `INSTRUCTION_INVALID`, `EXPANSION_FAILED`, `STAGE_NOT_FOUND`, `UNSUPPORTED`,
  * `INVALID_REFERENCE`, `INVALID_PLATFORM`, and what `resolveImage` throws, with its place in the file
  */
@@ -31,6 +32,7 @@ export async function buildGraph(
   dockerfile: Dockerfile,
   options: BuildOptions,
   resolveImage: ResolveImage,
+  resolveTime: ResolveTime = async () => undefined,
 ): Promise<BuildGraph> {
   const { globals, froms } = splitStages(dockerfile.instructions);
   const explicit = options.platforms.length > 0;
@@ -44,11 +46,18 @@ export async function buildGraph(
     images.set(key, image);
     return image;
   };
+  const times = new Map<string, Promise<number | undefined>>();
+  const timeOf: ResolveTime = (source, where) => {
+    const key = JSON.stringify(source);
+    const known = times.get(key) ?? resolveTime(source, where);
+    times.set(key, known);
+    return known;
+  };
   const bound = await Promise.all(
     platforms.map((platform, at) =>
       bindPlatform(
         { source: dockerfile, globals, froms },
-        { platform: { platform, explicit }, firstStage: at * froms.length, options, resolve },
+        { platform: { platform, explicit }, firstStage: at * froms.length, options, resolve, timeOf },
       ),
     ),
   );
@@ -87,36 +96,44 @@ async function bindPlatform(
   {
     platform,
     firstStage,
-    options,
+    options: given,
     resolve,
-  }: Pick<BindContext, "options" | "resolve" | "firstStage"> & { readonly platform: BindContext["target"] },
+    timeOf,
+  }: Pick<BindContext, "options" | "resolve" | "firstStage"> & {
+    readonly platform: BindContext["target"];
+    readonly timeOf: ResolveTime;
+  },
 ): Promise<BoundPlatform> {
   const { source, globals, froms } = file;
   const problems = new Problems();
-  const target = problems.attempt(() => findTarget(froms, options.target));
-  const targetStage = options.target ?? froms.at(-1)?.from.stageName ?? "default";
-  const global = globalScope(
+  const target = problems.attempt(() => findTarget(froms, given.target));
+  const targetStage = given.target ?? froms.at(-1)?.from.stageName ?? "default";
+  const written = globalScope(
     globals,
     platformArgs(hostPlatform(), platform.platform, targetStage),
-    options.buildArgs,
+    given.buildArgs,
     (range) => whereOf(source, range),
   );
   const stages = froms.map((stage, index) => {
-    const bound = problems.attempt(() => bindFrom(stage, index, { source, global, target: platform.platform }));
+    const bound = problems.attempt(() =>
+      bindFrom(stage, index, { source, global: written, target: platform.platform }),
+    );
     return bound ?? { index, name: stage.from.stageName, image: "", platform: undefined, ...stage };
   });
-  const epoch = problems.attempt(() =>
-    sourceDateEpoch({
-      buildArgs: options.buildArgs,
-      global,
-      stages: froms.map(({ from }) => from.stageName),
-      contexts: options.namedContexts.keys(),
-      contextTime: options.context.kind === "directory" ? options.context.time : undefined,
-    }),
-  );
   checkOrigins(stages, source, (error) => problems.keep(error));
+  const epoch = await sourceDateEpoch({
+    options: given,
+    global: written,
+    stages,
+    source,
+    platform: platform.platform,
+    timeOf,
+  }).catch((error: unknown) => problems.keep(error));
   problems.throwAny(source);
   if (target === undefined) throw noStage(undefined);
+  if (epoch === undefined) throw new Error("an epoch that is neither known nor wrong");
+  const { global } = epoch;
+  const options = { ...given, buildArgs: epoch.buildArgs };
 
   const warnings: Diagnostic[] = [];
   const states = new Map<number, Promise<StageState>>();
@@ -129,7 +146,7 @@ async function bindPlatform(
     firstStage,
     stages,
     warn: (warning) => warnings.push(warning),
-    sourceDateEpoch: epoch,
+    sourceDateEpoch: epoch.seconds,
     problems,
     resolve,
     state: (index) => {
@@ -155,7 +172,7 @@ async function bindPlatform(
   return {
     stages: bound.map(({ stage }) => stage),
     target: { platform: platform.platform, stage: built.stage },
-    sourceDateEpoch: epoch,
+    sourceDateEpoch: epoch.seconds,
     steps: evaluated.flatMap((state) => state.steps),
     warnings,
   };

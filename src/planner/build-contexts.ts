@@ -81,6 +81,12 @@ export class BuildContexts implements Disposable {
     return await (await this.#git()).resolve(source, request);
   }
 
+  /** Epoch seconds of the commit. @throws {TsbuildError} as `commit` */
+  async commitTime(source: GitSource, request: GitRequest): Promise<number> {
+    const git = await this.#git();
+    return await git.timeOf(source, await git.resolve(source, request), request);
+  }
+
   /** The folder of a commit that the source names; once for one. @throws {TsbuildError} `SOURCE_NOT_FOUND` */
   checkout(source: GitSource, request: GitRequest): Promise<ContextOrigin> {
     const key = JSON.stringify(source);

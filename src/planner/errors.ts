@@ -195,9 +195,10 @@ export const epochInvalid = (value: string): TsbuildError =>
     hint: "seconds since 1970, as date +%s prints them",
   });
 
-export const epochUnsupported = (stage: string): TsbuildError =>
+export const epochStage = (why: string, where: Where): TsbuildError =>
   new TsbuildError({
-    code: "UNSUPPORTED",
-    what: `SOURCE_DATE_EPOCH=${stage}: the time of a stage is not supported`,
-    hint: "give it in seconds since 1970",
+    code: "INSTRUCTION_INVALID",
+    what: `a stage that SOURCE_DATE_EPOCH names ${why}`,
+    where,
+    hint: "such as: FROM scratch AS source, and below it ADD https://…/file.tar.gz /",
   });

@@ -175,6 +175,17 @@ describe.skipIf(lacks("root", "git", "busybox-static"))("files from git", () => 
     expect(image.times("/f")).toBe(1_650_000_000);
   });
 
+  it("SOURCE_DATE_EPOCH names a stage that fetches a repository, or a context", async () => {
+    const text = `FROM scratch AS src⏎ADD ${repository}#v1 /⏎FROM scratch⏎COPY --from=src /f /`;
+    const stage = await place.build(text, {}, ["--build-arg", "SOURCE_DATE_EPOCH=src"]);
+    expect(stage.image.config.created).toBe("2020-09-13T12:26:40Z");
+    const flags = ["--build-context", `other=${repository}#v2`];
+    const context = await place.build(`ARG SOURCE_DATE_EPOCH=other⏎${text}`, {}, flags);
+    expect(context.image.config.created).toBe("2022-04-15T05:20:00Z");
+    const folder = place.context({ Dockerfile: text.replaceAll("⏎", "\n") });
+    expect((await place.tsbuild(["plan", "--build-arg", "SOURCE_DATE_EPOCH=src", folder])).code).toBe(0);
+  });
+
   it("a repository is a named context, and `.git` is not in it", async () => {
     const flags = ["--build-context", `src=${repository}#main`];
     const { image } = await place.build("FROM scratch⏎COPY --from=src / /s/", {}, flags);

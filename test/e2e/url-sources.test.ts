@@ -1,7 +1,7 @@
 /** Files at URLs, archives as contexts, and named contexts of the other kinds. */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect } from "vitest";
 import { type FileServer, fileServer } from "../support/file-server.ts";
@@ -133,6 +133,36 @@ describe.skipIf(lacks("root", "busybox-static"))("files from URLs", () => {
     const { image } = await place.build("FROM scratch⏎COPY --from=u / /d/", {}, flags);
     expect(image.layers).toEqual([["d/", "d/context"]]);
     expect(image.metadata("d/context")).toBe("600 0:0");
+  });
+
+  it("SOURCE_DATE_EPOCH names what is at a URL: Last-Modified, else the newest file of an archive", async () => {
+    const files = place.context({ old: "", "d/new": "" });
+    utimesSync(join(files, "old"), 1_000_000_000, 1_000_000_000);
+    utimesSync(join(files, "d/new"), 1_000_000_001, 1_000_000_001);
+    const body = execFileSync("tar", ["-z", "-c", "-C", files, "."]);
+    const created = async (url: string, checksum = ""): Promise<string | undefined> => {
+      const text = `FROM scratch AS s⏎ADD ${checksum} ${url} /a⏎FROM scratch⏎COPY --from=s /a /`;
+      return (await place.build(text, {}, ["--build-arg", "SOURCE_DATE_EPOCH=s"])).image.config.created;
+    };
+    expect(await created(serve("/timed.tgz", body, modified))).toBe("2015-01-01T00:00:00Z");
+    const bare = serve("/bare.tgz", body);
+    expect(await created(bare)).toBe("2001-09-09T01:46:41Z");
+    expect(await created(bare, `--checksum=sha256:${createHash("sha256").update(body).digest("hex")}`)).toBe(
+      "2001-09-09T01:46:41Z",
+    );
+    expect(Date.parse((await created(serve("/timeless", "x"))) ?? "")).toBeGreaterThan(1_700_000_000_000);
+    const dated = await buildContext(
+      ["-f", "-", "--build-arg", "SOURCE_DATE_EPOCH=context", bare],
+      "FROM scratch\nCOPY old /\n",
+    );
+    expect(dated.config.created).toBe("2001-09-09T01:46:41Z");
+    const wrong = serve("/gone", "x");
+    server.files.delete("/gone");
+    const failed = await place.build(`FROM scratch AS s⏎ADD ${wrong} /⏎FROM scratch⏎COPY --from=s / /`, {}, [
+      "--build-arg",
+      "SOURCE_DATE_EPOCH=s",
+    ]);
+    expect(failed).toMatchObject({ code: 1, stderr: expect.stringContaining("cannot fetch") });
   });
 
   it("an OCI layout is a base, a source and a mount, by tag and by digest", async () => {

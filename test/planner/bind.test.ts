@@ -1,5 +1,6 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of a Dockerfile
 import { describe, expect, test } from "vitest";
+import type { NamedContext } from "../../src/planner/build-options.ts";
 import { configOf, envOf, failureOf, type GraphRequest, graphOf, historyOf, runOf, targetOf } from "./support/graph.ts";
 
 interface EnvRow {
@@ -390,6 +391,65 @@ test.for([
 ])("SOURCE_DATE_EPOCH of WORKDIR: $text with $args", async ({ text, args, epoch }) => {
   const [step] = (await graphOf(text, args === undefined ? {} : { args })).steps;
   expect(step?.input.kind === "workdir" ? step.input.sourceDateEpoch : "none").toBe(epoch);
+});
+
+describe("SOURCE_DATE_EPOCH that names a source", () => {
+  const added =
+    "FROM scratch AS Src⏎ARG V=1⏎ADD https://h/$V.tar /⏎FROM b⏎ARG SOURCE_DATE_EPOCH⏎ENV e=$SOURCE_DATE_EPOCH";
+  const asked = async (text: string, value: string, options: GraphRequest["options"] = {}): Promise<unknown[]> => {
+    const sources: unknown[] = [];
+    const timeOf = async (source: unknown): Promise<number> => sources.push(source) + 8;
+    const graph = await graphOf(text, { args: { SOURCE_DATE_EPOCH: value, V: "2" }, options, timeOf });
+    return [graph.sourceDateEpoch, ...sources, ...(targetOf(graph).image.config.Env ?? [])];
+  };
+  const platforms = ["amd64", "arm64"].map((architecture) => ({ os: "linux", architecture }));
+
+  test("is the time of what a stage fetches, and ARG sees the seconds", async () => {
+    const url = { kind: "url", url: "https://h/2.tar", checksum: undefined };
+    const env = [expect.stringContaining("PATH="), "e=9"];
+    expect(await asked(added, "src")).toEqual([9, url, ...env]);
+    expect(await asked(added, "SRC", { platforms })).toEqual([9, url, ...env]);
+    const git = added.replace("https://h/$V.tar", "--checksum=ab12 https://h/$V.git#main");
+    expect((await asked(git, "src"))[1]).toMatchObject({
+      kind: "git",
+      source: { remote: "https://h/2.git", ref: "main", checksum: "ab12" },
+    });
+  });
+
+  test("is that of a context of this name, which goes before a stage; a folder and an image have none", async () => {
+    const withContext = (context: NamedContext): GraphRequest["options"] => ({
+      namedContexts: new Map([["src", context]]),
+    });
+    const git = await asked(added, "src", withContext({ kind: "git", url: "https://h/x.git" }));
+    expect(git.slice(0, 2)).toMatchObject([9, { kind: "git", source: { remote: "https://h/x.git" } }]);
+    const url = await asked(added, "src", withContext({ kind: "url", url: "https://h/x" }));
+    expect(url.slice(0, 2)).toMatchObject([9, { kind: "url", url: "https://h/x" }]);
+    for (const context of [
+      { kind: "directory", path: "/d" },
+      { kind: "image", reference: "b" },
+    ] as const)
+      expect(await asked(added, "src", withContext(context))).toEqual([
+        undefined,
+        expect.stringContaining("PATH="),
+        "e=",
+      ]);
+  });
+
+  test.for([
+    { stage: "FROM b AS src⏎ADD https://h/a /", line: 1, why: "must use FROM scratch" },
+    { stage: "FROM scratch AS src⏎ARG A", line: 1, why: "must hold one ADD" },
+    { stage: "FROM scratch AS src⏎ADD https://h/a /⏎ADD https://h/b /", line: 3, why: "must hold exactly one ADD" },
+    { stage: "FROM scratch AS src⏎ADD https://h/a https://h/b /", line: 2, why: "must ADD exactly one source" },
+    { stage: "FROM scratch AS src⏎ADD a /", line: 2, why: "must ADD a URL or a git repository" },
+    { stage: "FROM scratch AS src⏎ADD https://h/a /⏎COPY a /", line: 3, why: "ARG and ADD only, not COPY" },
+  ])("$stage is no such stage: $why", async ({ stage, line, why }) => {
+    const error = await asked(`${stage}⏎FROM b`, "src").catch((reason: unknown) => reason);
+    expect(error).toMatchObject({
+      code: "INSTRUCTION_INVALID",
+      message: expect.stringContaining(why),
+      where: { line },
+    });
+  });
 });
 
 describe("named contexts", () => {

@@ -8,6 +8,7 @@ import { throwIfErrors } from "../../../src/parser/position.ts";
 import { buildGraph } from "../../../src/planner/bind.ts";
 import type { BuildGraph, GraphStage, ResolvedImage, RunInput, Step } from "../../../src/planner/build-graph.ts";
 import type { BuildOptions, ResolveImage } from "../../../src/planner/build-options.ts";
+import type { ResolveTime } from "../../../src/planner/source-date-epoch.ts";
 import type { LayerId } from "../../../src/store/store.ts";
 
 export const noOptions: BuildOptions = {
@@ -37,6 +38,8 @@ export interface GraphRequest {
   readonly args?: Record<string, string>;
   /** Images by familiar name; `B` of the tables is `b`. */
   readonly images?: Record<string, ContainerConfig>;
+  /** Of what SOURCE_DATE_EPOCH names; the default knows no time. */
+  readonly timeOf?: ResolveTime;
   /** Names that were asked for, in order. */
   readonly asked?: string[];
 }
@@ -69,7 +72,7 @@ export async function graphOf(text: string, request: GraphRequest = {}): Promise
     return image(name, config);
   };
   const options = { ...noOptions, ...request.options, buildArgs: new Map(Object.entries(request.args ?? {})) };
-  return buildGraph(result.dockerfile, options, resolve);
+  return buildGraph(result.dockerfile, options, resolve, request.timeOf);
 }
 
 export function targetOf(graph: BuildGraph): GraphStage {
