@@ -123,7 +123,10 @@ function writeProgram(esbuild, { name, entry, packs }) {
     },
   });
   const file = join(dist, `${name}.cjs`);
-  writeFileSync(file, `#!/usr/bin/env node\n${code}`);
+  // A shell reads the second line as a command, JavaScript as a string and a comment. Between `node` and the file stands
+  // `--`: without it Node takes `run --env-file FILE` for its own flag (github.com/nodejs/node/issues/54232). Not
+  // `env -S`, which busybox has not.
+  writeFileSync(file, `#!/bin/sh\n":" //; exec node -- "$0" "$@"\n${code}`);
   chmodSync(file, 0o755);
 }
 

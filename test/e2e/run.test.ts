@@ -1,9 +1,11 @@
 /** `tsbuild run` as a user meets it: exit codes, streams, what is seen from inside, and what is left over. */
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect } from "vitest";
 import { needs } from "../support/needs.ts";
-import { startTsbuild } from "../support/tsbuild.ts";
+import { program, startTsbuild } from "../support/tsbuild.ts";
 import { until, type Yard, yard } from "./containers-support.ts";
 
 const test = needs("root", "busybox-static");
@@ -86,6 +88,16 @@ describe("exit codes", () => {
       words: "run -d -a stdout b true",
       stderr: "conflicting options: cannot specify both --attach and --detach",
     },
+    {
+      name: "a line of an --env-file that is no variable",
+      words: "run --rm --env-file bad-env b true",
+      stderr: "poorly formatted environment: variable 'not this' contains whitespaces",
+    },
+    {
+      name: "a line of an --env-file without a name",
+      words: "run --rm --env-file nameless-env b true",
+      stderr: "poorly formatted environment: no variable name on line '=x'",
+    },
     { name: "an unknown mount option", words: "run --mount foo=1 b", stderr: "unknown option 'foo' in 'foo=1'" },
     { name: "an unknown capability", words: "run --rm --cap-add FOO b true", stderr: "FOO" },
     { name: "more processors than there are", words: "run --cpus 999 b true", stderr: "range of CPUs is from 0.01 to" },
@@ -97,11 +109,37 @@ describe("exit codes", () => {
     },
   ])("125 for $name, and nothing is left", async ({ words, stderr }) => {
     const before = place.containers();
+    writeFileSync(`${place.folder}/bad-env`, "A=1\nnot this=1\n");
+    writeFileSync(`${place.folder}/nameless-env`, "=x\n");
     if (words.endsWith("nothing")) await place.build("FROM scratch⏎COPY a /", { a: "" }, ["-t", "nothing"]);
     const result = await place.t(words);
     expect(result.stderr).toContain(stderr);
     expect(result).toMatchObject({ code: 125, stdout: "" });
     expect(place.containers()).toEqual(before);
+  });
+
+  test("who is not root is told so before anything is pulled", () => {
+    const nobody = { uid: 65534, gid: 65534 };
+    // Where the program is, nobody may not read it.
+    const copied = mkdtempSync("/tmp/tsbuild-test-nobody-");
+    chmodSync(copied, 0o755);
+    cpSync(dirname(program), copied, { recursive: true });
+    try {
+      const words = [`${copied}/tsbuild.cjs`, "run", "--rm", "localhost:1/nosuch", "true"];
+      const environment = { PATH: process.env["PATH"], HOME: copied, TSBUILD_ROOT: undefined };
+      const { status, stderr } = spawnSync(process.execPath, words, {
+        ...nobody,
+        cwd: "/",
+        env: environment,
+        encoding: "utf8",
+      });
+      expect({ status, stderr }).toEqual({
+        status: 125,
+        stderr: "error: running containers needs root for now\n   hint: run it with sudo\n",
+      });
+    } finally {
+      rmSync(copied, { recursive: true });
+    }
   });
 
   test("an image that is not here is pulled, and 125 when that fails", async () => {
@@ -169,6 +207,18 @@ describe("what it sees", () => {
     expect(names).not.toContain("B");
     expect(names).not.toContain("ABSENT");
     expect(names).not.toContain("TSBUILD_ROOT");
+  });
+
+  test("--env-file is ours, and not Node's flag of the same name", () => {
+    const { error, status, stderr } = spawnSync(program, ["run", "--env-file", "/no/such", "b", "env"], {
+      env: { ...process.env, TSBUILD_ROOT: place.root },
+      encoding: "utf8",
+    });
+    expect({ error, status, stderr }).toEqual({
+      error: undefined,
+      status: 125,
+      stderr: "error: open /no/such: no such file or directory\n",
+    });
   });
 
   test.for([

@@ -10,7 +10,7 @@ import { defaultDetachKeys } from "../../runtime/terminal.ts";
 import type { CommandContext } from "../command.ts";
 import { attachStreams, rawMode, terminalSize } from "../containers/attach-streams.ts";
 import { explainExec } from "../containers/explain-start.ts";
-import { linesOf, variable } from "../containers/flag-values.ts";
+import { environmentOf } from "../containers/flag-values.ts";
 import { knownContainer } from "../containers/known-container.ts";
 import { eachName } from "../each-name.ts";
 
@@ -60,14 +60,14 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   const detach = flags.detach === true;
   const stdin = flags.interactive === true && !detach;
   if (tty && stdin && !context.stdin.isTTY) throw notOnATerminal();
-  const lines = (flags.envFile ?? []).flatMap((path) => linesOf(path, context.cwd));
+  const env = environmentOf(flags, context);
   const output = detach ? "null" : "pipe";
   using _raw = rawMode({ stdin, tty }, context);
   let running: Awaited<ReturnType<typeof execInContainer>>;
   try {
     running = await execInContainer(container, {
       args,
-      env: [...lines, ...(flags.env ?? [])].flatMap((entry) => variable(entry, context.environment)),
+      env,
       user: flags.user,
       workingDir: flags.workdir,
       tty,

@@ -97,7 +97,7 @@ export function natural(flag: string, text: string): number {
 }
 
 /** `K=V`; a bare K takes the caller's value, and is nothing where the caller has none. */
-export function variable(entry: string, environment: CommandContext["environment"]): readonly string[] {
+function variable(entry: string, environment: CommandContext["environment"]): readonly string[] {
   const equals = entry.indexOf("=");
   if (entry === "" || equals === 0) throw invalidFlagValue("--env", entry, "a variable needs a name");
   if (equals > 0) return [entry];
@@ -108,6 +108,29 @@ export function variable(entry: string, environment: CommandContext["environment
 export function keyValue(text: string): readonly [string, string] {
   const equals = text.indexOf("=");
   return equals < 0 ? [text, ""] : [text.slice(0, equals), text.slice(equals + 1)];
+}
+
+/** `--env-file` and `--env`; a later one wins. */
+export function environmentOf(
+  flags: { readonly envFile?: readonly string[]; readonly env?: readonly string[] },
+  { cwd, environment }: Pick<CommandContext, "cwd" | "environment">,
+): readonly string[] {
+  return [
+    ...(flags.envFile ?? []).flatMap((path) => linesOf(path, cwd)).flatMap((line) => fileVariable(line, environment)),
+    ...(flags.env ?? []).flatMap((entry) => variable(entry, environment)),
+  ];
+}
+
+/** A line of an `--env-file`, where docker takes no name with blanks. Source: docker/cli, `opts/file.go`. */
+function fileVariable(line: string, environment: CommandContext["environment"]): readonly string[] {
+  const name = line.split("=", 1)[0] ?? "";
+  const fault = /\s/.test(name)
+    ? `variable '${name}' contains whitespaces`
+    : name === ""
+      ? `no variable name on line '${line}'`
+      : undefined;
+  if (fault === undefined) return variable(line, environment);
+  throw new TsbuildError({ code: "INVALID_ARGUMENT", what: `poorly formatted environment: ${fault}` });
 }
 
 /** `#` comments, no quotes, no expansion: every other line is an entry as it stands. */

@@ -12,6 +12,7 @@ import { invalidFlagValue } from "../usage-errors.ts";
 import type { CreateFlags } from "./create-flags.ts";
 import {
   conflicting,
+  environmentOf,
   exposedPort,
   extraHost,
   healthcheckOf,
@@ -22,7 +23,6 @@ import {
   logRequest,
   pullPolicy,
   restartPolicy,
-  variable,
 } from "./flag-values.ts";
 import { isolationOf } from "./isolation-flags.ts";
 import { parseMount, parseTmpfs, parseVolume } from "./mount-flags.ts";
@@ -44,7 +44,7 @@ export function readCreateFlags(
   context: CommandContext,
   network: HostRequest["network"],
 ): ReadFlags {
-  const { cwd, environment } = context;
+  const { cwd } = context;
   const restart = restartPolicy(typed.restart ?? "no");
   const autoRemove = typed.rm === true;
   if (autoRemove && restart.kind !== "no") throw conflicting("cannot specify both --restart and --rm");
@@ -66,7 +66,7 @@ export function readCreateFlags(
     request: {
       name: typed.name,
       entrypoint: typed.entrypoint === undefined ? undefined : typed.entrypoint === "" ? [] : [typed.entrypoint],
-      env: [...files(typed.envFile), ...(typed.env ?? [])].flatMap((entry) => variable(entry, environment)),
+      env: environmentOf(typed, context),
       labels: Object.fromEntries([...files(typed.labelFile), ...(typed.label ?? [])].map(keyValue)),
       user: typed.user,
       workingDir: typed.workdir,
