@@ -15,6 +15,8 @@ export interface CommandEntry {
   readonly failureCode?: 125;
   /** Works without a store: it is neither loaded nor opened. */
   readonly storeless?: true;
+  /** Must work on a full disk: it shows what takes the space, or gives some back. */
+  readonly onFullDisk?: true;
 }
 
 export const sections = ["Build", "Containers", "Images", "Registries", "Cache", "System"] as const;
@@ -78,10 +80,23 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
   ],
   [
     "stop",
-    { summary: "end containers, gently first", section: "Containers", load: () => import("./commands/stop.ts") },
+    {
+      summary: "end containers, gently first",
+      section: "Containers",
+      load: () => import("./commands/stop.ts"),
+      onFullDisk: true,
+    },
   ],
   ["restart", { summary: "stop, then start", section: "Containers", load: () => import("./commands/restart.ts") }],
-  ["kill", { summary: "send a signal to containers", section: "Containers", load: () => import("./commands/kill.ts") }],
+  [
+    "kill",
+    {
+      summary: "send a signal to containers",
+      section: "Containers",
+      load: () => import("./commands/kill.ts"),
+      onFullDisk: true,
+    },
+  ],
   [
     "pause",
     { summary: "make containers stand still", section: "Containers", load: () => import("./commands/pause.ts") },
@@ -96,10 +111,27 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
       summary: "wait until containers end, print their exit codes",
       section: "Containers",
       load: () => import("./commands/wait.ts"),
+      onFullDisk: true,
     },
   ],
-  ["ps", { summary: "the containers there are", section: "Containers", load: () => import("./commands/ps.ts") }],
-  ["logs", { summary: "what a container wrote", section: "Containers", load: () => import("./commands/logs.ts") }],
+  [
+    "ps",
+    {
+      summary: "the containers there are",
+      section: "Containers",
+      load: () => import("./commands/ps.ts"),
+      onFullDisk: true,
+    },
+  ],
+  [
+    "logs",
+    {
+      summary: "what a container wrote",
+      section: "Containers",
+      load: () => import("./commands/logs.ts"),
+      onFullDisk: true,
+    },
+  ],
   [
     "attach",
     {
@@ -151,17 +183,33 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     "rename",
     { summary: "give a container another name", section: "Containers", load: () => import("./commands/rename.ts") },
   ],
-  ["rm", { summary: "remove containers", section: "Containers", load: () => import("./commands/rm.ts") }],
+  [
+    "rm",
+    { summary: "remove containers", section: "Containers", load: () => import("./commands/rm.ts"), onFullDisk: true },
+  ],
   [
     "plan",
     { summary: "what a build would do now, and why", section: "Build", load: () => import("./commands/plan.ts") },
   ],
-  ["images", { summary: "the images there are", section: "Images", load: () => import("./commands/images.ts") }],
+  [
+    "images",
+    {
+      summary: "the images there are",
+      section: "Images",
+      load: () => import("./commands/images.ts"),
+      onFullDisk: true,
+    },
+  ],
   ["history", { summary: "how an image came to be", section: "Images", load: () => import("./commands/history.ts") }],
   ["tag", { summary: "a further name for an image", section: "Images", load: () => import("./commands/tag.ts") }],
   [
     "rmi",
-    { summary: "remove names, and images with them", section: "Images", load: () => import("./commands/rmi.ts") },
+    {
+      summary: "remove names, and images with them",
+      section: "Images",
+      load: () => import("./commands/rmi.ts"),
+      onFullDisk: true,
+    },
   ],
   [
     "inspect",
@@ -169,6 +217,7 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
       summary: "all that is known about containers and images",
       section: "Images",
       load: () => import("./commands/inspect.ts"),
+      onFullDisk: true,
     },
   ],
   [
@@ -206,11 +255,17 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
       summary: "remove stopped containers",
       section: "Containers",
       load: () => import("./commands/container/prune.ts"),
+      onFullDisk: true,
     },
   ],
   [
     "image prune",
-    { summary: "remove images nobody needs", section: "Images", load: () => import("./commands/image/prune.ts") },
+    {
+      summary: "remove images nobody needs",
+      section: "Images",
+      load: () => import("./commands/image/prune.ts"),
+      onFullDisk: true,
+    },
   ],
   [
     "system check",
@@ -218,11 +273,17 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
       summary: "does the store hold what it says",
       section: "System",
       load: () => import("./commands/system/check.ts"),
+      onFullDisk: true,
     },
   ],
   [
     "system df",
-    { summary: "what takes how much of the disk", section: "System", load: () => import("./commands/system/df.ts") },
+    {
+      summary: "what takes how much of the disk",
+      section: "System",
+      load: () => import("./commands/system/df.ts"),
+      onFullDisk: true,
+    },
   ],
   [
     "system prune",
@@ -230,6 +291,7 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
       summary: "remove stopped containers, needless images and cache",
       section: "System",
       load: () => import("./commands/system/prune.ts"),
+      onFullDisk: true,
     },
   ],
   [
@@ -242,7 +304,12 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
   ],
   [
     "cache ls",
-    { summary: "steps that need not run again", section: "Cache", load: () => import("./commands/cache/ls.ts") },
+    {
+      summary: "steps that need not run again",
+      section: "Cache",
+      load: () => import("./commands/cache/ls.ts"),
+      onFullDisk: true,
+    },
   ],
   [
     "cache why",
@@ -256,10 +323,23 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
       load: () => import("./commands/cache/inspect.ts"),
     },
   ],
-  ["cache du", { summary: "what the cache weighs", section: "Cache", load: () => import("./commands/cache/du.ts") }],
+  [
+    "cache du",
+    {
+      summary: "what the cache weighs",
+      section: "Cache",
+      load: () => import("./commands/cache/du.ts"),
+      onFullDisk: true,
+    },
+  ],
   [
     "cache prune",
-    { summary: "let records and their layers go", section: "Cache", load: () => import("./commands/cache/prune.ts") },
+    {
+      summary: "let records and their layers go",
+      section: "Cache",
+      load: () => import("./commands/cache/prune.ts"),
+      onFullDisk: true,
+    },
   ],
   [
     "version",

@@ -141,7 +141,8 @@ async function storeOpener(entry: CommandEntry, globals: GlobalOptions, world: W
     open: () => {
       // Not node:assert, which takes longer to load than the rest of this.
       if (openStore === undefined) throw new Error("a command without a store opened it");
-      store ??= openStore(storeRoot(globals, world.environment, world.cwd, world.uid));
+      const root = storeRoot(globals, world.environment, world.cwd, world.uid);
+      store ??= openStore(root, { onFullDisk: entry.onFullDisk });
       return store;
     },
     [Symbol.dispose]: () => store?.[Symbol.dispose](),

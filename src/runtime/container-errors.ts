@@ -27,6 +27,11 @@ export const idOutOfRange = (text: string): TsbuildError =>
 export const accountFileTooLarge = (path: string): TsbuildError =>
   new TsbuildError({ code: "USER_NOT_FOUND", what: `${path} of the image is larger than 10 MiB` });
 
+// What is needed -------------------------------------------------------------------------------------------------
+
+export const containersNeedRoot = (): TsbuildError =>
+  new TsbuildError({ code: "UNSUPPORTED", what: "running containers needs root for now", hint: "run it with sudo" });
+
 // Names and states -----------------------------------------------------------------------------------------------
 
 export const invalidContainerName = (name: string): TsbuildError =>

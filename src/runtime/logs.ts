@@ -2,7 +2,18 @@
  * A container's log in docker's json-file format: one object a line, `{"log":"hi\n","stream":"stdout","time":…}`. There
  * is one writer, the container's supervisor; any number of readers follow the file, also over rotations and restarts.
  */
-import { closeSync, fstatSync, openSync, readSync, renameSync, statSync, unlinkSync, watch, writeSync } from "node:fs";
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  watch,
+  writeSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { errnoOf } from "../errors.ts";
 
@@ -29,26 +40,39 @@ export interface LogWriterOptions {
   readonly maxFiles: number;
   /** Milliseconds since 1970, with a fraction. */
   readonly now: () => number;
+  /** Once, with why: a record could not be written, and is left out. The container goes on, and so do later records. */
+  readonly onLoss?: ((error: unknown) => void) | undefined;
 }
 
 /** docker's size of one record; a longer line is continued by the next. */
 const maxPieceBytes = 16 * 1024;
 
 export function openLogWriter(file: string, options: LogWriterOptions): LogWriter {
-  let fd = openSync(file, "a", 0o640);
+  let fd: number | undefined = openSync(file, "a", 0o640);
   let size = fstatSync(fd).size;
+  let hasLost = false;
   const pending: Record<LogStream, Buffer> = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
 
   const append = (lines: string): void => {
     const bytes = Buffer.from(lines);
-    if (options.maxSizeBytes !== undefined && size > 0 && size + bytes.length > options.maxSizeBytes) {
-      closeSync(fd);
-      rotate(file, options.maxFiles);
-      fd = openSync(file, "a", 0o640);
-      size = 0;
+    try {
+      if (fd !== undefined && options.maxSizeBytes !== undefined && size > 0) {
+        if (size + bytes.length > options.maxSizeBytes) {
+          closeSync(fd);
+          fd = undefined;
+          rotate(file, options.maxFiles);
+        }
+      }
+      if (fd === undefined) {
+        fd = openSync(file, "a", 0o640);
+        size = fstatSync(fd).size;
+      }
+      writeWhole(fd, bytes, size);
+      size += bytes.length;
+    } catch (error) {
+      if (!hasLost) options.onLoss?.(error);
+      hasLost = true;
     }
-    writeSync(fd, bytes);
-    size += bytes.length;
   };
   const record = (stream: LogStream, piece: Buffer, time: string): string =>
     `${JSON.stringify({ log: piece.toString("utf8"), stream, time } satisfies LogRecord)}\n`;
@@ -78,9 +102,20 @@ export function openLogWriter(file: string, options: LogWriterOptions): LogWrite
       pending[stream] = Buffer.alloc(0);
     },
     [Symbol.dispose]() {
-      closeSync(fd);
+      if (fd !== undefined) closeSync(fd);
     },
   };
+}
+
+/** All of it at the end of the file, or nothing: on a full disk the kernel takes a part. */
+function writeWhole(fd: number, bytes: Buffer, size: number): void {
+  let written = 0;
+  try {
+    while (written < bytes.length) written += writeSync(fd, bytes, written);
+  } catch (error) {
+    if (written > 0) ftruncateSync(fd, size);
+    throw error;
+  }
 }
 
 /** The last place at or before `end` that does not cut a UTF-8 sequence in two. */

@@ -30,7 +30,7 @@ void monitor().then(() => process.exit(0));
 async function monitor(): Promise<void> {
   const launch = readLaunch(folder);
   const now = (): number => performance.timeOrigin + performance.now();
-  using log = openContainerLog(folder, launch, now);
+  using log = openContainerLog(folder, launch, { now });
   const hub = containerHub(launch, log);
   const { client, hello } = serveClient(starter, hub, { holdsBack: true });
   // Nobody is there to be told: not started either.

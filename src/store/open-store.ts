@@ -18,17 +18,25 @@ import { imageStore } from "./images.ts";
 import { Layers, pendingPrefix } from "./layers.ts";
 import { ownLayout } from "./overlay-marks.ts";
 import { deadProcesses } from "./process-presence.ts";
+import { keepReserve, releaseReserve } from "./space-reserve.ts";
 import type { Chain, LayerId, Lease, MemoStore, Store, TemporaryFolder } from "./store.ts";
 import { makeFolder, removeTree, StoreContext, type StorePaths, storePaths } from "./store-context.ts";
+
+export interface OpenOptions {
+  /** Works on a full disk, too: for who only looks, or gives space back. */
+  readonly onFullDisk?: boolean | undefined;
+}
 
 /**
  * Makes the store if the folder is absent or empty. `root` is absolute.
  * @throws {TsbuildError} `STORE_UNAVAILABLE`, `READ_ONLY`, `PERMISSION_DENIED`, `NO_SPACE`, `STORE_CORRUPT`
  */
-export function openStore(root: string): Store {
+export function openStore(root: string, options: OpenOptions = {}): Store {
   const paths = storePaths(root);
   try {
     prepareRoot(paths);
+    if (options.onFullDisk === true) releaseReserve(root);
+    keepReserve(root);
   } catch (error) {
     throw explained(root, error);
   }

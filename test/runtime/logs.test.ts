@@ -1,9 +1,11 @@
+import { spawnSync } from "node:child_process";
 import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { fixedTimestamp, type LogRecord, logTimestamp, openLogWriter, readLogs } from "../../src/runtime/logs.ts";
+import { needs } from "../support/needs.ts";
 
 let folder: string;
 let file: string;
@@ -34,6 +36,21 @@ test("a line is one JSON object with docker's fields", () => {
   expect(readFileSync(file, "utf8")).toMatch(
     /^\{"log":"hi\\n","stream":"stderr","time":"2023-11-14T22:13:20\.1235Z"\}\n$/,
   );
+});
+
+needs("root")("what does not fit on the disk is left out, said once, and tears no line", async () => {
+  expect(spawnSync("mount", ["-t", "tmpfs", "-o", "size=16k", "tmpfs", folder]).status).toBe(0);
+  using _mounted = { [Symbol.dispose]: () => void spawnSync("umount", [folder]) };
+  const losses: unknown[] = [];
+  {
+    using log = openLogWriter(file, { maxFiles: 1, now: () => 0, onLoss: (error) => void losses.push(error) });
+    log.write("stdout", Buffer.from("before\n"));
+    for (let n = 0; n < 40; n += 1) log.write("stdout", Buffer.from(`${"x".repeat(1000)}\n`));
+    log.write("stdout", Buffer.from("short\n"));
+  }
+  expect(losses).toMatchObject([{ code: "ENOSPC" }]);
+  const lines = readFileSync(file, "utf8").trimEnd().split("\n");
+  expect(lines.map((line) => JSON.parse(line).log.length)).toEqual([7, ...lines.slice(2).map(() => 1001), 6]);
 });
 
 test("a line that arrives in pieces is one record; an unfinished one is written at the end", async () => {

@@ -38,7 +38,11 @@ export async function runHere(
   {
     using _claim = claim(folder);
     writeLaunch(folder, launch);
-    using log = openContainerLog(folder, launch, now);
+    using log = openContainerLog(folder, launch, {
+      now,
+      onLoss: (error) =>
+        void stderr.write(`warning: the container's log has gaps: ${error instanceof Error ? error.message : error}\n`),
+    });
     const hub = containerHub(launch, log);
     const shown: Readonly<Record<LogStream, NodeJS.WriteStream | undefined>> = {
       stdout: options.attachStdout ? stdout : undefined,

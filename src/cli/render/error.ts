@@ -14,7 +14,8 @@ export interface ErrorStyle {
 }
 
 export function renderError(error: unknown, style: ErrorStyle): string {
-  const lines = style.debug ? [...describe(error, style), ...stacks(error)] : describe(error, style);
+  const described = describe(firstOf(error), style);
+  const lines = style.debug ? [...described, ...stacks(error)] : described;
   return `${lines.join("\n")}\n`;
 }
 

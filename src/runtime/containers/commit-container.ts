@@ -18,6 +18,7 @@ import { copyFileData, deviceNumber, makeNode, setMtime } from "../../kernel/fil
 import { getXattr, listXattrs, setXattr } from "../../kernel/xattr.ts";
 import type { ContainerConfig } from "../../oci/image-config.ts";
 import { imageConfigJson } from "../../oci/image-config-json.ts";
+import { spaceExplained } from "../../store/errors.ts";
 import type { Store, StoredImage } from "../../store/store.ts";
 import { imageGone } from "../container-errors.ts";
 import type { LiveContainer } from "./container-folder.ts";
@@ -50,7 +51,11 @@ export async function commitContainer(
   using lease = store.lease("commit");
   lease.addLayers(base.chain);
   await using snapshot = store.layers.prepare(base.chain);
-  await copyUpper(container, snapshot.upperdir, options.pause);
+  try {
+    await copyUpper(container, snapshot.upperdir, options.pause);
+  } catch (error) {
+    throw spaceExplained(store.root, error);
+  }
   await using layer = snapshot.commit();
   const { diffId } = await layer.seal(options.signal);
   const { author, message, created } = options;

@@ -2,12 +2,13 @@
  * What happened to a container, as its supervisor last wrote it (`state.json`, replaced by rename), and what is true
  * now: a supervisor can be killed and a machine restarted, so `observe` compares the record with the processes.
  */
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { errnoOf } from "../../errors.ts";
 import { readExitFile } from "../exit-file.ts";
 import { logTimestamp } from "../logs.ts";
 import type { ContainerFolder } from "./container-folder.ts";
 import { isAlive, isOfThisBoot, type ProcessIdentity } from "./process-identity.ts";
+import { replaceText } from "./replace-text.ts";
 
 export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
 
@@ -57,9 +58,7 @@ const lostCode = 255;
 const unsupervisedCode = 137;
 
 export function writeState(folder: ContainerFolder, state: StateRecord): void {
-  const staged = `${folder.stateFile}.${process.pid}`;
-  writeFileSync(staged, JSON.stringify(state));
-  renameSync(staged, folder.stateFile);
+  replaceText(folder.stateFile, JSON.stringify(state));
 }
 
 export function readStateRecord(folder: ContainerFolder): StateRecord | undefined {

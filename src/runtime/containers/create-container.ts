@@ -66,6 +66,11 @@ export type RequestedMount =
   | (Omit<Extract<ContainerMount, { kind: "volume" }>, "name" | "anonymous"> & { readonly name: string | undefined })
   | Extract<ContainerMount, { kind: "tmpfs" }>;
 
+/** Mounts, namespaces and the owners of an image's files are root's. */
+export function mayRunContainers(): boolean {
+  return process.geteuid?.() === 0;
+}
+
 /**
  * @param created RFC 3339.
  * @throws {TsbuildError} `CONFLICT` for a name that is taken, `INVALID_ARGUMENT` for what cannot be; with nothing left.

@@ -2,9 +2,10 @@
  * HEALTHCHECK: a command run in the container from time to time, and what came of it. The supervisor runs it and writes
  * `health.json`; everybody else reads that. Source: docker's reference of HEALTHCHECK; moby, daemon/health.go.
  */
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import type { Healthcheck } from "../../oci/image-config.ts";
 import type { RuntimeSpec } from "../../oci/runtime-spec.ts";
+import { isFull } from "../../store/errors.ts";
 import type { Driver, RunningContainer } from "../driver.ts";
 import { logTimestamp } from "../logs.ts";
 import type { ContainerFolder } from "./container-folder.ts";
@@ -144,8 +145,14 @@ async function probe(
 
 function writeHealth(folder: ContainerFolder, health: HealthRecord): void {
   const staged = `${folder.healthFile}.${process.pid}`;
-  writeFileSync(staged, JSON.stringify(health));
-  renameSync(staged, folder.healthFile);
+  try {
+    writeFileSync(staged, JSON.stringify(health));
+    renameSync(staged, folder.healthFile);
+  } catch (error) {
+    rmSync(staged, { force: true });
+    // The checks go on; what they say is written when there is room.
+    if (!isFull(error)) throw error;
+  }
 }
 
 /** What is known of a container that runs. */

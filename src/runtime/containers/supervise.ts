@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TsbuildError } from "../../errors.ts";
 import type { Driver, ExitStatus, NetworkMode, RunningContainer } from "../driver.ts";
-import { type LogWriter, logTimestamp, openLogWriter } from "../logs.ts";
+import { type LogWriter, type LogWriterOptions, logTimestamp, openLogWriter } from "../logs.ts";
 import type { ContainerFolder } from "./container-folder.ts";
 import { cgroupsPath } from "./container-id.ts";
 import type { RestartPolicy } from "./container-record.ts";
@@ -193,10 +193,14 @@ async function stoppedWhileWaiting(folder: ContainerFolder, delayMs: number): Pr
   }
 }
 
-export function openContainerLog(folder: ContainerFolder, launch: Launch, now: () => number): LogWriter | undefined {
+export function openContainerLog(
+  folder: ContainerFolder,
+  launch: Launch,
+  { now, onLoss }: Pick<LogWriterOptions, "now" | "onLoss">,
+): LogWriter | undefined {
   if (launch.log.driver === "none") return undefined;
   const { maxSizeBytes, maxFiles } = launch.log;
-  return openLogWriter(folder.logFile, { maxSizeBytes, maxFiles, now });
+  return openLogWriter(folder.logFile, { maxSizeBytes, maxFiles, now, onLoss });
 }
 
 export function containerHub(launch: Launch, log: LogWriter | undefined): StdioHub {
