@@ -15,6 +15,9 @@ export const missingInArchive = (name: string): TsbuildError => archiveInvalid(`
 
 export const nothingRead = (what: string): TsbuildError => new TsbuildError({ code: "ARCHIVE_INVALID", what });
 
+export const cannotImport = (name: string, cause: TsbuildError): TsbuildError =>
+  new TsbuildError({ code: cause.code, what: `cannot import ${name}: ${cause.message}`, hint: cause.hint, cause });
+
 export const noMatchForPlatform = (platform: string, available: readonly string[]): TsbuildError =>
   new TsbuildError({
     code: "IMAGE_NOT_FOUND",

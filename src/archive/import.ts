@@ -5,6 +5,7 @@
 import { closeSync, constants, copyFileSync, openSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { addAbortSignal, type Readable } from "node:stream";
+import { TsbuildError } from "../errors.ts";
 import { type ArchiveCompression, decompressor, sniffCompression, withStart } from "../oci/decompress.ts";
 import type { ContainerConfig, Timestamp } from "../oci/image-config.ts";
 import { imageConfigJson } from "../oci/image-config-json.ts";
@@ -12,9 +13,9 @@ import { hostPlatform, type Platform } from "../oci/platform.ts";
 import type { Reference } from "../oci/reference.ts";
 import { spaceExplained } from "../store/errors.ts";
 import { warmLayerWorker } from "../store/layer-work.ts";
-import type { Store, StoredImage } from "../store/store.ts";
+import type { LayerId, Store, StoredImage } from "../store/store.ts";
 import { openStream, sniffFile, writeFully } from "./archive-files.ts";
-import { nothingRead } from "./errors.ts";
+import { cannotImport, nothingRead } from "./errors.ts";
 
 export interface ImportOptions {
   readonly store: Store;
@@ -47,7 +48,7 @@ export async function importImage(options: ImportOptions): Promise<StoredImage> 
     throw spaceExplained(store.root, error);
   }
   if (statSync(file).size === 0) throw nothingRead(`nothing to import from ${source.name}: it is empty`);
-  const layer = await store.layers.addBlob({ file, descriptor: undefined, diffId: undefined }, [], signal);
+  const layer = await addLayer(options, file);
   lease.addLayers([layer]);
   const image = store.images.add({
     config: imageConfigJson({
@@ -63,6 +64,15 @@ export async function importImage(options: ImportOptions): Promise<StoredImage> 
   });
   if (reference !== undefined) store.images.tag(reference, image.id);
   return image;
+}
+
+async function addLayer({ store, source, signal }: ImportOptions, file: string): Promise<LayerId> {
+  try {
+    return await store.layers.addBlob({ file, descriptor: undefined, diffId: undefined }, [], signal);
+  } catch (error) {
+    // Below nobody knows what the user calls it.
+    throw error instanceof TsbuildError && error.code === "ARCHIVE_INVALID" ? cannotImport(source.name, error) : error;
+  }
 }
 
 /** The source's bytes in `file`, unpacked where no image may have them packed. */

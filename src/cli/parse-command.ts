@@ -34,6 +34,8 @@ export async function parseCommand({ name, entry, words, globals }: CommandWords
   module.define(command);
   const helpFlag = addHelpFlag(command);
   const added = addGlobalFlags(command);
+  // Commander's own word for it is in small letters.
+  command.usage(command.usage().replace("[options]", "[OPTIONS]"));
   const flagWords = normaliseFlagWords(words, command, {
     flagsEndAtFirstWord: entry.flagsEndAtFirstWord === true,
   });

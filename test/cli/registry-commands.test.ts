@@ -291,7 +291,7 @@ describe.skipIf(lacks("root"))("save, load and import", () => {
     { args: ["import", "gone.tar"], says: "gone.tar: no such file or directory" },
     { args: ["import", "."], says: "is a directory" },
     { args: ["import", "-"], says: "error: nothing to import from -: it is empty" },
-    { args: ["import", "noise"], says: "error: " },
+    { args: ["import", "noise"], says: "error: cannot import noise: this is no tar archive" },
     { args: ["import", "noise", "A/B"], says: "must be lowercase" },
     { args: ["import", "-c", "RUN x", "noise"], says: "RUN is not a valid change command" },
     { args: ["save", "gone"], says: "No such image: gone:latest" },

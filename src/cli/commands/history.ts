@@ -18,6 +18,7 @@ interface Options {
 
 export function define(command: Command): void {
   command
+    .usage("[OPTIONS] IMAGE")
     .argument("<image>")
     .option("-q, --quiet", "only IDs")
     .option("--no-trunc", "whole IDs and commands")

@@ -25,6 +25,7 @@ interface Options {
 
 export function define(command: Command): void {
   command
+    .usage("[OPTIONS] [REPOSITORY[:TAG]]")
     .argument("[pattern]", "repository, or repository:tag, with * and ?")
     .option("-a, --all", "images without a name too")
     .option("-q, --quiet", "only IDs")

@@ -17,6 +17,7 @@ interface Flags {
 
 export function define(command: Command): void {
   command
+    .usage("[OPTIONS] FILE|URL|- [REPOSITORY[:TAG]]")
     .argument("<FILE|URL|->")
     .argument("[NAME[:TAG]]")
     .argument("[TAG]", "as Docker's first versions had it")

@@ -15,6 +15,7 @@ interface Flags {
 
 export function define(command: Command): void {
   command
+    .usage("[OPTIONS]")
     .option("-i, --input <FILE>", "an archive or an OCI folder, instead of stdin")
     .option("-q, --quiet", "taken for docker's sake: only names are printed anyway")
     .option("--platform <PLATFORM>", "os/arch[/variant] of an image for several");

@@ -16,6 +16,7 @@ interface Flags extends RegistryFlags {
 
 export function define(command: Command): void {
   command
+    .usage("[OPTIONS] [SERVER]")
     .argument("[SERVER]")
     .option("-u, --username <NAME>")
     .option("-p, --password <PASSWORD>", "seen by everybody who can list processes; better: --password-stdin")

@@ -15,6 +15,7 @@ interface Flags extends RegistryFlags {
 
 export function define(command: Command): void {
   command
+    .usage("[OPTIONS] NAME[:TAG|@DIGEST]")
     .argument("<NAME[:TAG|@DIGEST]>")
     .option("-a, --all-tags", "every tag of the repository")
     .option("-q, --quiet", "only the image's name, when it is there")

@@ -20,6 +20,7 @@ interface Flags extends RegistryFlags {
 
 export function define(command: Command): void {
   command
+    .usage("[OPTIONS] NAME[:TAG]")
     .argument("<NAME[:TAG]>")
     .option("-a, --all-tags", "every tag of the name")
     .option("-q, --quiet", "only the name, when it is there")

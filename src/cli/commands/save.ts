@@ -24,6 +24,7 @@ const formats: readonly string[] = ["docker-archive", "oci-archive", "oci-dir"] 
 
 export function define(command: Command): void {
   command
+    .usage("[OPTIONS] IMAGE [IMAGE...]")
     .argument("<IMAGE...>")
     .option("-o, --output <FILE>", "instead of stdout; a folder for oci-dir")
     .option("--platform <PLATFORM>", "fail unless the images are for this os/arch[/variant]")

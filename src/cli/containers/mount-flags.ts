@@ -41,7 +41,8 @@ export function parseVolume(text: string, cwd: string): RequestedMount {
 export function parseTmpfs(text: string): readonly [string, string] {
   const colon = text.indexOf(":");
   const destination = colon < 0 ? text : text.slice(0, colon);
-  if (!destination.startsWith("/")) throw invalidMount(`invalid tmpfs mount: ${text}: it needs to be an absolute path`);
+  if (!destination.startsWith("/"))
+    throw invalidMount(`invalid tmpfs mount: ${text}: it needs to be an absolute path`, "--tmpfs /path:size=64m");
   return [destination, colon < 0 ? "" : text.slice(colon + 1)];
 }
 
@@ -135,10 +136,6 @@ function invalidVolume(text: string, why = "it must be [source:]path[:options]")
   return invalidMount(`invalid volume specification: '${text}': ${why}`);
 }
 
-function invalidMount(what: string): TsbuildError {
-  return new TsbuildError({
-    code: "INVALID_ARGUMENT",
-    what,
-    hint: "-v name:/path, or --mount type=bind,source=/a,target=/b",
-  });
+function invalidMount(what: string, hint = "-v name:/path, or --mount type=bind,source=/a,target=/b"): TsbuildError {
+  return new TsbuildError({ code: "INVALID_ARGUMENT", what, hint });
 }

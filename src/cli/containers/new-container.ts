@@ -2,12 +2,12 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { hostPlatform, type Platform, parsePlatform, samePlatform } from "../../oci/platform.ts";
 import { familiarReference, parseReference } from "../../oci/reference.ts";
-import { noSuchImage, recordUnreadable } from "../../runtime/container-errors.ts";
+import { containersNeedRoot, noSuchImage, recordUnreadable } from "../../runtime/container-errors.ts";
 import type { LiveContainer } from "../../runtime/containers/container-folder.ts";
 import { findContainer } from "../../runtime/containers/container-folder.ts";
 import { bridgeObstacle } from "../../runtime/containers/container-network.ts";
 import type { HostRequest, ProcessRequest } from "../../runtime/containers/container-record.ts";
-import { createContainer } from "../../runtime/containers/create-container.ts";
+import { createContainer, mayRunContainers } from "../../runtime/containers/create-container.ts";
 import { logTimestamp } from "../../runtime/logs.ts";
 import type { Store, StoredImage } from "../../store/store.ts";
 import type { CommandContext } from "../command.ts";
@@ -25,6 +25,8 @@ export interface NewContainer {
 /** @throws {TsbuildError} with nothing left behind. */
 export async function newContainer(wanted: NewContainer, context: CommandContext): Promise<LiveContainer> {
   const { imageName, words, flags, streams } = wanted;
+  // Before an image is pulled for nothing.
+  if (!mayRunContainers()) throw containersNeedRoot();
   const read = readCreateFlags(flags, context, networkOf(flags, context));
   const store = context.openStore();
   const image = await findOrPull(store, imageName, flags, read.pull, context);
