@@ -56,6 +56,8 @@ interface OpenFile {
   readonly header: TarHeader;
   readonly path: BytePath;
   readonly fd: number;
+  /** It has its owner and group since it was made: a folder with the set-group-ID bit would have passed on its own. */
+  readonly isOwned: boolean;
   hash: Hash | undefined;
   digest: Digest | undefined;
   position: number;
@@ -106,7 +108,7 @@ export class LayerExtractor implements TarHandler, Disposable {
     switch (header.type) {
       case "file":
         this.#clear(at, host);
-        this.#beginFile(header, at, host);
+        this.#beginFile(header, at, host, parent.path);
         return;
       case "dir":
         this.#makeFolder(header, at, host);
@@ -240,16 +242,20 @@ export class LayerExtractor implements TarHandler, Disposable {
     this.#rootTimeNs = header.mtimeNs;
   }
 
-  #beginFile(header: TarHeader, path: BytePath, host: string | Buffer): void {
+  #beginFile(header: TarHeader, path: BytePath, host: string | Buffer, parent: BytePath): void {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
     const fd = openSync(host, flags, 0o600);
-    this.#file = { header, path, fd, hash: undefined, digest: undefined, position: 0, endsInHole: false };
+    const folder = this.#inodes.get(parent);
+    // Of the root nothing is known here; few files are in it.
+    const mayPassOnGroup = folder?.kind !== "dir" || (folder.attributes.mode & setGroupId) !== 0;
+    const isOwned = header.uid === this.#ownUid && header.gid === this.#ownGid && !mayPassOnGroup;
+    this.#file = { header, path, fd, isOwned, hash: undefined, digest: undefined, position: 0, endsInHole: false };
   }
 
   #finishFile(file: OpenFile): void {
     const { header, fd, path } = file;
     // chown(2) clears set-user-ID and capabilities, so it stands before both.
-    if (header.uid !== this.#ownUid || header.gid !== this.#ownGid) fchownSync(fd, header.uid, header.gid);
+    if (!file.isOwned) fchownSync(fd, header.uid, header.gid);
     fchmodSync(fd, header.mode);
     const capability = this.#applyXattrs(header, `/proc/self/fd/${fd}`, path);
     setMtimeOfOpen(fd, this.#host(path), header.mtimeNs);
@@ -433,6 +439,9 @@ function storableTime(ns: bigint): bigint {
 
 const earliestNs = -0x8000_0000n * 1_000_000_000n;
 const latestNs = 0x3_7fff_ffffn * 1_000_000_000n;
+
+/** S_ISGID of inode(7). */
+const setGroupId = 0o2000;
 
 const capabilityXattr = "security.capability";
 const zeros = Buffer.alloc(1 << 16);

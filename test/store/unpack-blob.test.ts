@@ -278,6 +278,14 @@ test("names that are not UTF-8 come through, and go again", async () => {
   expect(readdirSync(`${temporary.root}/layers`)).toEqual([]);
 });
 
+test("a file keeps its group in a folder that passes on its own", async () => {
+  using temporary = temporaryStore();
+  const [layer] = await unpack(temporary, [dir("g", { mode: 0o2775, gid: 50 }), file("g/x"), file("g/new/y")]);
+  const tree = temporary.store.layers.tree(layer as never);
+  expect(["g", "g/x", "g/new", "g/new/y"].map((path) => lstatSync(`${tree}/${path}`).gid)).toEqual([50, 0, 0, 0]);
+  expect((await checkStore(temporary.store, { signal: never })).faults).toEqual([]);
+});
+
 test("the root's own entry gives the root its mode and owner", async () => {
   using temporary = temporaryStore();
   const chain = await unpack(temporary, [dir("./", { mode: 0o711 }), file("a")]);
