@@ -116,7 +116,7 @@ class Walk {
       return;
     }
     const entry = entryOf(path, host, stat, capability);
-    if (stat.nlink > 1n && stat.isFile()) {
+    if (stat.nlink > 1n) {
       const inode = `${stat.dev}:${stat.ino}`;
       const first = this.#links.get(inode);
       if (first !== undefined) {
