@@ -26,6 +26,7 @@ const { values } = parseArgs({
     jobs: { type: "string", default: "4" },
     "no-reference": { type: "boolean" },
     random: { type: "string" },
+    kind: { type: "string", default: "mixed" },
     seed: { type: "string", default: "1" },
     print: { type: "boolean" },
   },
@@ -43,10 +44,10 @@ function choose(only: readonly string[] | undefined): readonly Chosen[] {
   );
 }
 
-/** `--random N [--seed S]`: cases made by chance in place of the written ones. `--only` takes one of them again. */
+/** `--random N [--kind KIND] [--seed S]`: cases made by chance in place of the written ones. `--only` takes one again. */
 async function invented(count: number): Promise<readonly Chosen[]> {
-  const { randomCases } = await import("./random-cases.ts");
-  return randomCases({ count, seed: Number(values.seed) })
+  const { randomCases } = await import("./random/random-cases.ts");
+  return randomCases({ kind: values.kind, count, seed: Number(values.seed) })
     .map((parityCase) => ({ area: "random", parityCase }))
     .filter(({ parityCase }) => values.only?.includes(parityCase.name) ?? true);
 }
@@ -65,7 +66,7 @@ async function main(): Promise<number> {
     for (let next = queue.shift(); next !== undefined && !ending.signal.aborted; next = queue.shift()) {
       const { area, parityCase } = next;
       const problems = await runCase(machine.bench, area, parityCase).catch((error: unknown) => [String(error)]);
-      if (values.print === true) console.log(printed(parityCase));
+      if (values.print === true && (problems.length > 0 || values.only !== undefined)) console.log(printed(parityCase));
       if (problems.length === 0) passed += 1;
       else if (!ending.signal.aborted) console.log(`${area}: ${parityCase.name}\n${problems.map(indented).join("\n")}`);
     }

@@ -1,37 +1,8 @@
-/**
- * Cases that nobody thought of: Dockerfiles, contexts and ignore files made of the language's pieces by chance, the same for
- * the same seed. Both builders must make the same image of one, or both refuse it. What the reference is known to be too
- * old for is not generated.
- */
+/** A bit of everything: words, configuration, COPY and ADD, small changes by RUN, stages and ignore files. */
 import fc from "fast-check";
-import { contextTime, type Entry, type ParityCase, type Tree } from "../fixtures/parity/case.ts";
-import type { RawEntry } from "../test/support/raw-tar.ts";
-
-export interface RandomSettings {
-  readonly count: number;
-  readonly seed: number;
-}
-
-export function randomCases({ count, seed }: RandomSettings): readonly ParityCase[] {
-  return fc.sample(dockerfile, { numRuns: count, seed }).map((draft, index) => ({
-    ...draft,
-    name: `${seed}-${index}`,
-    context: marked(draft.context, index),
-    outcome: { kind: "agrees" },
-  }));
-}
-
-/** Files of two cases never have the same bytes: a layer of one is none of the other's. */
-function marked(tree: Tree, index: number): Tree {
-  return Object.fromEntries(
-    Object.entries(tree).map(([path, entry]): [string, string | Entry] => [
-      path,
-      typeof entry === "string" || entry.text !== undefined
-        ? { ...(typeof entry === "string" ? {} : entry), text: `${path} ${index}` }
-        : entry,
-    ]),
-  );
-}
+import { contextTime, type Entry, type Tree } from "../../fixtures/parity/case.ts";
+import type { RawEntry } from "../../test/support/raw-tar.ts";
+import type { Draft } from "./draft.ts";
 
 // Words --------------------------------------------------------------------------------------------------------------
 
@@ -384,7 +355,7 @@ const ignore = fc.option(
   { nil: undefined, freq: 3 },
 );
 
-const dockerfile = fc.tuple(text, contextTree, ignore).map(([lines, context, hidden]) => ({
+export const mixed: fc.Arbitrary<Draft> = fc.tuple(text, contextTree, ignore).map(([lines, context, hidden]) => ({
   dockerfile: lines,
   context,
   ...(hidden !== undefined && { ignore: hidden }),

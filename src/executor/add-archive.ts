@@ -1,7 +1,7 @@
 /**
  * ADD of local archives: what is a tar by its content, whatever its name, is unpacked into the destination; all else is
- * copied. An archive comes from anywhere, so each name is taken as one below the destination, and each parent is resolved
- * inside the image's root. Source: moby's pkg/archive `Untar`.
+ * copied. An archive comes from anywhere, so the destination is the root of all its names and of the symbolic links that
+ * they go through. Source: moby's pkg/archive `Untar` and pkg/chrootarchive.
  */
 import {
   chmodSync,
@@ -33,11 +33,11 @@ import {
 import { makeNode, type NodeKind, setMtime } from "../kernel/files.ts";
 import { check, libc } from "../kernel/libc.ts";
 import { decompressor, sniffCompression } from "../oci/decompress.ts";
-import { whiteoutPrefix } from "../oci/whiteout.ts";
+import { opaqueMarker, whiteoutPrefix } from "../oci/whiteout.ts";
 import type { SelectedSource } from "../planner/selection.ts";
 import { type TarHandler, type TarHeader, TarReader } from "../store/tar-reader.ts";
-import { type CopyTask, copySource } from "./copy-tree.ts";
-import { archiveBroken } from "./errors.ts";
+import { type CopyTask, copySource, parentMetadata } from "./copy-tree.ts";
+import { archiveBroken, notAFolder } from "./errors.ts";
 import { parentOf, UpperTree } from "./upper-tree.ts";
 
 /** @throws {TsbuildError} `COPY_FAILED`, `ARCHIVE_INVALID`, `NO_SPACE` */
@@ -53,52 +53,62 @@ export async function addTree(task: CopyTask, signal: AbortSignal): Promise<void
   tree.finish();
 }
 
-const blockBytes = 512;
+/** Enough to know a compression by. */
+const startBytes = 512;
 
 /** Is the content a tar, plain or compressed, whose first entry can be read? */
 export async function holdsTar(path: string | Buffer): Promise<boolean> {
-  const start = readStart(path);
-  const compression = sniffCompression(start);
-  if (compression === "none") return isTarHeader(start);
-  const plain = decompressor(compression);
-  const compressed = createReadStream(path);
-  compressed.on("error", (error) => plain.destroy(error)).pipe(plain);
+  const compression = sniffCompression(readStart(path));
+  const file = createReadStream(path);
+  let plain: Readable = file;
+  if (compression !== "none") {
+    const stage = decompressor(compression);
+    file.on("error", (error) => stage.destroy(error));
+    plain = file.pipe(stage);
+  }
+  const first = new FirstEntry();
+  const reader = new TarReader(first);
   try {
-    const chunks: Buffer[] = [];
-    let length = 0;
     for await (const chunk of plain as AsyncIterable<Buffer>) {
-      chunks.push(chunk);
-      length += chunk.length;
-      if (length >= blockBytes) break;
+      reader.push(chunk);
+      if (first.isThere) return true;
     }
-    return isTarHeader(Buffer.concat(chunks));
+    return false;
   } catch (error) {
-    // Compressed by its first bytes, and then not: an ordinary file.
-    if (error instanceof TsbuildError) return false;
+    // Compressed by its first bytes, and then not; a header by its place, and then none: an ordinary file.
+    if (error instanceof TsbuildError) return first.isThere;
     throw error;
   } finally {
-    compressed.destroy();
+    file.destroy();
     plain.destroy();
   }
 }
 
-function readStart(path: string | Buffer): Buffer {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  try {
-    const block = Buffer.alloc(blockBytes);
-    return block.subarray(0, readSync(fd, block, 0, blockBytes, 0));
-  } finally {
-    closeSync(fd);
+/** Whether an entry came; what is in it does not matter. */
+class FirstEntry implements TarHandler {
+  isThere = false;
+  readonly begin = (): void => this.#come();
+  readonly skipped = (): void => this.#come();
+  readonly global = (): void => this.#come();
+  readonly data = nothing;
+  readonly hole = nothing;
+  readonly end = nothing;
+
+  #come(): void {
+    this.isThere = true;
   }
 }
 
-/** A header whose checksum fits; a tar that begins with zeros has no entries and counts as none. */
-function isTarHeader(start: Buffer): boolean {
-  if (start.length < blockBytes) return false;
-  let sum = 0;
-  for (let i = 0; i < blockBytes; i++) sum += i >= 148 && i < 156 ? 0x20 : (start[i] ?? 0);
-  const written = /^\s*([0-7]+)/.exec(start.toString("latin1", 148, 156))?.[1];
-  return sum !== 8 * 0x20 && written !== undefined && Number.parseInt(written, 8) === sum;
+const nothing = (): void => undefined;
+
+function readStart(path: string | Buffer): Buffer {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const block = Buffer.alloc(startBytes);
+    return block.subarray(0, readSync(fd, block, 0, startBytes, 0));
+  } finally {
+    closeSync(fd);
+  }
 }
 
 async function unpack(tree: UpperTree, task: CopyTask, source: SelectedSource, signal: AbortSignal): Promise<void> {
@@ -107,6 +117,7 @@ async function unpack(tree: UpperTree, task: CopyTask, source: SelectedSource, s
   const unpacker = new Unpacker(tree, task, name);
   try {
     await readTar(hostPath, new TarReader(unpacker), signal);
+    unpacker.finish();
   } catch (error) {
     if (error instanceof TsbuildError && error.code === "ARCHIVE_INVALID") throw archiveBroken(name, error.message);
     throw error;
@@ -145,6 +156,8 @@ class Unpacker implements TarHandler {
   readonly #top: BytePath;
   #open: { readonly fd: number; readonly header: TarHeader; readonly place: BytePath } | undefined;
   #position = 0;
+  readonly #removed = new Set<BytePath>();
+  readonly #emptied = new Set<BytePath>();
 
   constructor(tree: UpperTree, task: CopyTask, archive: string) {
     this.#tree = tree;
@@ -152,21 +165,34 @@ class Unpacker implements TarHandler {
     this.#archive = archive;
     this.#top = tree.resolve(bytePath(task.destination)).path;
     // The destination is the instruction's, whose owner it gets.
-    const { uid = 0, gid = 0 } = task.owner ?? {};
-    tree.makeFolders(this.#top, { mode: 0o755, uid: Math.max(uid, 0), gid: Math.max(gid, 0) });
+    tree.makeFolders(this.#top, parentMetadata({ owner: task.owner, chmod: undefined }));
   }
 
   begin(header: TarHeader): void {
     const inside = cleaned(header.name);
     if (inside === "") return;
-    const wanted = joinBytePath(this.#top, inside);
-    const parent = this.#tree.resolve(parentOf(wanted)).path;
-    this.#tree.makeFolders(parent, impliedFolder);
-    const name = bytePathOfLatin1(wanted.slice(wanted.lastIndexOf("/") + 1));
+    const parent = this.#parent(parentOf(inside));
+    const name = bytePathOfLatin1(inside.slice(inside.lastIndexOf("/") + 1));
     const place = joinBytePath(parent, name);
-    if (name.startsWith(whiteoutPrefix)) this.#whiteout(parent, bytePathOfLatin1(name.slice(whiteoutPrefix.length)));
+    if (name === opaqueMarker) this.#emptied.add(parent);
+    else if (name.startsWith(whiteoutPrefix)) this.#removed.add(joinBytePath(parent, unmarked(name)));
     else if (header.type === "dir") this.#folder(place, header);
     else this.#leaf(place, header);
+  }
+
+  /** A folder of the archive, by its path below the destination, in the upperdir; missing ones are made. */
+  #parent(path: BytePath): BytePath {
+    const found = this.#tree.resolve(path, this.#top);
+    if (found.node?.type === "dir") {
+      this.#tree.makeFolders(found.path, impliedFolder);
+      return found.path;
+    }
+    const place = joinBytePath(this.#parent(parentOf(path)), bytePathOfLatin1(path.slice(path.lastIndexOf("/") + 1)));
+    // A file, or a link that leads nowhere.
+    if (this.#tree.find(place) !== undefined) throw notAFolder(place);
+    this.#tree.remove(place);
+    this.#tree.makeFolders(place, impliedFolder);
+    return place;
   }
 
   data(chunk: Buffer): void {
@@ -196,9 +222,20 @@ class Unpacker implements TarHandler {
     setMtime(this.#tree.hostPath(place), header.mtimeNs);
   }
 
-  /** An entry of a kind that nobody unpacks, such as a volume label. */
-  skipped(): void {
-    this.close();
+  /** @throws {TsbuildError} `ARCHIVE_INVALID` but for a volume label, which is about the archive and no file of it */
+  skipped(name: BytePath, typeFlag: string): void {
+    if (typeFlag === "V") return;
+    const kind = JSON.stringify(typeFlag);
+    throw archiveBroken(this.#archive, `${textOfBytePath(name)} is an entry of the unknown kind ${kind}`);
+  }
+
+  /**
+   * All entries are in. A file named `.wh.NAME` acts in the image's layer as the removal of NAME, and one named
+   * `.wh..wh..opq` as that of all that its folder held: of what the layers below have there.
+   */
+  finish(): void {
+    for (const place of this.#removed) this.#tree.hide(place);
+    for (const folder of this.#emptied) this.#tree.hideContents(folder);
   }
 
   close(): void {
@@ -210,7 +247,7 @@ class Unpacker implements TarHandler {
     const tree = this.#tree;
     const metadata = { mode: header.mode, ...this.#owner(header) };
     if (tree.find(place)?.type === "dir") {
-      tree.makeFolders(place, metadata);
+      tree.makeFolders(place, impliedFolder);
       tree.setFolderMetadata(place, metadata);
     } else {
       tree.remove(place);
@@ -221,9 +258,7 @@ class Unpacker implements TarHandler {
 
   #leaf(place: BytePath, header: TarHeader): void {
     const tree = this.#tree;
-    // Looked up first: a link may name what stands in its own place.
-    const linked = header.type === "hardlink" ? this.#linkTarget(header) : undefined;
-    if (linked === place) return;
+    const linked = header.type === "hardlink" ? this.#linkTarget(header, place) : undefined;
     tree.remove(place);
     tree.touch(parentOf(place));
     const hostPath = tree.hostPath(place);
@@ -238,7 +273,8 @@ class Unpacker implements TarHandler {
         linkSync(tree.hostPath(linked), hostPath);
         // As moby has it: owner, mode and time of this entry are the file's from here on. tar repeats those of the file.
         lchownSync(hostPath, uid, gid);
-        if (!lstatSync(hostPath).isSymbolicLink()) chmodSync(hostPath, header.mode);
+        if (lstatSync(hostPath).isSymbolicLink()) return;
+        chmodSync(hostPath, header.mode);
         break;
       }
       case "symlink":
@@ -254,29 +290,20 @@ class Unpacker implements TarHandler {
   }
 
   /** Where the other name of a hard link is, in the upperdir: a file of the layers below is copied up first. */
-  #linkTarget(header: TarHeader): BytePath {
+  #linkTarget(header: TarHeader, own: BytePath): BytePath {
     const tree = this.#tree;
-    const wanted = joinBytePath(this.#top, cleaned(header.linkName));
-    const place = joinBytePath(tree.resolve(parentOf(wanted)).path, bytePathOfLatin1(posix.basename(wanted)));
-    const node = tree.find(place);
-    if (node === undefined || node.type === "dir")
+    const wanted = cleaned(header.linkName);
+    const folder = tree.resolve(parentOf(wanted), this.#top);
+    const place = joinBytePath(folder.path, bytePathOfLatin1(posix.basename(wanted)));
+    const node = folder.node?.type === "dir" ? tree.find(place) : undefined;
+    // What stood in the entry's own place goes before the link is made.
+    if (node === undefined || node.type === "dir" || place === own || own.startsWith(`${place}/`))
       throw archiveBroken(
         this.#archive,
         `${textOfBytePath(header.name)} is a hard link to ${textOfBytePath(header.linkName)}, which is not there`,
       );
     if (!node.inUpper) tree.copyUpFile(place, node, impliedFolder);
     return place;
-  }
-
-  /** A file named `.wh.NAME` acts in the image's layer as the removal of NAME. */
-  #whiteout(parent: BytePath, name: BytePath): void {
-    const tree = this.#tree;
-    if (name === "" || name.startsWith(whiteoutPrefix)) return;
-    const place = joinBytePath(parent, name);
-    const node = tree.find(place);
-    if (node === undefined || node.inUpper) return;
-    makeNode(tree.hostPath(place), { type: "char", device: { major: 0, minor: 0 } }, 0);
-    tree.forget(place);
   }
 
   #owner(header: TarHeader): { readonly uid: number; readonly gid: number } {
@@ -287,11 +314,15 @@ class Unpacker implements TarHandler {
 }
 
 /** A folder that no entry describes is root's, whatever the owner of the instruction. */
-const impliedFolder = { mode: 0o755, uid: 0, gid: 0 } as const;
+const impliedFolder = { mode: 0o755, owner: { uid: 0, gid: 0 } } as const;
 
 /** Absolute names and `..` stay below the destination; "" is the destination itself. */
 function cleaned(name: BytePath): BytePath {
   return bytePathOfLatin1(posix.resolve("/", name).slice(1));
+}
+
+function unmarked(name: BytePath): BytePath {
+  return bytePathOfLatin1(name.slice(whiteoutPrefix.length));
 }
 
 function nodeKind({ type, name, major, minor }: TarHeader, archive: string): NodeKind {

@@ -26,7 +26,7 @@ import type { SelectedEntry, SelectedSource } from "../planner/selection.ts";
 import { changeMode, type ModeChange } from "./change-mode.ts";
 import { cannotCopyToNonDirectory, cannotReplaceDirectory, changedWhileCopied } from "./errors.ts";
 import { linkEarlier, type ReusableFiles } from "./reusable-files.ts";
-import { type FolderMetadata, parentOf, UpperTree } from "./upper-tree.ts";
+import { type ImpliedMetadata, parentOf, UpperTree } from "./upper-tree.ts";
 
 /** Plain data: it crosses to a worker as it is. */
 export interface CopyTask {
@@ -60,11 +60,10 @@ export function* copySteps(task: CopyTask): Generator<void> {
 }
 
 /** What created parents get. */
-function parentMetadata(task: Pick<CopyTask, "owner" | "chmod">): FolderMetadata {
+export function parentMetadata({ owner, chmod }: Pick<CopyTask, "owner" | "chmod">): ImpliedMetadata {
   return {
-    mode: task.chmod?.kind === "octal" ? task.chmod.mode : 0o755,
-    uid: Math.max(task.owner?.uid ?? 0, 0),
-    gid: Math.max(task.owner?.gid ?? 0, 0),
+    mode: chmod?.kind === "octal" ? chmod.mode : 0o755,
+    owner: owner && { uid: Math.max(owner.uid, 0), gid: Math.max(owner.gid, 0) },
   };
 }
 
@@ -137,7 +136,7 @@ class SourceCopy {
     if (node !== undefined && node.type !== "dir") throw cannotCopyToNonDirectory(place);
     if (node === undefined) tree.makeFolder(place, metadata);
     else {
-      tree.makeFolders(place, metadata);
+      tree.makeFolders(place, parentMetadata(this.#task));
       tree.setFolderMetadata(place, metadata);
     }
     tree.setFolderTime(place, entry.mtimeNs);
@@ -176,7 +175,8 @@ class SourceCopy {
       case "file": {
         const mode = this.#mode(entry);
         if (reusable !== undefined && linkEarlier(reusable, { place, entry, uid, gid, mode }, hostPath)) return;
-        writeFile(hostPath, entry, uid, gid, mode);
+        const isOwned = uid === processUid && gid === 0 && !this.#tree.passesOnGroup(parentOf(place));
+        writeFile(hostPath, entry, isOwned ? undefined : { uid, gid }, mode);
         return;
       }
       case "symlink":
@@ -210,7 +210,13 @@ function nodeKind({ type, major = 0, minor = 0 }: SelectedEntry): NodeKind {
 const smallFile = 256 * 1024;
 const buffer = Buffer.allocUnsafeSlow(smallFile + 1);
 
-function writeFile(hostPath: string | Buffer, entry: SelectedEntry, uid: number, gid: number, mode: number): void {
+/** `owner`: undefined when it is what a new file has there anyway. */
+function writeFile(
+  hostPath: string | Buffer,
+  entry: SelectedEntry,
+  owner: { readonly uid: number; readonly gid: number } | undefined,
+  mode: number,
+): void {
   const output =
     entry.content !== undefined
       ? writeBytes(hostPath, entry.content)
@@ -218,7 +224,7 @@ function writeFile(hostPath: string | Buffer, entry: SelectedEntry, uid: number,
         ? copyLarge(hostPath, entry)
         : copySmall(hostPath, entry);
   try {
-    if (uid !== 0 || gid !== 0 || processUid !== 0) fchownSync(output, uid, gid);
+    if (owner !== undefined) fchownSync(output, owner.uid, owner.gid);
     // After the owner: chown(2) clears set-user-ID and set-group-ID.
     fchmodSync(output, mode);
     if (entry.capability !== undefined) {

@@ -142,10 +142,10 @@ function makeWorkdir(tree: UpperTree, cwd: string, user: ResolvedUser): string {
   // runc makes the path as it is written: of `/a/../b`, `/a` too.
   for (const { index } of cwd.matchAll(/(?<=.)\/\.\.(?=\/|$)/g)) {
     const detour = tree.resolve(bytePath(cwd.slice(0, index)));
-    if (detour.node === undefined) tree.makeFolders(detour.path, { mode: 0o755, uid: 0, gid: 0 });
+    if (detour.node === undefined) tree.makeFolders(detour.path, { mode: 0o755, owner: { uid: 0, gid: 0 } });
   }
   const { path, node } = tree.resolve(bytePath(cwd));
-  if (node === undefined) tree.makeFolders(path, { mode: 0o755, uid: user.uid, gid: user.gid });
+  if (node === undefined) tree.makeFolders(path, { mode: 0o755, owner: { uid: user.uid, gid: user.gid } });
   else if (node.type !== "dir") throw workdirIsNoFolder(cwd);
   return cwd;
 }

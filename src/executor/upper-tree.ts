@@ -8,6 +8,7 @@
  * `upperdir + path` can be a symlink.
  */
 import {
+  type BigIntStats,
   chmodSync,
   chownSync,
   constants,
@@ -24,8 +25,8 @@ import {
   unlinkSync,
 } from "node:fs";
 import { type BytePath, bytePathOfLatin1, fsPathBelow, joinBytePath } from "../kernel/byte-path.ts";
-import { setMtime } from "../kernel/files.ts";
-import { isOpaque, ownLayout } from "../store/overlay-marks.ts";
+import { deviceNumber, makeNode, type NodeKind, setMtime } from "../kernel/files.ts";
+import { isOpaque, markOpaque, ownLayout } from "../store/overlay-marks.ts";
 import { notAFolder, tooManyLinks } from "./errors.ts";
 
 export type NodeType = "file" | "dir" | "symlink" | "other";
@@ -43,6 +44,13 @@ export interface FolderMetadata {
   readonly gid: number;
 }
 
+/** What folders look like that are made because something below them is. */
+export interface ImpliedMetadata {
+  readonly mode: number;
+  /** Undefined: root's, but for the group that a folder above passes on. */
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+}
+
 /** One folder of the merged root. */
 interface Folder {
   inUpper: boolean;
@@ -52,10 +60,17 @@ interface Folder {
 
 const maxLinks = 255;
 
+/** Node has no constant for it: S_ISGID of inode(7). */
+const setGroupId = 0o2000;
+
+/** The root's own path. */
+const noPath = bytePathOfLatin1("");
+
 export class UpperTree {
   readonly upperdir: string;
   readonly #folders = new Map<BytePath, Folder>();
   readonly #fresh = new Set<BytePath>();
+  readonly #passing = new Map<BytePath, boolean>();
   /** Folders whose time is to be set when all is written; undefined: what writing into them made of it. */
   readonly #times = new Map<BytePath, bigint | undefined>();
 
@@ -76,18 +91,19 @@ export class UpperTree {
 
   /**
    * The path without symlinks, `..` stopping at the root, and what stands there. A name that is missing ends the looking:
-   * what follows is taken as written.
+   * what follows is taken as written. `root`: a folder (a result of `resolve`) that stands for the root of `path` and of
+   * the links on its way.
    * @throws {TsbuildError} `COPY_FAILED` for a loop of links, or a file where a folder is needed
    */
-  resolve(path: BytePath): { readonly path: BytePath; readonly node: FoundNode | undefined } {
+  resolve(path: BytePath, root: BytePath = noPath): { readonly path: BytePath; readonly node: FoundNode | undefined } {
     let rest = path.split("/").reverse();
-    let current = "" as BytePath;
+    let current = root;
     let node = this.find(current);
     let links = 0;
     for (let name = rest.pop(); name !== undefined; name = rest.pop()) {
       if (name === "" || name === ".") continue;
       if (name === "..") {
-        current = parentOf(current);
+        if (current !== root) current = parentOf(current);
         node = this.find(current);
         continue;
       }
@@ -102,7 +118,7 @@ export class UpperTree {
       if (links > maxLinks) throw tooManyLinks(path);
       const target = readlinkSync(node.hostPath, "latin1");
       rest = rest.concat(target.split("/").reverse());
-      if (target.startsWith("/")) current = "" as BytePath;
+      if (target.startsWith("/")) current = root;
       node = this.find(current);
     }
     return { path: current, node };
@@ -131,18 +147,26 @@ export class UpperTree {
 
   /**
    * Makes the folder `path` and its missing parents in the upperdir. What exists below is copied up with its metadata; a
-   * new one gets `metadata`, and its time is that of writing. `path` must be a result of `resolve`.
+   * new one gets `metadata`, and its time is that of writing. Below a folder with the set-group-ID bit it has that bit too,
+   * as mkdir(2) makes it. `path` must be a result of `resolve`.
    * @throws {TsbuildError} `COPY_FAILED` when a component is a file
    */
-  makeFolders(path: BytePath, metadata: FolderMetadata): void {
+  makeFolders(path: BytePath, metadata: ImpliedMetadata): void {
     if (this.#folders.get(path)?.inUpper === true) return;
     const parent = parentOf(path);
     this.makeFolders(parent, metadata);
     const node = this.find(path);
     if (node !== undefined && node.type !== "dir") throw notAFolder(path);
     if (node?.inUpper === true) return;
-    if (node === undefined) this.makeFolder(path, metadata);
+    if (node === undefined) this.#makeImplied(path, metadata);
     else this.#copyUp(path, node);
+  }
+
+  #makeImplied(path: BytePath, { mode, owner }: ImpliedMetadata): void {
+    const above = parentOf(path);
+    const isPassedOn = this.passesOnGroup(above);
+    const { uid, gid } = owner ?? { uid: 0, gid: isPassedOn ? lstatSync(this.hostPath(above)).gid : 0 };
+    this.makeFolder(path, { mode: isPassedOn ? mode | setGroupId : mode, uid, gid });
   }
 
   /** Made here, with nothing below to merge with: it holds only what was written through this tree. */
@@ -165,6 +189,16 @@ export class UpperTree {
     const hostPath = this.hostPath(path);
     chownSync(hostPath, uid, gid);
     chmodSync(hostPath, mode);
+    this.#passing.set(path, (mode & setGroupId) !== 0);
+  }
+
+  /** Do new names in the folder `path` of the upperdir get its group? */
+  passesOnGroup(path: BytePath): boolean {
+    const known = this.#passing.get(path);
+    if (known !== undefined) return known;
+    const isPassing = (lstatSync(this.hostPath(path)).mode & setGroupId) !== 0;
+    this.#passing.set(path, isPassing);
+    return isPassing;
   }
 
   /**
@@ -188,21 +222,40 @@ export class UpperTree {
       if (known === path || known.startsWith(`${path}/`)) {
         this.#folders.delete(known);
         this.#fresh.delete(known);
+        this.#passing.delete(known);
       }
     for (const known of this.#times.keys())
       if (known === path || known.startsWith(`${path}/`)) this.#times.delete(known);
   }
 
   /** A file of the layers below as one in the upperdir, as it is. */
-  copyUpFile(path: BytePath, node: FoundNode, parents: FolderMetadata): void {
+  copyUpFile(path: BytePath, node: FoundNode, parents: ImpliedMetadata): void {
     this.makeFolders(parentOf(path), parents);
     const stats = lstatSync(node.hostPath, { bigint: true });
     const hostPath = this.hostPath(path);
     if (node.type === "symlink") symlinkSync(readlinkSync(node.hostPath, { encoding: "buffer" }), hostPath);
+    else if (node.type === "other") makeNode(hostPath, nodeKindOf(stats), 0o600);
     else copyFileSync(node.hostPath, hostPath, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
     lchownSync(hostPath, Number(stats.uid), Number(stats.gid));
     if (node.type !== "symlink") chmodSync(hostPath, Number(stats.mode) & 0o7777);
     setMtime(hostPath, stats.mtimeNs);
+  }
+
+  /** What the layers below have at `path` is gone; what the upperdir has there stays. */
+  hide(path: BytePath): void {
+    const node = this.find(path);
+    if (node === undefined) return;
+    const hostPath = this.hostPath(path);
+    if (!node.inUpper) makeNode(hostPath, { type: "char", device: { major: 0, minor: 0 } }, 0);
+    else if (this.#folders.get(path)?.trees.length !== 0 && node.type === "dir") markOpaque(hostPath, ownLayout());
+    this.forget(path);
+  }
+
+  /** The same for all that the layers below have in the folder `path`. */
+  hideContents(path: BytePath): void {
+    const trees = this.#folder(path)?.trees ?? [];
+    const names = trees.flatMap((tree) => readdirSync(fsPathBelow(tree, path), { encoding: "latin1" }));
+    for (const name of new Set(names)) this.hide(joinBytePath(path, bytePathOfLatin1(name)));
   }
 
   /** `path` in the upperdir: absolute. */
@@ -309,6 +362,11 @@ function typeOf(stats: Stats): NodeType {
   if (stats.isDirectory()) return "dir";
   if (stats.isFile()) return "file";
   return stats.isSymbolicLink() ? "symlink" : "other";
+}
+
+function nodeKindOf(stats: BigIntStats): NodeKind {
+  if (stats.isFIFO()) return { type: "fifo" };
+  return { type: stats.isBlockDevice() ? "block" : "char", device: deviceNumber(stats.rdev) };
 }
 
 /** Source: kernel, Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories". */

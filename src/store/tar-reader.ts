@@ -42,6 +42,8 @@ export interface TarHandler {
   end(): void;
   /** An entry of a kind that we do not read was left out. */
   skipped(name: BytePath, typeFlag: string): void;
+  /** What holds for all entries behind it came. Its records are in the headers of those. */
+  global?(): void;
 }
 
 /** Of one PAX header or long name. */
@@ -209,6 +211,7 @@ export class TarReader {
         return;
       case "g":
         for (const [key, value] of paxRecords(bytes)) addRecord(this.#global, key, value);
+        this.#handler.global?.();
         return;
       case "L":
         this.#longName = untilNul(bytes.toString("latin1"));

@@ -193,7 +193,7 @@ describe("hostile archives stay below the image's root", () => {
   });
 
   test("a symlink of the archive or of the image is followed inside the root only", async () => {
-    mkdirSync(`${folder}/outside`);
+    for (const root of ["", lower]) mkdirSync(`${root}${folder}/outside`, { recursive: true });
     symlinkSync(`${folder}/outside`, `${lower}/l`);
     writeFileSync(
       `${context}/a.tar`,
@@ -208,6 +208,20 @@ describe("hostile archives stay below the image's root", () => {
     await add("a.tar", "/");
     expect(readdirSync(`${folder}/outside`)).toEqual([]);
     expect(readdirSync(`${upper}${folder}/outside`).sort()).toEqual(["x", "y", "z"]);
+  });
+
+  test("a symlink that leads nowhere inside the root is no folder to unpack into", async () => {
+    mkdirSync(`${folder}/outside`);
+    const members = [
+      { name: "m", type: "symlink", linkname: `${folder}/outside` } as const,
+      { name: "m/x", content: "x" },
+    ];
+    writeFileSync(`${context}/a.tar`, await tarOf(members));
+    await expect(add("a.tar", "/")).rejects.toMatchObject({
+      code: "COPY_FAILED",
+      message: expect.stringContaining("/m"),
+    });
+    expect(readdirSync(`${folder}/outside`)).toEqual([]);
   });
 
   test("a hard link to a file outside is refused by name", async () => {
