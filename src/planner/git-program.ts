@@ -6,7 +6,8 @@ import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { errnoOf, type Where } from "../errors.ts";
 import type { SecretSource } from "./build-options.ts";
-import { gitMissing, gitSecretInvalid } from "./git-errors.ts";
+import { gitFailed, gitMissing, gitSecretInvalid } from "./git-errors.ts";
+import { isSshUrl, shownGitUrl } from "./git-url.ts";
 
 export interface GitSettings {
   /** The caller's variables; of them git sees where programs lie, proxies, and certificates. */
@@ -21,9 +22,17 @@ export interface GitSettings {
   readonly configFile: string;
 }
 
+/** Where commits come from. */
+export interface GitRemote {
+  readonly url: string;
+  /** A socket of it: for what is fetched over ssh, and for the submodules of that. */
+  readonly sshAgent: string | undefined;
+}
+
 export interface GitRun {
-  /** Where submodules may come from, and what the checkout is fetched from. */
+  /** `remote`: what repositories may be fetched by; `file`: from a clone on this machine. */
   readonly protocols: "remote" | "file" | "none";
+  readonly sshAgent?: string | undefined;
   readonly variables?: Readonly<Record<string, string>>;
   readonly folder?: string;
   readonly signal: AbortSignal;
@@ -52,35 +61,54 @@ const passedOn = [
   "SSL_CERT_DIR",
 ];
 
+const certificateVariables = { GIT_SSL_CAINFO: "SSL_CERT_FILE", GIT_SSL_CAPATH: "SSL_CERT_DIR" };
+
 const protocols = { remote: "git:http:https:ssh", file: "file", none: "" };
 
 export class GitProgram {
   readonly #settings: GitSettings;
   readonly #remotes = new Set<string>();
-  #sshSocket: string | undefined;
 
   constructor(settings: GitSettings) {
     this.#settings = settings;
   }
 
-  /** `remote`: whose host the secrets without a host of their own are for. */
-  async open(remote: string): Promise<void> {
-    if (!/^(?:git|https?):/i.test(remote)) this.#sshSocket ??= await this.#settings.sshSocket();
-    if (this.#remotes.has(remote)) return;
-    this.#remotes.add(remote);
-    // A file and not variables: git takes those away from the processes that fetch submodules.
-    const text = [fixedConfig, ...authorization([...this.#remotes], this.#settings.secrets)].join("\n");
-    writeFileSync(this.#settings.configFile, `${text}\n`, { mode: 0o600 });
+  /**
+   * A repository that the build names: with an agent, and with the secrets that are for no host. Those are not for its
+   * submodules, whose places its owner chooses.
+   */
+  async open(url: string): Promise<GitRemote> {
+    const sshAgent = isSshUrl(url) ? await this.#settings.sshSocket() : undefined;
+    if (!this.#remotes.has(url)) {
+      this.#remotes.add(url);
+      // A file and not variables, which every process of a fetch would hand to its children.
+      const text = [fixedConfig, ...authorization([...this.#remotes], this.#settings.secrets)].join("\n");
+      writeFileSync(this.#settings.configFile, `${text}\n`, { mode: 0o600 });
+    }
+    return { url, sshAgent };
+  }
+
+  /** What it prints. @throws {TsbuildError} `SOURCE_NOT_FOUND` with what git says, when it fails */
+  async must(url: string, args: readonly string[], run: GitRun): Promise<string> {
+    const { code, stdout, stderr } = await this.run(args, run);
+    if (code !== 0) throw gitFailed(shownGitUrl({ remote: url }), stderr, run.where);
+    return stdout;
   }
 
   /** The result, whatever git's exit status. @throws {TsbuildError} `SOURCE_NOT_FOUND` when there is no git */
-  run(args: readonly string[], { protocols: allowed, variables, folder, signal, where }: GitRun): Promise<GitResult> {
+  run(args: readonly string[], run: GitRun): Promise<GitResult> {
+    const { protocols: allowed, sshAgent, variables, folder, signal, where } = run;
     signal.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<GitResult>();
     const child = withUmask(0o022, () =>
       spawn("git", args, {
         cwd: folder ?? "/",
-        env: { ...this.#environment(), GIT_ALLOW_PROTOCOL: protocols[allowed], ...variables },
+        env: {
+          ...this.#environment(),
+          GIT_ALLOW_PROTOCOL: protocols[allowed],
+          ...(sshAgent !== undefined && { SSH_AUTH_SOCK: sshAgent }),
+          ...variables,
+        },
         stdio: ["ignore", "pipe", "pipe"],
         // A session of its own: no terminal to ask at, and a group that ends as one.
         detached: true,
@@ -118,6 +146,9 @@ export class GitProgram {
       const value = environment[name];
       if (value !== undefined && value !== "") kept[name] = value;
     }
+    // Curl as a library does not know OpenSSL's variables.
+    for (const [ours, others] of Object.entries(certificateVariables))
+      if (kept[ours] === undefined && kept[others] !== undefined) kept[ours] = kept[others];
     return {
       ...kept,
       HOME: "/dev/null",
@@ -127,7 +158,6 @@ export class GitProgram {
       GIT_CONFIG_GLOBAL: configFile,
       GIT_TERMINAL_PROMPT: "0",
       GIT_SSH_COMMAND: sshCommand(knownHostsFile, environment["HOME"]),
-      ...(this.#sshSocket !== undefined && { SSH_AUTH_SOCK: this.#sshSocket }),
     };
   }
 }
@@ -163,25 +193,32 @@ helper = ""
 [advice]
 detachedHead = false`;
 
-/** Source: Docker docs, "Build secrets", "Git authentication for remote contexts". */
+/**
+ * A secret of a host is for all that is fetched from there, one without for the repository itself, and on github.com for
+ * every one: as in BuildKit. Those of a host go before those of none, and the headers before the tokens.
+ * Source: Docker docs, "Build secrets", "Git authentication for remote contexts".
+ */
 function authorization(remotes: readonly string[], secrets: GitSettings["secrets"]): readonly string[] {
   const headers = new Map<string, string>();
-  for (const remote of remotes) {
-    const origin = originOf(remote);
-    if (origin === undefined) continue;
-    const header = headerOf("", secrets);
-    if (header !== undefined) headers.set(origin, header);
-  }
-  // Those of a host go before those of none, and the headers before the tokens.
   for (const id of secrets.keys()) {
     const host = /^GIT_AUTH_(?:TOKEN|HEADER)\.(.+)$/.exec(id)?.[1];
     if (host === undefined || !/^[a-zA-Z0-9.:[\]-]+$/.test(host)) continue;
     const header = headerOf(`.${host}`, secrets);
     if (header !== undefined) for (const scheme of ["http", "https"]) headers.set(`${scheme}://${host}/`, header);
   }
-  return [...headers].map(
-    ([origin, header]) => `[http "${origin}"]\nextraHeader = "${header.replace(/[\\"]/g, "\\$&")}"`,
-  );
+  const header = headerOf("", secrets);
+  if (header !== undefined)
+    for (const remote of remotes) {
+      const url = /^https?:/i.test(remote) ? new URL(remote) : undefined;
+      if (url === undefined || headers.has(`${url.protocol}//${url.host}/`)) continue;
+      const isGithub = /^(?:www\.)?github\.com$/.test(url.host) && url.protocol === "https:";
+      headers.set(`${url.protocol}//${url.host}${isGithub ? "/" : url.pathname}`, header);
+    }
+  return [...headers].map(([scope, header]) => `[http "${configText(scope)}"]\nextraHeader = "${configText(header)}"`);
+}
+
+function configText(text: string): string {
+  return text.replace(/[\\"]/g, "\\$&");
 }
 
 function headerOf(suffix: string, secrets: GitSettings["secrets"]): string | undefined {
@@ -198,12 +235,6 @@ function secretText(id: string, secrets: GitSettings["secrets"]): string | undef
   const text = (secret.kind === "file" ? readFileSync(secret.path, "utf8") : secret.value).trim();
   if (/[^\x20-\x7e]/.test(text)) throw gitSecretInvalid(id);
   return text;
-}
-
-function originOf(remote: string): string | undefined {
-  if (!/^https?:/i.test(remote)) return undefined;
-  const { protocol, host } = new URL(remote);
-  return `${protocol}//${host}/`;
 }
 
 /** The mask is the process's, and spawning takes it over at once: nothing of ours runs in between. */

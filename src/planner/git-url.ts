@@ -40,6 +40,11 @@ export function isGitUrl(text: string): boolean {
   }
 }
 
+/** Of a repository that git is asked for: by its scheme, or as scp has it. */
+export function isSshUrl(url: string): boolean {
+  return !/^(?:git|https?|file):/i.test(url);
+}
+
 function pathOf(url: string): string {
   return url.replace(/[?#].*$/s, "");
 }
@@ -95,7 +100,7 @@ export function isCommit(text: string): boolean {
 }
 
 /** Without password and query; a user alone (`git@`) tells nothing. */
-export function shownGitUrl({ remote }: GitSource): string {
+export function shownGitUrl({ remote }: Pick<GitSource, "remote">): string {
   return remote.replace(/^([a-z0-9]+:\/\/)[^/@]*:[^/@]*@/i, "$1").replace(/^(https?:\/\/)[^/@]*@/i, "$1");
 }
 

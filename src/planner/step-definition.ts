@@ -195,8 +195,8 @@ function gitSources(input: CopyInput): readonly GitSource[] {
 async function gitCommits(step: Step, input: CopyInput, context: DefinitionContext): Promise<readonly string[]> {
   const where = whereOf(context.graph, step.range);
   const commits = gitSources(input).map(async (source) => {
-    const { id, name } = await context.contexts.commit(source, { where, signal: context.signal });
-    const dir = source.keepGitDir ? [".git", shownGitUrl(source), name ?? ""] : [];
+    const { id, name, tag } = await context.contexts.commit(source, { where, signal: context.signal });
+    const dir = source.keepGitDir ? [".git", shownGitUrl(source), name ?? "", ...(tag === undefined ? [] : [tag])] : [];
     return [id, source.folder, ...dir, ...(source.submodules ? [] : ["without submodules"])].join(" ").trim();
   });
   return await Promise.all(commits);

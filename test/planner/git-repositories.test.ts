@@ -59,7 +59,7 @@ describe.skipIf(lacks("git"))("git", () => {
       );
       const source = parseGitUrl(`${start}${server.folder}/app.git#main`, undefined);
       const found = await git.resolve(source, request());
-      expect(found).toEqual({ id: commit, name: "refs/heads/main" });
+      expect(found).toEqual({ id: commit, name: "refs/heads/main", tag: undefined });
       const out = join(folder(), "out");
       await git.checkOut(source, found, out, request());
       expect(readFileSync(join(out, "f"), "utf8")).toBe("1\n");

@@ -2,30 +2,34 @@
 import { execFileSync, spawn } from "node:child_process";
 import { createReadStream, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 
 export interface GitServer extends AsyncDisposable {
   readonly folder: string;
-  /** `http://127.0.0.1:PORT`; repositories lie below it, and below `/dumb` without any protocol but files. */
+  /** `http://127.0.0.1:PORT`, or https; repositories lie below it, and below `/dumb` without any protocol but files. */
   readonly url: string;
   /** What was asked for, since it was last emptied. */
   readonly requests: string[];
   /** The value of `Authorization` that is wanted, if one is. */
   authorization: string | undefined;
-  /** Runs git in the repository. */
+  /** Runs git in the repository, or in the folder of an absolute path. */
   git(repository: string, ...args: readonly string[]): string;
   /** A commit on the current branch of `repository`, which is made when it is not there. Returns its ID. */
   commit(repository: string, files: Readonly<Record<string, string>>, seconds?: number): string;
+  /** Makes a repository whose commits have names of SHA-256. */
+  initSha256(repository: string): void;
   /** A commit by which `path` is the commit `id` of the repository at `url`. */
   submodule(repository: string, path: string, url: string, id: string): void;
 }
 
-export async function gitServer(): Promise<GitServer> {
+/** `tls`: it speaks https. */
+export async function gitServer(tls?: { readonly cert: string; readonly key: string }): Promise<GitServer> {
   const folder = mkdtempSync("/tmp/tsbuild-test-git-");
   const requests: string[] = [];
   const state: { authorization: string | undefined } = { authorization: undefined };
-  const server = createServer((request, response) => {
+  const answer = (request: IncomingMessage, response: ServerResponse): void => {
     requests.push(`${request.method} ${request.url}`);
     if (state.authorization !== undefined && request.headers.authorization !== state.authorization) {
       response.writeHead(401, { "www-authenticate": 'Basic realm="git"' }).end();
@@ -34,11 +38,12 @@ export async function gitServer(): Promise<GitServer> {
     const url = new URL(request.url ?? "/", "http://localhost");
     if (url.pathname.startsWith("/dumb/")) serveFile(join(folder, url.pathname.slice("/dumb".length)), response);
     else backend(folder, url, request, response);
-  });
+  };
+  const server = tls === undefined ? createServer(answer) : createTlsServer(tls, answer);
   await listening(server);
   const git = (repository: string, ...args: readonly string[]): string =>
     execFileSync("git", args, {
-      cwd: join(folder, repository),
+      cwd: resolve(folder, repository),
       encoding: "utf8",
       stdio: ["ignore", "pipe", "pipe"],
       env: {
@@ -57,7 +62,7 @@ export async function gitServer(): Promise<GitServer> {
   return {
     folder,
     // What `listen` on a port gives.
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `${tls === undefined ? "http" : "https"}://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests,
     get authorization() {
       return state.authorization;
@@ -82,10 +87,14 @@ export async function gitServer(): Promise<GitServer> {
       git(repository, "update-server-info");
       return git(repository, "rev-parse", "HEAD");
     },
+    initSha256(repository) {
+      mkdirSync(join(folder, repository), { recursive: true });
+      git(repository, "init", "--quiet", "-b", "main", "--object-format=sha256");
+    },
     submodule(repository, path, url, id) {
       // Not by `git submodule add`, which would wait for a server of this very process.
       const text = `[submodule "${path}"]\n\tpath = ${path}\n\turl = ${url}\n`;
-      writeFileSync(join(folder, repository, ".gitmodules"), text);
+      writeFileSync(join(folder, repository, ".gitmodules"), text, { flag: "a" });
       git(repository, "add", ".gitmodules");
       git(repository, "update-index", "--add", "--cacheinfo", `160000,${id},${path}`);
       git(repository, "commit", "--quiet", "-m", "m");

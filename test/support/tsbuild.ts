@@ -16,6 +16,8 @@ export interface TsbuildOptions {
   /** Ends the program with SIGKILL and fails: a command that hangs says so here. */
   readonly timeoutMs?: number;
   readonly program?: string;
+  /** A command that runs it: `nsenter`, with its words. */
+  readonly wrapper?: readonly string[];
 }
 
 export interface TsbuildResult {
@@ -60,7 +62,8 @@ export async function tsbuildBytes(
 
 /** Starts it and hands the process over: for signals, and for what runs beside it. Streams are pipes. */
 export function startTsbuild(args: readonly string[], options: TsbuildOptions = {}): ChildProcess {
-  return spawn(process.execPath, [options.program ?? program, ...args], {
+  const [command = "", ...words] = [...(options.wrapper ?? []), process.execPath, options.program ?? program, ...args];
+  return spawn(command, words, {
     ...(options.cwd !== undefined && { cwd: options.cwd }),
     env: { ...process.env, NO_COLOR: "1", ...options.env },
     stdio: ["pipe", "pipe", "pipe"],
