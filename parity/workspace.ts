@@ -61,7 +61,7 @@ export function prepare(
   for (const [each, tree] of Object.entries(sources.contexts ?? {})) makeTree(join(folder, `context-${each}`), tree);
   const { dockerfile } = sources;
   writeFileSync(
-    join(folder, "Dockerfile"),
+    join(folder, sources.dockerfileName ?? "Dockerfile"),
     typeof dockerfile === "string" ? `${placed(dockerfile).replaceAll("⏎", "\n")}\n` : dockerfile,
   );
   const isRemote = sources.path !== undefined;

@@ -66,6 +66,7 @@ export async function runStep(input: RunInput, unkeyed: Unkeyed, place: RunPlace
     hostname: input.hostname,
     mounts: [...networkFiles(snapshot.scratchDir, network), ...edits.mounts, ...mounts.mounts],
     network: network.kind,
+    openPorts: false,
     ulimits: input.ulimits,
     cgroupsPath: `${cgroupParent}/${id}`,
     ...(input.shmSizeBytes !== undefined && { shmSizeBytes: input.shmSizeBytes }),
@@ -86,7 +87,8 @@ export async function runStep(input: RunInput, unkeyed: Unkeyed, place: RunPlace
     },
     scratchDir: snapshot.scratchDir,
     network: network.mode,
-    stdio: { stdin: "null", stdout: "pipe", stderr: "pipe" },
+    // As with BuildKit: there are programs that read standard input when it is a pipe, and look for files when it is not.
+    stdio: { stdin: "empty", stdout: "pipe", stderr: "pipe" },
     init: false,
     signal,
     ...(place.trace !== undefined && { trace: place.trace }),

@@ -46,6 +46,8 @@ export interface ContainerSpecOptions {
   readonly shmSizeBytes?: number;
   /** `host` has no network namespace; the others do. */
   readonly network: "none" | "host" | "attached";
+  /** Ports below 1024 and pings are for every user, as in Docker's containers; BuildKit's steps go without. Default: true. */
+  readonly openPorts?: boolean;
   readonly seccomp?: "default" | "unconfined" | SeccompSpec;
   readonly noNewPrivileges?: boolean;
   /** `/tsbuild/<id>`; absent: no cgroup of its own. */
@@ -287,7 +289,7 @@ function namespacesOf(options: ContainerSpecOptions): RuntimeSpec["linux"]["name
 
 function sysctlOf(options: ContainerSpecOptions): { readonly sysctl?: Readonly<Record<string, string>> } {
   const own =
-    options.network === "host"
+    options.network === "host" || options.openPorts === false
       ? {}
       : { "net.ipv4.ping_group_range": "0 2147483647", "net.ipv4.ip_unprivileged_port_start": "0" };
   const sysctl = { ...own, ...options.sysctl };

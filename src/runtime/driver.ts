@@ -40,8 +40,8 @@ export type NetworkMode =
   | { readonly kind: "attached"; readonly attach: (pid: number) => Promise<void> };
 
 export interface StdioRequest {
-  /** `null`: /dev/null, so that a read ends at once. */
-  readonly stdin: "pipe" | "null";
+  /** `null`: /dev/null, `empty`: a pipe that nobody writes to. Of both a read ends at once. */
+  readonly stdin: "pipe" | "null" | "empty";
   /** `fd`: an open file descriptor of ours that becomes stdout and stderr (a log, a pipe of a monitor). */
   readonly stdout: "pipe" | "null" | { readonly fd: number };
   readonly stderr: "pipe" | "null" | { readonly fd: number };

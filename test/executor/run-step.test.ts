@@ -195,8 +195,8 @@ describe.skipIf(!canRunContainers)("the environment of a RUN", () => {
     expect(ran.layer).toContain("real/a/b/");
   });
 
-  test("stdin is empty, the umask 0022, the hostname fixed, pid 1 the command itself", async () => {
-    const { output } = await run("cat; umask; hostname; echo $$");
+  test("stdin is an empty pipe, the umask 0022, the hostname fixed, pid 1 the command itself", async () => {
+    const { output } = await run("test -p /dev/stdin && cat /dev/stdin && umask; hostname; echo $$", { user: "bob" });
     expect(output).toBe("0022\nbuildkitsandbox\n1\n");
   });
 

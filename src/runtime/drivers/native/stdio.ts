@@ -52,14 +52,15 @@ export function makeStdio(request: StdioRequest, terminal: boolean): Stdio {
   const outputs: (Readable | undefined)[] = [undefined, undefined];
 
   if (!terminal) {
-    if (request.stdin === "pipe") {
+    if (request.stdin === "null") {
+      nulls.push(0);
+    } else {
       const pipe = makePipe();
-      stdin = new Socket({ fd: pipe.write, readable: false, writable: true });
+      if (request.stdin === "empty") closeSync(pipe.write);
+      else stdin = new Socket({ fd: pipe.write, readable: false, writable: true });
       forSpawn[0] = pipe.read;
       theirs.push(pipe.read);
       owned.push(0);
-    } else {
-      nulls.push(0);
     }
     for (const [index, want] of [request.stdout, request.stderr].entries()) {
       const fd = index + 1;
