@@ -5,6 +5,7 @@
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { nearestWord } from "../nearest-word.ts";
+import type { LostLayers } from "../store/lost-layers.ts";
 import type { Store } from "../store/store.ts";
 import type { CommandContext } from "./command.ts";
 import { type CommandEntry, findCommand, firstWords, groupCommands } from "./command-table.ts";
@@ -142,11 +143,20 @@ async function storeOpener(entry: CommandEntry, globals: GlobalOptions, world: W
       // Not node:assert, which takes longer to load than the rest of this.
       if (openStore === undefined) throw new Error("a command without a store opened it");
       const root = storeRoot(globals, world.environment, world.cwd, world.uid);
-      store ??= openStore(root, { onFullDisk: entry.onFullDisk });
+      store ??= openStore(root, {
+        onFullDisk: entry.onFullDisk,
+        onLost: (lost) => world.stderr().write(`${lostSentence(lost)}\n`),
+      });
       return store;
     },
     [Symbol.dispose]: () => store?.[Symbol.dispose](),
   };
+}
+
+function lostSentence({ layers, images }: LostLayers): string {
+  const what = layers === 1 ? "a layer was" : `${layers} layers were`;
+  const also = images.length === 0 ? "" : `, and with that ${images.join(", ")}: build or pull again`;
+  return `warning: ${what} not on the disk yet when the machine stopped, and had to be removed${also}`;
 }
 
 function isDirectory(path: string): boolean {

@@ -6,6 +6,7 @@
  * steps above it can be keyed. *Recorded*: the cache knows it. A step whose definition has no record cannot hit and waits
  * for committed parents only.
  */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type PQueue from "p-queue";
 import { boundGraph } from "../checks/bound-graph.ts";
 import { storedBase } from "../checks/stored-bases.ts";
@@ -431,7 +432,8 @@ class Execution {
       import("../planner/explain-miss.ts"),
     ]);
     const started = now();
-    const below = this.#store.cache.hasDefinition(definition.digest) ? (await parent.sealed).result : "unknown";
+    const mustKnow = !step.noCache && this.#store.cache.hasDefinition(definition.digest);
+    const below = mustKnow ? (await parent.sealed).result : "unknown";
     const [reason] = explainMiss(this.#store, { graph: this.#graph, step, definition, parent: below }).reasons;
     this.#emit({ kind: "stepMiss", step: step.id, reason, time: started });
     this.#emit({ kind: "stepStarted", step: step.id, time: started });
@@ -486,6 +488,8 @@ class Execution {
     times: { readonly started: number; readonly finished: number },
   ): Promise<SealedLayer> {
     const { layers, cache } = this.#store;
+    // The next step's command is started first, if nothing else keeps it: this thread only waits while one runs.
+    await nextTurn();
     const record = await unsealed.seal(this.#stop.signal);
     const below = await parent.sealed;
     const standsOn = definition.needsParent ? below : { chain: [], result: undefined };

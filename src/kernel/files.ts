@@ -98,23 +98,13 @@ export function renameExchange(a: string | Buffer, b: string | Buffer): void {
   );
 }
 
-/** Writes all of the file system that holds `path` to the disk. @throws {TsbuildError} `SYSCALL_FAILED`, `NO_SPACE` */
-export function syncFileSystem(path: string): void {
+/** Begins to write out all of the file system that holds `path`, and returns; `onDone` if the disk has taken it. */
+export function startSyncingFileSystem(path: string, onDone: () => void): void {
   const fd = openSync(path, constants.O_RDONLY);
-  try {
-    check(libc("syncfs", fd), `syncing the file system of ${path}`);
-  } finally {
+  libcInBackground("syncfs", [fd], (result) => {
     closeSync(fd);
-  }
-}
-
-/**
- * Begins to write out all of the file system that holds `path`, and returns. Whoever needs to know that it is done calls
- * `syncFileSystem`, which then has little left to do.
- */
-export function startSyncingFileSystem(path: string): void {
-  const fd = openSync(path, constants.O_RDONLY);
-  libcInBackground("syncfs", [fd], () => closeSync(fd));
+    if (result === 0) onDone();
+  });
 }
 
 let cloneWorks = true;

@@ -115,11 +115,11 @@ export function libc(name: LibcName, ...args: readonly unknown[]): number {
   return load().call(name, args);
 }
 
-/** Starts a call on a thread of the pool and tells nobody how it went, but that it is over. */
-export function libcInBackground(name: LibcName, args: readonly unknown[], over: () => void): void {
+/** Starts a call on a thread of the pool. `over` gets its result; −1 of one that failed, whose errno is that thread's. */
+export function libcInBackground(name: LibcName, args: readonly unknown[], over: (result: number) => void): void {
   load()
     .get(name)
-    .async(...args, over);
+    .async(...args, (error: unknown, result: unknown) => over(error === null ? Number(result) : -1));
 }
 
 /** A path as C wants it: bytes and a NUL. */

@@ -24,34 +24,46 @@ export interface Collected {
 }
 
 export function collectGarbage(context: StoreContext): Collected {
-  const { db } = context;
-  const victims = db.transaction(() => {
-    forgetDead(context);
-    const layers = unreachableLayers(context);
-    const blobs = unreachableBlobs(context);
-    db.run("DELETE FROM cache_inputs WHERE digest NOT IN (SELECT input_digest FROM cache_records)");
-    for (const layer of layers) db.run("INSERT OR IGNORE INTO removals (kind, target) VALUES ('layer', ?)", layer);
-    for (const blob of blobs) db.run("INSERT OR IGNORE INTO removals (kind, target) VALUES ('blob', ?)", blob);
-    return { layers, blobs };
-  });
+  // On the disk before the files go: a row without files would be believed.
+  const victims = context.db.transaction(() => removeRows(context));
   return { ...victims, freedBytes: finishRemovals(context) };
+}
+
+function removeRows(context: StoreContext): Pick<Collected, "layers" | "blobs"> {
+  const { db } = context;
+  forgetDead(context);
+  const layers = unreachableLayers(context);
+  const blobs = unreachableBlobs(context);
+  db.run("DELETE FROM cache_inputs WHERE digest NOT IN (SELECT input_digest FROM cache_records)");
+  for (const layer of layers) db.run("INSERT OR IGNORE INTO removals (kind, target) VALUES ('layer', ?)", layer);
+  for (const blob of blobs) db.run("INSERT OR IGNORE INTO removals (kind, target) VALUES ('blob', ?)", blob);
+  return { layers, blobs };
 }
 
 /** What an earlier process began to remove, too. Returns the bytes freed. */
 export function finishRemovals(context: StoreContext): number {
   const { db, paths } = context;
   let freed = 0;
-  for (const { kind, target } of db.all("SELECT kind, target FROM removals")) {
-    if (kind === "blob") freed += removeBlob(context, target as Digest);
-    else freed += removeLayer(context, `${paths.layers}/${target}`, target as LayerId);
+  const removed: string[] = [];
+  for (const row of db.all("SELECT kind, target FROM removals")) {
+    const target = String(row["target"]);
+    if (row["kind"] === "blob") freed += removeBlob(context, target as Digest);
+    else {
+      freed += removeFolder(context, `${paths.layers}/${target}`);
+      removed.push(target);
+    }
   }
+  // Lost in a power cut, they are looked for once more.
+  db.lossyTransaction(() => {
+    for (const layer of removed) db.run("DELETE FROM removals WHERE kind = 'layer' AND target = ?", layer);
+  });
   return freed;
 }
 
 function removeBlob({ db, paths }: StoreContext, digest: Digest): number {
   const file = blobPath(paths.root, digest);
   // Within the transaction: a writer of the same blob looks at `removals` within one, too.
-  return db.transaction(() => {
+  return db.lossyTransaction(() => {
     if (db.run("DELETE FROM removals WHERE kind = 'blob' AND target = ?", digest) === 0) return 0;
     const freed = diskUsage(file);
     try {
@@ -63,7 +75,7 @@ function removeBlob({ db, paths }: StoreContext, digest: Digest): number {
   });
 }
 
-function removeLayer(context: StoreContext, folder: string, layer: LayerId): number {
+function removeFolder(context: StoreContext, folder: string): number {
   const trash = context.temporaryPath(`trash-${freshName()}`);
   let freed = 0;
   try {
@@ -74,7 +86,6 @@ function removeLayer(context: StoreContext, folder: string, layer: LayerId): num
   } catch (error) {
     if (errnoOf(error) !== "ENOENT") throw error;
   }
-  context.db.run("DELETE FROM removals WHERE kind = 'layer' AND target = ?", layer);
   return freed;
 }
 

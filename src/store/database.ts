@@ -79,6 +79,12 @@ const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX index_images_by_image ON index_images (image);
   `,
+  `
+  -- Layers whose files the disk may not have yet, and the boot in which they were written.
+  CREATE TABLE unsynced (
+    layer TEXT PRIMARY KEY REFERENCES layers (id) ON DELETE CASCADE, boot TEXT NOT NULL, recorded_ms INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 export class Database implements Disposable {

@@ -5,7 +5,6 @@
  */
 import { existsSync, lstatSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { bytePath } from "../kernel/byte-path.ts";
-import { startSyncingFileSystem } from "../kernel/files.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { DiffId, Digest } from "../oci/digest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
@@ -19,8 +18,9 @@ import { type LayerTaskResult, runLayerTask } from "./layer-work.ts";
 import { readIndex, type Sealed, type SealTask, sealLayer } from "./seal-layer.ts";
 import { applyRoot, OpenSnapshot, type RootAttributes, rootAttributes } from "./snapshots.ts";
 import type { BlobStore, Chain, LayerBlob, LayerId, LayerRecord, LayerStore, Snapshot } from "./store.ts";
-import { freshName, removeTree, type StoreContext, syncFolder } from "./store-context.ts";
+import { freshName, removeTree, type StoreContext } from "./store-context.ts";
 import { lowersOf, type UnpackTask } from "./unpack-blob.ts";
+import { recordUnsynced, syncOlder } from "./unsynced.ts";
 import type { WriteTask } from "./write-layer.ts";
 
 /** Up to here a tree is sealed on the calling thread: starting or waking a worker costs more. */
@@ -283,16 +283,10 @@ export class Layers implements LayerStore {
       layout: this.#context.layout,
     };
     const sealed = explainingRoot(this.#context.paths.root, () => sealLayer(task, { ...inlineBudget }));
-    const done = sealed ?? (await this.#sealBeside(task, signal));
+    const done = sealed ?? (await this.#run(task, signal));
     // A child may be done first: it is recorded after what it stands on.
     for (const parent of parents) await this.#sealing.get(parent);
     return this.#record(id, done, parents, {});
-  }
-
-  /** The disk takes the files while the worker reads them: its own sync at the end then has little to wait for. */
-  async #sealBeside(task: SealTask, signal: AbortSignal): Promise<Sealed> {
-    startSyncingFileSystem(this.#context.paths.layers);
-    return await this.#run(task, signal);
   }
 
   #record(
@@ -301,18 +295,19 @@ export class Layers implements LayerStore {
     parents: Chain,
     { blob, created }: { readonly blob?: Descriptor; readonly created?: Date | undefined },
   ): LayerRecord {
-    const { db, paths, layout } = this.#context;
-    syncFolder(paths.layers);
+    const { db, layout } = this.#context;
+    const now = Date.now();
     const record: LayerRecord = {
       id,
       diffId: sealed.diffId,
       contentDigest: sealed.contentDigest,
       sizeBytes: sealed.sizeBytes,
-      created: created ?? new Date(),
+      created: created ?? new Date(now),
       blob,
       layout,
     };
     // Whatever refers to the layer is written later, and reaches the disk after this: alone it is no loss.
+    if (this.fresh.size === 0) syncOlder(this.#context, now);
     db.lossyTransaction(() => {
       this.#context.hold(freshLayerLease, "layer", id);
       db.run(
@@ -325,6 +320,7 @@ export class Layers implements LayerStore {
         layout,
         blob === undefined ? null : JSON.stringify(blob),
       );
+      recordUnsynced(this.#context, id, now);
       if (blob !== undefined) this.#context.releaseBlob(blob.digest);
       recordChain(db, [...parents, id]);
     });

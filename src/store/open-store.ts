@@ -16,6 +16,7 @@ import { layerGone, notOurFolder, rootNotAFolder } from "./errors.ts";
 import { explained, explainingRoot } from "./explain-root.ts";
 import { imageStore } from "./images.ts";
 import { Layers, pendingPrefix } from "./layers.ts";
+import { forgetLost, type LostLayers } from "./lost-layers.ts";
 import { ownLayout } from "./overlay-marks.ts";
 import { deadProcesses } from "./process-presence.ts";
 import { keepReserve, releaseReserve } from "./space-reserve.ts";
@@ -25,6 +26,8 @@ import { makeFolder, removeTree, StoreContext, type StorePaths, storePaths } fro
 export interface OpenOptions {
   /** Works on a full disk, too: for who only looks, or gives space back. */
   readonly onFullDisk?: boolean | undefined;
+  /** Told of layers that the machine had not written when it stopped; they are forgotten. */
+  readonly onLost?: (lost: LostLayers) => void;
 }
 
 /**
@@ -45,7 +48,10 @@ export function openStore(root: string, options: OpenOptions = {}): Store {
     if (!existsSync(`${root}/oci-layout`)) lay(paths);
     const context = new StoreContext(paths, db, ownLayout());
     sweep(context);
-    return new OpenStore(context);
+    const store = new OpenStore(context);
+    const lost = forgetLost(context, store.images);
+    if (lost !== undefined) options.onLost?.(lost);
+    return store;
   } catch (error) {
     db[Symbol.dispose]();
     throw explained(root, error);

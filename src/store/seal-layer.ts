@@ -1,12 +1,10 @@
-/** From an upperdir to a layer's index and identities, and on the disk when it returns. */
-import { closeSync, fsyncSync, openSync, readFileSync, writeFileSync } from "node:fs";
-import { syncFileSystem } from "../kernel/files.ts";
+/** From an upperdir to a layer's index and identities. */
+import { readFileSync, writeFileSync } from "node:fs";
 import type { ContentDigest, DiffId } from "../oci/digest.ts";
 import { storeCorrupt } from "./errors.ts";
 import { type LayerChanges, layerChanges, type Upper, type WalkBudget } from "./layer-changes.ts";
 import { contentDigest, decodeIndex, encodeIndex, type LayerIndex } from "./layer-index.ts";
 import { packedLayer } from "./pack-layer.ts";
-import { syncFolder } from "./store-context.ts";
 
 export interface SealTask extends Upper {
   readonly kind: "seal";
@@ -31,8 +29,6 @@ function sealChanges(task: SealTask, changes: LayerChanges): Sealed {
   writeFileSync(indexFile(task.folder), encodeIndex({ entries: packed.entries, omitted: changes.omitted }), {
     mode: 0o600,
   });
-  if (changes.entries.length + changes.omitted.length > 0) syncFileSystem(task.folder);
-  else syncEmptyLayer(task.folder);
   return { diffId: packed.diffId, contentDigest: contentDigest(packed.entries), sizeBytes: packed.sizeBytes };
 }
 
@@ -48,15 +44,4 @@ export function readIndex(folder: string): LayerIndex {
   } catch {
     throw storeCorrupt("a layer's index is missing or damaged", file);
   }
-}
-
-/** The common case of a step that changes no file. The folder's own name is synced when the layer is recorded. */
-function syncEmptyLayer(folder: string): void {
-  const fd = openSync(indexFile(folder), "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  syncFolder(folder);
 }

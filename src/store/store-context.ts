@@ -42,6 +42,7 @@ export class StoreContext {
   readonly db: Database;
   readonly layout: Layout;
   #presence: Presence | undefined;
+  #isOpen = true;
 
   constructor(paths: StorePaths, db: Database, layout: Layout) {
     this.paths = paths;
@@ -53,6 +54,10 @@ export class StoreContext {
   presence(): Presence {
     this.#presence ??= explainingRoot(this.paths.root, () => announce(this.paths.tmp));
     return this.#presence;
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen;
   }
 
   /** The owner id, if this process has one already. */
@@ -89,6 +94,7 @@ export class StoreContext {
 
   /** Ends this process's presence: its unfinished work and its holds go. */
   close(): void {
+    this.#isOpen = false;
     const presence = this.#presence;
     if (presence === undefined) return;
     this.#presence = undefined;

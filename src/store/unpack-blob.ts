@@ -3,7 +3,6 @@ import { createHash } from "node:crypto";
 import { closeSync, mkdirSync, openSync, writeFileSync } from "node:fs";
 import type { TsbuildError } from "../errors.ts";
 import { type BytePath, bytePath } from "../kernel/byte-path.ts";
-import { syncFileSystem } from "../kernel/files.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { DiffId, Digest } from "../oci/digest.ts";
 import { type Compression, mediaTypes } from "../oci/media-types.ts";
@@ -50,7 +49,6 @@ export async function unpackBlob(task: UnpackTask): Promise<UnpackedBlob> {
     if (task.diffId !== undefined && task.diffId !== read.diffId) throw wrongDiffId(read.diffId, task.diffId);
     const entries = extractor.finish();
     writeFileSync(indexFile(task.folder), encodeIndex({ entries, omitted: [] }), { mode: 0o600 });
-    syncFileSystem(task.folder);
     return { ...read, contentDigest: contentDigest(entries) };
   } finally {
     closeSync(fd);
