@@ -22,7 +22,15 @@ export function imageJson(store: Store, image: StoredImage, index?: StoredIndex)
     ...(config.variant !== undefined && { Variant: config.variant }),
     Os: config.os,
     Size: image.sizeBytes,
-    GraphDriver: { Name: "overlay", Data: { LowerDir: store.layers.trees(image.chain).toReversed().join(":") } },
+    GraphDriver: {
+      Name: "overlay",
+      Data: {
+        LowerDir: image.chain
+          .map((id) => store.layers.treePath(id))
+          .toReversed()
+          .join(":"),
+      },
+    },
     RootFS: { Type: "layers", Layers: config.rootfs.diff_ids },
     Metadata: { LastTagTime: jsonTimestamp(image.lastTagged) },
     Config: config.config,

@@ -16,6 +16,7 @@ import {
   openSync,
   readSync,
   symlinkSync,
+  unlinkSync,
   writeSync,
 } from "node:fs";
 import { errnoOf } from "../errors.ts";
@@ -26,7 +27,7 @@ import type { SelectedEntry, SelectedSource } from "../planner/selection.ts";
 import { changeMode, type ModeChange } from "./change-mode.ts";
 import { cannotCopyToNonDirectory, cannotReplaceDirectory, changedWhileCopied } from "./errors.ts";
 import { linkEarlier, type ReusableFiles } from "./reusable-files.ts";
-import { type ImpliedMetadata, parentOf, UpperTree } from "./upper-tree.ts";
+import { type FolderMetadata, type ImpliedMetadata, parentOf, UpperTree } from "./upper-tree.ts";
 
 /** Plain data: it crosses to a worker as it is. */
 export interface CopyTask {
@@ -52,11 +53,51 @@ export function copyTree(task: CopyTask): void {
 }
 
 /** The same, stopping between files for whoever else is to have this thread: a signal, the progress. */
-export function* copySteps(task: CopyTask): Generator<void> {
+export function copySteps(task: CopyTask): Generator<void> {
   const tree = new UpperTree(task.upperdir, task.lowerdirs);
-  for (const source of task.sources) yield* copySource(tree, task, source);
+  return copyInto(tree, task, leavesOnDisk(tree, task));
+}
+
+/** All of a task into a tree that holds nothing yet; what is no folder goes to `leaves`. */
+export function* copyInto(tree: UpperTree, task: CopyTask, leaves: Leaves): Generator<void> {
+  for (const source of task.sources) yield* copySource(tree, task, source, leaves);
   if (task.parents && task.sources.length === 0) makeDestination(tree, task);
   tree.finish();
+}
+
+/** Writes what is no folder. Paths are those of the tree, parents are there. */
+export interface Leaves {
+  /** False, and nothing done, when the name is taken. */
+  write(place: BytePath, entry: SelectedEntry, attributes: FolderMetadata): boolean;
+  /** A further name of what was written at `first`. */
+  link(first: BytePath, place: BytePath): void;
+  /** Takes away what was written at `place`. */
+  clear(place: BytePath): void;
+  /** The next to be written hides a name of the layers below. */
+  hideBelow(place: BytePath): void;
+}
+
+function leavesOnDisk(tree: UpperTree, { reusable }: Pick<CopyTask, "reusable">): Leaves {
+  const hostPath = (place: BytePath): string | Buffer => tree.hostPath(place);
+  return {
+    write(place, entry, { uid, gid, mode }) {
+      const to = hostPath(place);
+      try {
+        if (entry.type === "file") {
+          if (reusable !== undefined && linkEarlier(reusable, { place, entry, uid, gid, mode }, to)) return true;
+          const isOwned = uid === processUid && gid === 0 && !tree.passesOnGroup(parentOf(place));
+          writeFile(to, entry, isOwned ? undefined : { uid, gid }, mode);
+        } else writeSpecial(to, entry, { uid, gid, mode });
+        return true;
+      } catch (error) {
+        if (errnoOf(error) === "EEXIST") return false;
+        throw error;
+      }
+    },
+    link: (first, place) => linkSync(hostPath(first), hostPath(place)),
+    clear: (place) => unlinkSync(hostPath(place)),
+    hideBelow: () => undefined,
+  };
 }
 
 /** What created parents get. */
@@ -68,8 +109,13 @@ export function parentMetadata({ owner, chmod }: Pick<CopyTask, "owner" | "chmod
 }
 
 /** One source of several, into a tree that the caller finishes. */
-export function* copySource(tree: UpperTree, task: CopyTask, source: SelectedSource): Generator<void> {
-  const copy = new SourceCopy(tree, task);
+export function* copySource(
+  tree: UpperTree,
+  task: CopyTask,
+  source: SelectedSource,
+  leaves: Leaves = leavesOnDisk(tree, task),
+): Generator<void> {
+  const copy = new SourceCopy(tree, task, leaves);
   const [root, ...below] = source.entries;
   if (task.parents) {
     const destination = makeDestination(tree, task);
@@ -111,11 +157,13 @@ const filesAtOnce = 200;
 class SourceCopy {
   readonly #tree: UpperTree;
   readonly #task: CopyTask;
+  readonly #leaves: Leaves;
   readonly #firstNames = new Map<string, BytePath>();
 
-  constructor(tree: UpperTree, task: CopyTask) {
+  constructor(tree: UpperTree, task: CopyTask, leaves: Leaves) {
     this.#tree = tree;
     this.#task = task;
+    this.#leaves = leaves;
   }
 
   *entries(top: BytePath, entries: readonly SelectedEntry[]): Generator<void> {
@@ -130,7 +178,7 @@ class SourceCopy {
   /** Made, or merged with one that is there: mode, owner and time become the source's. */
   folder(place: BytePath, entry: SelectedEntry): void {
     const tree = this.#tree;
-    const metadata = { mode: this.#mode(entry), ...this.#owner(entry) };
+    const metadata = this.#attributes(entry);
     const node = tree.find(place);
     // A link to a folder is not followed here: merging stays inside what the destination itself names.
     if (node !== undefined && node.type !== "dir") throw cannotCopyToNonDirectory(place);
@@ -145,50 +193,27 @@ class SourceCopy {
   /** Anything but a folder; what is there is replaced, never followed. */
   leaf(place: BytePath, entry: SelectedEntry): void {
     const tree = this.#tree;
-    if (entry.type === "file" && entry.inode === undefined && tree.isFresh(parentOf(place))) {
-      // The common case without a look: the name is free unless an earlier source took it.
-      try {
-        this.#write(place, entry);
-        return;
-      } catch (error) {
-        if (errnoOf(error) !== "EEXIST") throw error;
-      }
-    }
+    const leaves = this.#leaves;
+    // The common case without a look: the name is free unless an earlier source took it.
+    if (entry.type === "file" && entry.inode === undefined && tree.isFresh(parentOf(place)))
+      if (leaves.write(place, entry, this.#attributes(entry))) return;
     const node = tree.find(place);
     if (node?.type === "dir") throw cannotReplaceDirectory(place);
-    if (node?.inUpper === true) tree.clear(place);
+    if (node?.inUpper === true) leaves.clear(place);
+    else if (node !== undefined) leaves.hideBelow(place);
     tree.touch(parentOf(place));
     const first = entry.inode === undefined ? undefined : this.#firstNames.get(entry.inode);
     if (first !== undefined) {
-      linkSync(tree.hostPath(first), tree.hostPath(place));
+      leaves.link(first, place);
       return;
     }
     if (entry.inode !== undefined) this.#firstNames.set(entry.inode, place);
-    this.#write(place, entry);
+    if (!leaves.write(place, entry, this.#attributes(entry)))
+      throw new Error(`a name that was free is taken: ${place}`);
   }
 
-  #write(place: BytePath, entry: SelectedEntry): void {
-    const hostPath = this.#tree.hostPath(place);
-    const { uid, gid } = this.#owner(entry);
-    const { reusable } = this.#task;
-    switch (entry.type) {
-      case "file": {
-        const mode = this.#mode(entry);
-        if (reusable !== undefined && linkEarlier(reusable, { place, entry, uid, gid, mode }, hostPath)) return;
-        const isOwned = uid === processUid && gid === 0 && !this.#tree.passesOnGroup(parentOf(place));
-        writeFile(hostPath, entry, isOwned ? undefined : { uid, gid }, mode);
-        return;
-      }
-      case "symlink":
-        symlinkSync(fsPath(entry.target ?? ("" as BytePath)), hostPath);
-        lchownSync(hostPath, uid, gid);
-        break;
-      default:
-        makeNode(hostPath, nodeKind(entry), 0o600);
-        lchownSync(hostPath, uid, gid);
-        chmodSync(hostPath, this.#mode(entry));
-    }
-    setMtime(hostPath, entry.mtimeNs);
+  #attributes(entry: SelectedEntry): FolderMetadata {
+    return { mode: this.#mode(entry), ...this.#owner(entry) };
   }
 
   #mode(entry: SelectedEntry): number {
@@ -201,6 +226,15 @@ class SourceCopy {
     if (owner === undefined) return { uid: entry.uid, gid: entry.gid };
     return { uid: owner.uid < 0 ? entry.uid : owner.uid, gid: owner.gid < 0 ? entry.gid : owner.gid };
   }
+}
+
+function writeSpecial(hostPath: string | Buffer, entry: SelectedEntry, { mode, uid, gid }: FolderMetadata): void {
+  if (entry.type === "symlink") symlinkSync(fsPath(entry.target ?? ("" as BytePath)), hostPath);
+  else makeNode(hostPath, nodeKind(entry), 0o600);
+  lchownSync(hostPath, uid, gid);
+  // A symlink has no mode of its own.
+  if (entry.type !== "symlink") chmodSync(hostPath, mode);
+  setMtime(hostPath, entry.mtimeNs);
 }
 
 function nodeKind({ type, major = 0, minor = 0 }: SelectedEntry): NodeKind {
@@ -247,11 +281,21 @@ function writeBytes(hostPath: string | Buffer, content: Uint8Array): number {
 
 /** One read and one write: for small files faster than any way without a copy. */
 function copySmall(hostPath: string | Buffer, entry: SelectedEntry): number {
+  return writeBytes(hostPath, readUnchanged(entry, buffer));
+}
+
+/**
+ * The file's bytes, in `into`, which must have room for one more.
+ * @throws {TsbuildError} `COPY_FAILED` when it is no longer what it was when it was looked at
+ */
+export function readUnchanged(entry: SelectedEntry, into: Buffer): Buffer {
   const input = openSource(entry);
   try {
-    const length = readSync(input, buffer, 0, buffer.length, 0);
+    let length = 0;
+    for (let read = -1; read !== 0 && length <= entry.size; length += read)
+      read = readSync(input, into, length, entry.size + 1 - length, length);
     if (length !== entry.size || !isUnchanged(input, entry)) throw changedWhileCopied(nameOf(entry.hostPath));
-    return writeBytes(hostPath, buffer.subarray(0, length));
+    return into.subarray(0, length);
   } finally {
     closeSync(input);
   }

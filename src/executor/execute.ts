@@ -22,6 +22,7 @@ import { parseRemembered } from "../planner/remembered-parse.ts";
 import { cacheKey, defineStep, type StepDefinition, siteOf } from "../planner/step-definition.ts";
 import type { Driver } from "../runtime/driver.ts";
 import { BuildNetworks } from "../runtime/network/build-network.ts";
+import type { FoldedTar } from "../store/folded-layer.ts";
 import type { Chain, LayerId, LayerRecord, Lease, NewCacheRecord, Store, UnsealedLayer } from "../store/store.ts";
 import { type BuildChecks, buildWarnings, mayReject, rejectWarnings, remembered } from "./build-checks.ts";
 import { finishTarget } from "./commit-image.ts";
@@ -413,13 +414,24 @@ class Execution {
   }
 
   /** `--no-cache` takes nothing from earlier layers. */
-  #earlierFiles(step: Step): ReusableFiles | undefined {
+  #earlierLayer(step: Step): LayerId | undefined {
     if (step.noCache) return undefined;
     const [nearest] = this.#store.cache.nearest(siteOf(this.#graph, step), "copy");
     if (nearest === undefined) return undefined;
     this.#lease.addLayers([nearest.layer]);
+    return nearest.layer;
+  }
+
+  #earlierFiles(step: Step): ReusableFiles | undefined {
     const { layers } = this.#store;
-    return reusableFiles(layers.tree(nearest.layer), layers.index(nearest.layer));
+    const layer = this.#earlierLayer(step);
+    if (layer === undefined || layers.isFolded(layer)) return undefined;
+    return reusableFiles(layers.tree(layer), layers.index(layer));
+  }
+
+  #earlierTar(step: Step): FoldedTar | undefined {
+    const layer = this.#earlierLayer(step);
+    return layer === undefined ? undefined : this.#store.layers.foldedTar(layer, maxEarlierBytes);
   }
 
   async #perform(place: Place): Promise<OwnLayer> {
@@ -451,6 +463,7 @@ class Execution {
         storeRoot: this.#store.root,
         isAlone: this.#running.size === 1 && this.#queue?.size === 0,
         earlierFiles: () => this.#earlierFiles(step),
+        folding: isTopmost(this.#graph, step) ? { now: started, earlier: () => this.#earlierTar(step) } : undefined,
         where: whereOf(this.#graph, step.range),
         cacheMountsFolder: this.#store.cacheMountsFolder,
         secrets: this.#options.secrets,
@@ -557,6 +570,20 @@ class Execution {
   #emit(event: BuildEvent): void {
     this.#environment.onEvent(event);
   }
+}
+
+/** A layer's tar of more than that is not read to save reading files. */
+const maxEarlierBytes = 128 * 1024 * 1024;
+
+/** No step of this build stands on it or takes from it. */
+function isTopmost({ steps }: BuildGraph, { id }: Step): boolean {
+  const isThis = (ref: TreeRef): boolean => ref.kind === "step" && ref.step === id;
+  return steps.every(({ parent, input }) => !isThis(parent) && !treesTaken(input).some(isThis));
+}
+
+function treesTaken(input: Step["input"]): readonly TreeRef[] {
+  if (input.kind === "copy") return [input.from];
+  return input.kind === "run" ? input.mounts.flatMap((mount) => ("from" in mount ? [mount.from] : [])) : [];
 }
 
 /** What a record says of a step, wherever it was done. */

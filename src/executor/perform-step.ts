@@ -6,6 +6,7 @@ import type { CopyInput, RunInput, Step } from "../planner/build-graph.ts";
 import type { Selection } from "../planner/selection.ts";
 import type { Driver } from "../runtime/driver.ts";
 import { lookupOwner } from "../runtime/user.ts";
+import type { FoldedTar } from "../store/folded-layer.ts";
 import { warmLayerWorker } from "../store/layer-work.ts";
 import { type CopyTask, copySteps } from "./copy-tree.ts";
 import { fileWorkFailed, noAccountsForName } from "./errors.ts";
@@ -27,7 +28,16 @@ export interface StepPlace extends Omit<RunPlace, "driver"> {
   readonly isAlone: boolean;
   /** What the same COPY made the last time, looked up only where there are files enough to gain by it. */
   readonly earlierFiles: () => ReusableFiles | undefined;
+  /** Undefined: somebody wants the layer's tree at once. */
+  readonly folding: Folding | undefined;
   readonly onNote: (text: string) => void;
+}
+
+interface Folding {
+  /** Epoch ms. */
+  readonly now: number;
+  /** What the same COPY made the last time, if that is folded still. */
+  readonly earlier: () => FoldedTar | undefined;
 }
 
 /**
@@ -130,6 +140,9 @@ const manyFiles = 500;
 /** With so few files reading the earlier layer's index costs more than it saves. */
 const someFiles = 50;
 
+/** More is shared with the layer that the same step made before, file by file, rather than written again. */
+const foldableBytes = 64 * 1024 * 1024;
+
 async function copy(input: CopyInput, place: StepPlace): Promise<void> {
   const { snapshot, selection, signal } = place;
   const lowerdirs = place.standsAlone ? [] : place.lowerdirs;
@@ -150,6 +163,11 @@ async function copy(input: CopyInput, place: StepPlace): Promise<void> {
     return;
   }
   const { files, bytes } = weightOf(task);
+  if (place.folding !== undefined && files > someFiles && bytes <= foldableBytes) {
+    const { foldedCopy } = await import("./fold-copy.ts");
+    const folded = foldedCopy(task, place.folding.earlier(), place.folding.now);
+    if (folded !== undefined) return await inTurns(snapshot.fold(folded), signal);
+  }
   if (files > manyFiles) warmLayerWorker();
   const reusing = files > someFiles ? { ...task, reusable: place.earlierFiles() } : task;
   if (bytes > manyBytes || (files > manyFiles && !place.isAlone)) {
@@ -157,7 +175,12 @@ async function copy(input: CopyInput, place: StepPlace): Promise<void> {
     await copyTreeInWorker(reusing, signal);
     return;
   }
-  for (const _ of copySteps(reusing)) {
+  await inTurns(copySteps(reusing), signal);
+}
+
+/** Others have their turn between the steps: signals, the progress. */
+async function inTurns(steps: Iterable<void>, signal: AbortSignal): Promise<void> {
+  for (const _ of steps) {
     await setImmediate();
     signal.throwIfAborted();
   }

@@ -22,7 +22,6 @@ import {
   rmSync,
   type Stats,
   symlinkSync,
-  unlinkSync,
 } from "node:fs";
 import { type BytePath, bytePathOfLatin1, fsPathBelow, joinBytePath } from "../kernel/byte-path.ts";
 import { deviceNumber, makeNode, type NodeKind, setMtime } from "../kernel/files.ts";
@@ -66,8 +65,49 @@ const setGroupId = 0o2000;
 /** The root's own path. */
 const noPath = bytePathOfLatin1("");
 
+/** How a tree looks into its upperdir and makes folders there. Paths are below it, parents are there. */
+export interface Upperdir {
+  /** Undefined: no such name. */
+  look(path: BytePath): "whiteout" | NodeType | undefined;
+  /** Of a folder. */
+  isOpaque(path: BytePath): boolean;
+  /** `below`: what it has in the layers below, with which it will merge. */
+  makeFolder(path: BytePath, metadata: FolderMetadata, below?: FolderMetadata): void;
+  setFolderMetadata(path: BytePath, metadata: FolderMetadata): void;
+  /** Of a folder that is there. */
+  metadata(path: BytePath): FolderMetadata;
+  setTime(path: BytePath, mtimeNs: bigint): void;
+}
+
+export function upperdirOnDisk(upperdir: string): Upperdir {
+  const hostPath = (path: BytePath): string | Buffer => fsPathBelow(upperdir, path);
+  const setFolderMetadata = (path: BytePath, { mode, uid, gid }: FolderMetadata): void => {
+    chownSync(hostPath(path), uid, gid);
+    chmodSync(hostPath(path), mode);
+  };
+  return {
+    look(path) {
+      const stats = lstatSync(hostPath(path), { throwIfNoEntry: false });
+      if (stats === undefined) return undefined;
+      return isWhiteout(stats) ? "whiteout" : typeOf(stats);
+    },
+    isOpaque: (path) => isOpaque(hostPath(path), ownLayout()),
+    makeFolder(path, metadata) {
+      mkdirSync(hostPath(path));
+      setFolderMetadata(path, metadata);
+    },
+    setFolderMetadata,
+    metadata(path) {
+      const { mode, uid, gid } = lstatSync(hostPath(path));
+      return { mode: mode & 0o7777, uid, gid };
+    },
+    setTime: (path, mtimeNs) => setMtime(hostPath(path), mtimeNs),
+  };
+}
+
 export class UpperTree {
   readonly upperdir: string;
+  readonly #disk: Upperdir;
   readonly #folders = new Map<BytePath, Folder>();
   readonly #fresh = new Set<BytePath>();
   readonly #passing = new Map<BytePath, boolean>();
@@ -75,8 +115,9 @@ export class UpperTree {
   readonly #times = new Map<BytePath, bigint | undefined>();
 
   /** `lowerdirs` bottom first, as everywhere. */
-  constructor(upperdir: string, lowerdirs: readonly string[]) {
+  constructor(upperdir: string, lowerdirs: readonly string[], disk: Upperdir = upperdirOnDisk(upperdir)) {
     this.upperdir = upperdir;
+    this.#disk = disk;
     this.#folders.set("" as BytePath, { inUpper: true, trees: lowerdirs.toReversed() });
   }
 
@@ -165,7 +206,7 @@ export class UpperTree {
   #makeImplied(path: BytePath, { mode, owner }: ImpliedMetadata): void {
     const above = parentOf(path);
     const isPassedOn = this.passesOnGroup(above);
-    const { uid, gid } = owner ?? { uid: 0, gid: isPassedOn ? lstatSync(this.hostPath(above)).gid : 0 };
+    const { uid, gid } = owner ?? { uid: 0, gid: isPassedOn ? this.#disk.metadata(above).gid : 0 };
     this.makeFolder(path, { mode: isPassedOn ? mode | setGroupId : mode, uid, gid });
   }
 
@@ -178,36 +219,23 @@ export class UpperTree {
   makeFolder(path: BytePath, metadata: FolderMetadata): void {
     const below = this.#treesBelow(path);
     if (below.length === 0) this.#fresh.add(path);
-    const hostPath = this.hostPath(path);
-    mkdirSync(hostPath);
-    this.setFolderMetadata(path, metadata);
+    this.#disk.makeFolder(path, metadata);
     this.#folders.set(path, { inUpper: true, trees: below });
     this.touch(parentOf(path));
   }
 
-  setFolderMetadata(path: BytePath, { mode, uid, gid }: FolderMetadata): void {
-    const hostPath = this.hostPath(path);
-    chownSync(hostPath, uid, gid);
-    chmodSync(hostPath, mode);
-    this.#passing.set(path, (mode & setGroupId) !== 0);
+  setFolderMetadata(path: BytePath, metadata: FolderMetadata): void {
+    this.#disk.setFolderMetadata(path, metadata);
+    this.#passing.set(path, (metadata.mode & setGroupId) !== 0);
   }
 
   /** Do new names in the folder `path` of the upperdir get its group? */
   passesOnGroup(path: BytePath): boolean {
     const known = this.#passing.get(path);
     if (known !== undefined) return known;
-    const isPassing = (lstatSync(this.hostPath(path)).mode & setGroupId) !== 0;
+    const isPassing = (this.#disk.metadata(path).mode & setGroupId) !== 0;
     this.#passing.set(path, isPassing);
     return isPassing;
-  }
-
-  /**
-   * Clears the place `path` for a new entry that is no folder; its parent must be in the upperdir. A name of the layers
-   * below needs no clearing: what is written hides it.
-   * @throws nothing but what unlink throws; a folder there is the caller's mistake
-   */
-  clear(path: BytePath): void {
-    unlinkSync(this.hostPath(path));
   }
 
   /** Takes away whatever the upperdir has at `path`, whiteouts and whole folders too. Layers below stay as they are. */
@@ -279,7 +307,7 @@ export class UpperTree {
     const paths = [...this.#times.keys()].sort((a, b) => b.length - a.length);
     for (const path of paths) {
       const mtimeNs = this.#times.get(path);
-      if (mtimeNs !== undefined) setMtime(this.hostPath(path), mtimeNs);
+      if (mtimeNs !== undefined) this.#disk.setTime(path, mtimeNs);
     }
     this.#times.clear();
     this.#copiedUp.clear();
@@ -300,16 +328,15 @@ export class UpperTree {
   /** Looks up one name, and remembers it when it is a folder. */
   #look(parent: Folder, path: BytePath): FoundNode | undefined {
     if (parent.inUpper) {
-      const hostPath = this.hostPath(path);
-      const stats = lstatSync(hostPath, { throwIfNoEntry: false });
-      if (stats !== undefined) {
-        if (isWhiteout(stats)) return undefined;
-        if (stats.isDirectory()) {
+      const type = this.#disk.look(path);
+      if (type === "whiteout") return undefined;
+      if (type !== undefined) {
+        if (type === "dir") {
           const below = foldersFrom(parent.trees, path);
-          const hidden = below.length > 0 && isOpaque(hostPath, ownLayout());
+          const hidden = below.length > 0 && this.#disk.isOpaque(path);
           this.#folders.set(path, { inUpper: true, trees: hidden ? [] : below });
         }
-        return { type: typeOf(stats), hostPath, inUpper: true };
+        return { type, hostPath: this.hostPath(path), inUpper: true };
       }
     }
     for (const [position, tree] of parent.trees.entries()) {
@@ -332,11 +359,9 @@ export class UpperTree {
 
   #copyUp(path: BytePath, node: FoundNode): void {
     const stats = lstatSync(node.hostPath, { bigint: true });
-    const hostPath = this.hostPath(path);
     const below = this.#folders.get(path)?.trees ?? [];
-    mkdirSync(hostPath);
-    chownSync(hostPath, Number(stats.uid), Number(stats.gid));
-    chmodSync(hostPath, Number(stats.mode) & 0o7777);
+    const metadata = { mode: Number(stats.mode) & 0o7777, uid: Number(stats.uid), gid: Number(stats.gid) };
+    this.#disk.makeFolder(path, metadata, metadata);
     this.#folders.set(path, { inUpper: true, trees: below });
     this.#times.set(path, stats.mtimeNs);
     this.#copiedUp.add(path);

@@ -98,6 +98,16 @@ export function renameExchange(a: string | Buffer, b: string | Buffer): void {
   );
 }
 
+/** Writes all of the file system that holds `path` to the disk. @throws {TsbuildError} `SYSCALL_FAILED`, `NO_SPACE` */
+export function syncFileSystem(path: string): void {
+  const fd = openSync(path, constants.O_RDONLY);
+  try {
+    check(libc("syncfs", fd), `syncing the file system of ${path}`);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** Begins to write out all of the file system that holds `path`, and returns; `onDone` if the disk has taken it. */
 export function startSyncingFileSystem(path: string, onDone: () => void): void {
   const fd = openSync(path, constants.O_RDONLY);

@@ -37,7 +37,7 @@ export function sortedEntries(inodes: ReadonlyMap<BytePath, Inode>): readonly La
 }
 
 /** As if each slash were lower than all other bytes. Without keys to sort by: a layer may have a million names. */
-function comparePaths(a: BytePath, b: BytePath): number {
+export function comparePaths(a: BytePath, b: BytePath): number {
   const length = Math.min(a.length, b.length);
   for (let at = 0; at < length; at += 1) {
     const [x, y] = [a.charCodeAt(at), b.charCodeAt(at)];

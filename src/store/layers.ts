@@ -13,6 +13,7 @@ import { chainIdOf, chainOf, recordChain, resultIdOf } from "./chains.ts";
 import type { Row } from "./database.ts";
 import { layerGone } from "./errors.ts";
 import { explained, explainingRoot } from "./explain-root.ts";
+import { FoldedTar, isFolded, tarFile, unfoldLayer } from "./folded-layer.ts";
 import type { LayerEntry } from "./layer-entry.ts";
 import { type LayerTaskResult, runLayerTask } from "./layer-work.ts";
 import { readIndex, type Sealed, type SealTask, sealLayer } from "./seal-layer.ts";
@@ -36,6 +37,8 @@ export class Layers implements LayerStore {
   /** Layers whose `seal` is under way, by id: what stands on them is recorded after them. */
   readonly #sealing = new Map<LayerId, Promise<LayerRecord>>();
   readonly #indexes = new Map<LayerId, readonly LayerEntry[]>();
+  /** Known to have a tree. */
+  readonly #unfolded = new Set<LayerId>();
   /** Recorded by this process. */
   readonly fresh: Set<LayerId> = new Set();
 
@@ -72,7 +75,34 @@ export class Layers implements LayerStore {
   }
 
   tree(id: LayerId): string {
+    if (!this.#unfolded.has(id)) this.#unfold(id);
+    return this.treePath(id);
+  }
+
+  #unfold(id: LayerId): void {
+    const folder = this.folder(id);
+    const { paths, layout } = this.#context;
+    if (isFolded(folder)) {
+      const temporary = this.#context.temporaryPath("unfold");
+      try {
+        explainingRoot(paths.root, () => unfoldLayer(folder, temporary, layout));
+      } finally {
+        removeTree(temporary);
+      }
+    }
+    this.#unfolded.add(id);
+  }
+
+  treePath(id: LayerId): string {
     return `${this.folder(id)}/tree`;
+  }
+
+  isFolded(id: LayerId): boolean {
+    return isFolded(this.folder(id));
+  }
+
+  foldedTar(id: LayerId, maxBytes: number): FoldedTar | undefined {
+    return FoldedTar.read(this.folder(id), this.index(id), maxBytes);
   }
 
   folder(id: LayerId): string {
@@ -220,13 +250,14 @@ export class Layers implements LayerStore {
     signal: AbortSignal,
   ): Promise<{ readonly digest: Digest; readonly size: number }> {
     const { diffId, blob } = this.get(id);
-    const blobFile = blob === undefined ? undefined : blobPath(this.#context.paths.root, blob.digest);
+    const blobFile = blob === undefined ? tarFile(this.folder(id)) : blobPath(this.#context.paths.root, blob.digest);
+    if (target.maxMtime !== undefined) this.tree(id);
     return runLayerTask(
       {
         kind: "write",
         folder: this.folder(id),
-        // The exact bytes of a layer that came from elsewhere are in its blob alone.
-        blob: blobFile !== undefined && existsSync(blobFile) ? blobFile : undefined,
+        // The exact bytes of a layer that came from elsewhere are in its blob alone; a folded layer has nothing else.
+        blob: existsSync(blobFile) ? blobFile : undefined,
         diffId,
         ...target,
         compression,
@@ -258,7 +289,7 @@ export class Layers implements LayerStore {
     const id = freshName() as LayerId;
     writeFileSync(this.#marker(id), "");
     mkdirSync(this.folder(id), { mode: 0o700 });
-    renameSync(upperdir, this.tree(id));
+    renameSync(upperdir, this.treePath(id));
     return id;
   }
 
@@ -267,26 +298,31 @@ export class Layers implements LayerStore {
     removeTree(this.#marker(id));
   }
 
-  seal(id: LayerId, parents: Chain, signal: AbortSignal): Promise<LayerRecord> {
-    const sealing = this.#seal(id, parents, signal).finally(() => this.#sealing.delete(id));
+  /** `digests`: of a folded layer. */
+  seal(id: LayerId, parents: Chain, signal: AbortSignal, digests?: Sealed): Promise<LayerRecord> {
+    const sealed = digests === undefined ? this.#seal(id, parents, signal) : Promise.resolve(digests);
+    const sealing = sealed
+      .then(async (done) => {
+        // A child may be done first: it is recorded after what it stands on.
+        for (const parent of parents) await this.#sealing.get(parent);
+        return this.#record(id, done, parents, {});
+      })
+      .finally(() => this.#sealing.delete(id));
     this.#sealing.set(id, sealing);
     return sealing;
   }
 
-  async #seal(id: LayerId, parents: Chain, signal: AbortSignal): Promise<LayerRecord> {
+  async #seal(id: LayerId, parents: Chain, signal: AbortSignal): Promise<Sealed> {
     signal.throwIfAborted();
     const task: SealTask = {
       kind: "seal",
       folder: this.folder(id),
-      tree: bytePath(this.tree(id)),
+      tree: bytePath(this.treePath(id)),
       lowers: lowersOf(this.trees(parents)),
       layout: this.#context.layout,
     };
     const sealed = explainingRoot(this.#context.paths.root, () => sealLayer(task, { ...inlineBudget }));
-    const done = sealed ?? (await this.#run(task, signal));
-    // A child may be done first: it is recorded after what it stands on.
-    for (const parent of parents) await this.#sealing.get(parent);
-    return this.#record(id, done, parents, {});
+    return sealed ?? (await this.#run(task, signal));
   }
 
   #record(

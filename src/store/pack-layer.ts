@@ -24,20 +24,43 @@ export interface Packed {
 /** What fits together with its header is hashed and written in one piece. */
 const pieceBytes = 1 << 20;
 
+/** Where a file's bytes are: at hand, or behind a descriptor from its position on, which is closed when they are read. */
+export type FileContent =
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
+  | { readonly kind: "open"; readonly fd: number };
+
+export type ContentOf = (file: UnhashedEntry & { readonly type: "file" }) => FileContent;
+
+/** Files of a layer's tree. @throws {TsbuildError} `STORE_CORRUPT` when one is missing */
+export function contentIn(tree: BytePath): ContentOf {
+  return ({ path }) => ({ kind: "open", fd: openEntry(tree, path) });
+}
+
 /**
  * Reads every file once and yields the tar in pieces of at most 1 MiB. A piece is valid until the next is asked for,
  * unless `keepPieces` gives each a buffer of its own. Digests that the entries do not have are computed on the way.
- * @throws {TsbuildError} `STORE_CORRUPT` when a file is missing or has another size
+ * @throws {TsbuildError} `STORE_CORRUPT` when a file is shorter than its entry says
  */
 export function* packLayer(
-  tree: BytePath,
   entries: readonly UnhashedEntry[],
-  options: { readonly keepPieces: boolean },
+  contentOf: ContentOf,
+  options: {
+    readonly keepPieces: boolean;
+    /** Headers, content and padding of an entry that has been packed before, as they were. */
+    readonly ready?: ((entry: UnhashedEntry) => Uint8Array | undefined) | undefined;
+  },
 ): Generator<Buffer, Packed> {
   const out = new TarPieces(options.keepPieces);
   const capabilities = new Map<BytePath, string>();
   const packed: LayerEntry[] = [];
   for (const entry of entries) {
+    const ready = options.ready?.(entry);
+    if (ready !== undefined) {
+      yield* out.append(ready);
+      // What was packed before has its digest.
+      packed.push(entry as LayerEntry);
+      continue;
+    }
     const capability =
       entry.type === "file" ? entry.capability : entry.type === "hardlink" ? capabilities.get(entry.target) : undefined;
     if (entry.type === "file" && capability !== undefined) capabilities.set(entry.path, capability);
@@ -47,7 +70,7 @@ export function* packLayer(
       packed.push(entry);
       continue;
     }
-    const digest = entry.size === 0 ? (entry.digest ?? emptyDigest) : yield* out.appendFile(tree, entry);
+    const digest = entry.size === 0 ? (entry.digest ?? emptyDigest) : yield* out.appendFile(entry, contentOf(entry));
     yield* out.append(zeros.subarray(0, paddingOf(entry.size)));
     packed.push({ ...entry, digest });
   }
@@ -57,8 +80,8 @@ export function* packLayer(
 }
 
 /** Runs the packing for its result alone. */
-export function packedLayer(tree: BytePath, entries: readonly UnhashedEntry[]): Packed {
-  const packing = packLayer(tree, entries, { keepPieces: false });
+export function packedLayer(entries: readonly UnhashedEntry[], contentOf: ContentOf): Packed {
+  const packing = packLayer(entries, contentOf, { keepPieces: false });
   for (;;) {
     const { done, value } = packing.next();
     if (done) return value;
@@ -76,19 +99,24 @@ class TarPieces {
     this.#keepPieces = keepPieces;
   }
 
-  *append(bytes: Buffer): Generator<Buffer, void> {
+  *append(bytes: Uint8Array): Generator<Buffer, void> {
     for (let offset = 0; offset < bytes.length; ) {
       if (this.#used === pieceBytes) yield* this.flush();
       const length = Math.min(bytes.length - offset, pieceBytes - this.#used);
-      bytes.copy(this.#piece, this.#used, offset, offset + length);
+      this.#piece.set(length === bytes.length ? bytes : bytes.subarray(offset, offset + length), this.#used);
       this.#used += length;
       offset += length;
     }
   }
 
-  *appendFile(tree: BytePath, entry: UnhashedEntry & { readonly type: "file" }): Generator<Buffer, Digest> {
+  *appendFile(entry: UnhashedEntry & { readonly type: "file" }, content: FileContent): Generator<Buffer, Digest> {
+    if (content.kind === "open") return yield* this.#appendOpenFile(entry, content.fd);
+    yield* this.append(content.bytes);
+    return entry.digest ?? (`sha256:${hashOnce("sha256", content.bytes, "hex")}` as string as Digest);
+  }
+
+  *#appendOpenFile(entry: UnhashedEntry & { readonly type: "file" }, fd: number): Generator<Buffer, Digest> {
     const { path, size } = entry;
-    const fd = openEntry(tree, path);
     try {
       if (this.#used + size > pieceBytes) yield* this.flush();
       if (size <= pieceBytes) {

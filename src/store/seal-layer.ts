@@ -4,7 +4,7 @@ import type { ContentDigest, DiffId } from "../oci/digest.ts";
 import { storeCorrupt } from "./errors.ts";
 import { type LayerChanges, layerChanges, type Upper, type WalkBudget } from "./layer-changes.ts";
 import { contentDigest, decodeIndex, encodeIndex, type LayerIndex } from "./layer-index.ts";
-import { packedLayer } from "./pack-layer.ts";
+import { contentIn, packedLayer } from "./pack-layer.ts";
 
 export interface SealTask extends Upper {
   readonly kind: "seal";
@@ -25,7 +25,7 @@ export function sealLayer(task: SealTask, budget?: WalkBudget): Sealed | undefin
 }
 
 function sealChanges(task: SealTask, changes: LayerChanges): Sealed {
-  const packed = packedLayer(task.tree, changes.entries);
+  const packed = packedLayer(changes.entries, contentIn(task.tree));
   writeFileSync(indexFile(task.folder), encodeIndex({ entries: packed.entries, omitted: changes.omitted }), {
     mode: 0o600,
   });

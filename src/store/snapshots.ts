@@ -11,11 +11,14 @@ import {
 } from "node:fs";
 import { setMtime } from "../kernel/files.ts";
 import { explainingRoot } from "./explain-root.ts";
+import { foldLayer } from "./folded-layer.ts";
 import type { Layers } from "./layers.ts";
+import type { Sealed } from "./seal-layer.ts";
 import type { Chain, LayerId, LayerRecord, Snapshot, UnsealedLayer } from "./store.ts";
 import { freshName, removeTree, type StoreContext } from "./store-context.ts";
 
 const keptFailures = 5;
+const foldedName = "folded";
 
 export interface RootAttributes {
   readonly mode: number;
@@ -52,6 +55,7 @@ export class OpenSnapshot implements Snapshot {
   readonly #root: RootAttributes;
   #workdirs = 0;
   #isOurs = true;
+  #folded: Sealed | undefined;
 
   constructor(context: StoreContext, layers: Layers, { parents, folder, upperdir, root }: SnapshotParts) {
     this.#context = context;
@@ -71,8 +75,14 @@ export class OpenSnapshot implements Snapshot {
     return workdir;
   }
 
+  *fold({ rootMtimeNs, ...contents }: Parameters<Snapshot["fold"]>[0]): Generator<void, void> {
+    const root = { ...this.#root, mtimeNs: rootMtimeNs };
+    this.#folded = yield* foldLayer(`${this.#folder}/${foldedName}`, { ...contents, root });
+  }
+
   commit(): UnsealedLayer {
     return explainingRoot(this.#context.paths.root, () => {
+      if (this.#folded !== undefined) return this.#commitFolded(this.#folded);
       // No tar of a layer of ours has an entry for the root, so what a step did to it must not be seen above either.
       const { mtimeNs, ...attributes } = rootAttributes(lstatSync(this.upperdir, { bigint: true }));
       const { mode, uid, gid } = this.#root;
@@ -83,6 +93,13 @@ export class OpenSnapshot implements Snapshot {
       removeTree(this.#folder);
       return new CommittedLayer(this.#layers, id, this.parents);
     });
+  }
+
+  #commitFolded(sealed: Sealed): UnsealedLayer {
+    const id = this.#layers.adoptTree(`${this.#folder}/${foldedName}`);
+    this.#isOurs = false;
+    removeTree(this.#folder);
+    return new CommittedLayer(this.#layers, id, this.parents, sealed);
   }
 
   keepAsFailed(description: string): string {
@@ -115,17 +132,20 @@ class CommittedLayer implements UnsealedLayer {
   readonly id: LayerId;
   readonly parents: Chain;
   readonly #layers: Layers;
+  /** Of a folded layer: known since it was written. */
+  readonly #digests: Sealed | undefined;
   #sealed: Promise<LayerRecord> | undefined;
   #isRecorded = false;
 
-  constructor(layers: Layers, id: LayerId, parents: Chain) {
+  constructor(layers: Layers, id: LayerId, parents: Chain, digests?: Sealed) {
     this.#layers = layers;
+    this.#digests = digests;
     this.id = id;
     this.parents = parents;
   }
 
   seal(signal: AbortSignal): Promise<LayerRecord> {
-    this.#sealed ??= this.#layers.seal(this.id, this.parents, signal).then((record) => {
+    this.#sealed ??= this.#layers.seal(this.id, this.parents, signal, this.#digests).then((record) => {
       this.#isRecorded = true;
       return record;
     });

@@ -9,6 +9,7 @@ import type { Brand, CacheKey, ChainId, ContentDigest, DiffId, Digest, ImageId, 
 import type { ImageConfig } from "../oci/image-config.ts";
 import type { ImageIndex, Manifest } from "../oci/manifest.ts";
 import type { Reference } from "../oci/reference.ts";
+import type { FoldedContents, FoldedTar } from "./folded-layer.ts";
 import type { LayerEntry } from "./layer-entry.ts";
 
 /** Names a layer's folder in this store; short, random, never reused. */
@@ -84,9 +85,14 @@ export interface LayerStore {
   prepare(parents: Chain): Snapshot;
   /** @throws {TsbuildError} `STORE_CORRUPT` */
   get(id: LayerId): LayerRecord;
-  /** Absolute path of the layer's tree, an overlay lowerdir. */
+  /** Absolute path of the layer's tree, an overlay lowerdir. A folded layer is unfolded for it. @throws {TsbuildError} `NO_SPACE` */
   tree(id: LayerId): string;
   trees(chain: Chain): readonly string[];
+  /** The same path, for whoever only tells it: there may be no tree yet. */
+  treePath(id: LayerId): string;
+  /** The layer's tar, while it is folded and of at most `maxBytes`: see folded-layer.ts. */
+  foldedTar(id: LayerId, maxBytes: number): FoldedTar | undefined;
+  isFolded(id: LayerId): boolean;
   /** In tar order. */
   index(id: LayerId): readonly LayerEntry[];
   findByDiffId(diffId: DiffId): LayerId | undefined;
@@ -153,6 +159,8 @@ export interface Snapshot extends AsyncDisposable {
   newWorkdir(): string;
   /** For stub trees and the like, on the same file system, removed with the snapshot. */
   readonly scratchDir: string;
+  /** Makes the layer a folded one, in place of what `upperdir` has. Stops every MiB. Attributes of the root are its own. */
+  fold(contents: Omit<FoldedContents, "root"> & { readonly rootMtimeNs: bigint }): Generator<void, void>;
   /**
    * The upperdir becomes a layer's tree with one rename: usable at once as a lowerdir, though not yet recorded. The
    * snapshot gives up ownership.

@@ -28,15 +28,7 @@ export function tarHeader(entry: LayerEntry, capability: string | undefined): Bu
   const name = tarName(entry);
   const linkName = entry.type === "symlink" || entry.type === "hardlink" ? entry.target : "";
   const size = entry.type === "file" ? entry.size : 0;
-  const records: [string, string][] = [];
-  // In the byte order of the keys.
-  if (capability !== undefined) records.push([capabilityKey, Buffer.from(capability, "base64").toString("latin1")]);
-  if (entry.gid > maxOctal7) records.push(["gid", String(entry.gid)]);
-  if (needsRecord(linkName, 100)) records.push(["linkpath", linkName]);
-  if (entry.mtime < 0 || entry.mtime > maxOctal11) records.push(["mtime", String(entry.mtime)]);
-  if (needsRecord(name, 100)) records.push(["path", name]);
-  if (size > maxOctal11) records.push(["size", String(size)]);
-  if (entry.uid > maxOctal7) records.push(["uid", String(entry.uid)]);
+  const records = recordsOf(entry, capability, name);
 
   const main = Buffer.alloc(blockBytes);
   putString(main, 0, 100, asciiOnly(name));
@@ -52,6 +44,27 @@ export function tarHeader(entry: LayerEntry, capability: string | undefined): Bu
   putOctal(main, 337, 8, device?.minor ?? 0);
   finishHeader(main);
   return records.length === 0 ? main : Buffer.concat([paxHeader(name, records), main]);
+}
+
+/** The length of `tarHeader`, mostly without making it. */
+export function tarHeaderBytes(entry: LayerEntry, capability: string | undefined): number {
+  if (recordsOf(entry, capability, tarName(entry)).length === 0) return blockBytes;
+  return tarHeader(entry, capability).length;
+}
+
+/** In the byte order of the keys. */
+function recordsOf(entry: LayerEntry, capability: string | undefined, name: string): [string, string][] {
+  const linkName = entry.type === "symlink" || entry.type === "hardlink" ? entry.target : "";
+  const size = entry.type === "file" ? entry.size : 0;
+  const records: [string, string][] = [];
+  if (capability !== undefined) records.push([capabilityKey, Buffer.from(capability, "base64").toString("latin1")]);
+  if (entry.gid > maxOctal7) records.push(["gid", String(entry.gid)]);
+  if (needsRecord(linkName, 100)) records.push(["linkpath", linkName]);
+  if (entry.mtime < 0 || entry.mtime > maxOctal11) records.push(["mtime", String(entry.mtime)]);
+  if (needsRecord(name, 100)) records.push(["path", name]);
+  if (size > maxOctal11) records.push(["size", String(size)]);
+  if (entry.uid > maxOctal7) records.push(["uid", String(entry.uid)]);
+  return records;
 }
 
 const typeFlags: Readonly<Record<LayerEntry["type"], string>> = {

@@ -12,13 +12,14 @@ import {
   textOfBytePath,
 } from "../kernel/byte-path.ts";
 import { getXattr } from "../kernel/xattr.ts";
-import type { ContentDigest, DiffId, Digest } from "../oci/digest.ts";
+import { blobDigestOf, type ContentDigest, type DiffId, type Digest } from "../oci/digest.ts";
 import { uncompressed } from "./blob-stream.ts";
+import { FoldedTar, isFolded } from "./folded-layer.ts";
 import { entryOf } from "./layer-changes.ts";
 import type { LayerEntry } from "./layer-entry.ts";
 import { contentDigest, type LayerIndex } from "./layer-index.ts";
 import { isOpaque, isWhiteout } from "./overlay-marks.ts";
-import { packedLayer, type UnhashedEntry } from "./pack-layer.ts";
+import { type ContentOf, contentIn, packedLayer, type UnhashedEntry } from "./pack-layer.ts";
 import { readIndex } from "./seal-layer.ts";
 import type { Layout } from "./store-context.ts";
 
@@ -50,9 +51,12 @@ export function verifyLayer(task: VerifyLayerTask): Faults {
   try {
     const index = readIndex(task.folder);
     if (contentDigest(index.entries) !== task.contentDigest) faults.push("the index is not the one that was recorded");
-    new TreeComparison(task, index, faults).run();
-    // A tree whose entries are not there cannot be read to its end.
-    if (faults.length === 0) comparePacked(task, index.entries, faults);
+    if (isFolded(task.folder)) compareFolded(task, index.entries, faults);
+    else {
+      new TreeComparison(task, index, faults).run();
+      // A tree whose entries are not there cannot be read to its end.
+      if (faults.length === 0) comparePacked(task, index.entries, contentIn(bytePath(`${task.folder}/tree`)), faults);
+    }
   } catch (error) {
     if (!(error instanceof TsbuildError) && !(error instanceof Error && "syscall" in error)) throw error;
     faults.push(error.message);
@@ -60,13 +64,32 @@ export function verifyLayer(task: VerifyLayerTask): Faults {
   return faults.slice(0, maxFaults);
 }
 
-function comparePacked(task: VerifyLayerTask, entries: readonly LayerEntry[], faults: string[]): void {
+function compareFolded(task: VerifyLayerTask, entries: readonly LayerEntry[], faults: string[]): void {
+  const tar = FoldedTar.read(task.folder, entries, Number.POSITIVE_INFINITY);
+  if (tar === undefined || tar.digest() !== blobDigestOf(task.diffId)) {
+    faults.push("its tar is damaged");
+    return;
+  }
+  const digests = new Map(entries.flatMap((entry) => (entry.type === "file" ? [[entry.path, entry.digest]] : [])));
+  const contentOf: ContentOf = ({ path }) => {
+    const bytes = tar.content(path, digests.get(path) ?? ("" as Digest));
+    return { kind: "bytes", bytes: bytes ?? Buffer.alloc(0) };
+  };
+  comparePacked(task, entries, contentOf, faults);
+}
+
+function comparePacked(
+  task: VerifyLayerTask,
+  entries: readonly LayerEntry[],
+  contentOf: ContentOf,
+  faults: string[],
+): void {
   const unhashed = entries.map((entry): UnhashedEntry => {
     if (entry.type !== "file") return entry;
     const { digest: _, ...rest } = entry;
     return rest;
   });
-  const packed = packedLayer(bytePath(`${task.folder}/tree`), unhashed);
+  const packed = packedLayer(unhashed, contentOf);
   for (const [at, entry] of entries.entries()) {
     const found = packed.entries[at];
     if (entry.type === "file" && found?.type === "file" && entry.digest !== found.digest)

@@ -9,14 +9,14 @@ import { bytePath } from "../kernel/byte-path.ts";
 import { blobDigestOf, type DiffId, type Digest } from "../oci/digest.ts";
 import { uncompressed } from "./blob-stream.ts";
 import { noSpace, storeCorrupt } from "./errors.ts";
-import { packLayer } from "./pack-layer.ts";
+import { contentIn, packLayer } from "./pack-layer.ts";
 import { readIndex } from "./seal-layer.ts";
 
 export interface WriteTask {
   readonly kind: "write";
   /** Folder of the layer. */
   readonly folder: string;
-  /** A file with the layer's exact bytes, compressed or not; without one they are made from the tree. */
+  /** A file with the layer's exact bytes, compressed or not; without one, or when it is gone, they are made from the tree. */
   readonly blob: string | undefined;
   readonly diffId: DiffId;
   readonly file: string;
@@ -94,16 +94,16 @@ function writeAll(fd: number, bytes: Buffer): void {
 /** The layer's tar, each piece a buffer of its own, verified at its end. */
 async function* tarPieces(task: WriteTask): AsyncGenerator<Buffer, void> {
   const { maxMtime } = task;
-  if (task.blob === undefined || maxMtime !== undefined) {
+  const fd = task.blob === undefined || maxMtime !== undefined ? undefined : openIfThere(task.blob);
+  if (fd === undefined) {
     const tree = bytePath(`${task.folder}/tree`);
     const { entries } = readIndex(task.folder);
     const written =
       maxMtime === undefined ? entries : entries.map((entry) => ({ ...entry, mtime: Math.min(entry.mtime, maxMtime) }));
-    const { diffId } = yield* packLayer(tree, written, { keepPieces: true });
+    const { diffId } = yield* packLayer(written, contentIn(tree), { keepPieces: true });
     if (maxMtime === undefined) verify(task, diffId);
     return;
   }
-  const fd = openSync(task.blob, "r");
   try {
     const hash = createHash("sha256");
     for await (const chunk of uncompressed(fd, () => undefined)) {
@@ -113,6 +113,16 @@ async function* tarPieces(task: WriteTask): AsyncGenerator<Buffer, void> {
     verify(task, `sha256:${hash.digest("hex")}` as string as DiffId);
   } finally {
     closeSync(fd);
+  }
+}
+
+/** The tar of a folded layer goes when somebody unfolds it; the tree is there then. */
+function openIfThere(file: string): number | undefined {
+  try {
+    return openSync(file, "r");
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
   }
 }
 

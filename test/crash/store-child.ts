@@ -6,8 +6,12 @@
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 import { DatabaseSync } from "node:sqlite";
+import { bytePath } from "../../src/kernel/byte-path.ts";
+import { sha256 } from "../../src/oci/digest.ts";
 import { parseReference } from "../../src/oci/reference.ts";
-import type { Store } from "../../src/store/store.ts";
+import type { LayerEntry } from "../../src/store/layer-entry.ts";
+import type { FileContent } from "../../src/store/pack-layer.ts";
+import type { LayerId, Store } from "../../src/store/store.ts";
 
 const [, , root = "", scenario = "", pointText = ""] = process.argv;
 const point = Number(pointText);
@@ -59,6 +63,27 @@ async function seal(store: Store): Promise<void> {
   report("record second");
 }
 
+async function fold(store: Store): Promise<void> {
+  const content = Buffer.from("content");
+  const times = { mode: 0o755, uid: 0, gid: 0, mtime: 1 };
+  const entries: readonly LayerEntry[] = [
+    { type: "dir", path: bytePath("d"), ...times },
+    { type: "file", path: bytePath("d/f"), ...times, size: content.length, digest: sha256(content) },
+  ];
+  let id: LayerId;
+  {
+    await using snapshot = store.layers.prepare([]);
+    const contentOf = (): FileContent => ({ kind: "bytes", bytes: content });
+    for (const _ of snapshot.fold({ entries, nanoseconds: [5, 6], contentOf, earlier: undefined, rootMtimeNs: 7n }));
+    await using unsealed = snapshot.commit();
+    ({ id } = await unsealed.seal(never));
+  }
+  keep(store, [id], "first");
+  report("record first");
+  store.layers.tree(id);
+  report("record first");
+}
+
 async function add(store: Store): Promise<void> {
   using folder = store.temporaryFolder("pull");
   const file = `${folder.path}/blob`;
@@ -82,7 +107,7 @@ async function remove(store: Store): Promise<void> {
   report("removed");
 }
 
-const scenarios: Readonly<Record<string, (store: Store) => Promise<void>>> = { seal, add, remove };
+const scenarios: Readonly<Record<string, (store: Store) => Promise<void>>> = { seal, fold, add, remove };
 {
   using store = openStore(root);
   await scenarios[scenario]?.(store);

@@ -60,6 +60,7 @@ async function fill(store: Store): Promise<void> {
 // Every point has been tried; each takes some hundred milliseconds, so the suite takes some of them.
 test.for([
   { scenario: "seal", step: 3 },
+  { scenario: "fold", step: 2 },
   { scenario: "add", step: 5 },
   { scenario: "remove", step: 3 },
 ])(

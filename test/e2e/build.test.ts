@@ -1,10 +1,20 @@
 /** `tsbuild build` as a user meets it: output, exit codes, the cache, failures, and what is left when it is stopped. */
 import { type ChildProcess, execFileSync } from "node:child_process";
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect } from "vitest";
+import { sha256 } from "../../src/oci/digest.ts";
 import { removeCgroup } from "../../src/runtime/cgroup/cgroup.ts";
 import { storeUsage } from "../../src/store/disk-usage.ts";
 import { openStore } from "../../src/store/open-store.ts";
@@ -116,9 +126,10 @@ describe("the cache", () => {
   test("of many files only the changed one is written again; the store still weighs what du says", async () => {
     const names = Array.from({ length: 60 }, (_, number) => `d/f${number}`);
     const context = workshop.context(Object.fromEntries(names.map((name) => [name, name])));
-    await workshop.buildIn(context, "FROM b⏎COPY d /d");
+    const file = "FROM b⏎COPY d /d⏎RUN true";
+    await workshop.buildIn(context, file);
     writeFileSync(`${context}/d/f7`, "changed");
-    const second = await workshop.buildIn(context, "FROM b⏎COPY d /d");
+    const second = await workshop.buildIn(context, file);
     expect(second.image.read("/d/f7")).toBe("changed");
     expect(second.image.read("/d/f8")).toBe("d/f8");
     using store = openStore(workshop.root);
@@ -131,6 +142,29 @@ describe("the cache", () => {
     const du = Number(execFileSync("du", ["-s", "-B1", workshop.root], { encoding: "utf8" }).split("\t")[0]);
     expect(Math.abs(usage.total - du)).toBeLessThanOrEqual(du / 100);
     expect(usage.metadata).toBeGreaterThan(0);
+    expect((await workshop.tsbuild(["system", "check"])).stdout).toContain("0 faults");
+  });
+
+  test("many files that no step stands on are one file of the store, until somebody looks into the layer", async () => {
+    const names = Array.from({ length: 60 }, (_, number) => `d/f${number}`);
+    const context = workshop.context(Object.fromEntries(names.map((name) => [name, name])));
+    const dockerfile = 'FROM b\nCOPY d /folded\nCMD ["cat", "/folded/f7"]\n';
+    const id = (await workshop.tsbuild(["build", "-q", "-f", "-", context], dockerfile)).stdout.trim();
+    const layerFiles = (): readonly string[] => {
+      using store = openStore(workshop.root);
+      return readdirSync(`${workshop.root}/layers/${store.images.lookup(id).chain.at(-1)}`).sort();
+    };
+    const saved = async (): Promise<string> => {
+      const file = `${workshop.root}.tar`;
+      await workshop.tsbuild(["save", "-o", file, id]);
+      return sha256(readFileSync(file));
+    };
+    const before = await saved();
+    expect(layerFiles()).toEqual(["exact", "index", "tar"]);
+    expect((await workshop.tsbuild(["run", "--rm", "--network=none", id])).stdout).toBe("d/f7");
+    expect(layerFiles()).toEqual(["index", "tree"]);
+    expect(await saved()).toBe(before);
+    rmSync(`${workshop.root}.tar`);
     expect((await workshop.tsbuild(["system", "check"])).stdout).toContain("0 faults");
   });
 

@@ -50,7 +50,10 @@ export function inspectContainer(
       Name: "overlay2",
       Data: {
         ID: id,
-        LowerDir: store.layers.trees(record.image.layers).toReversed().join(":"),
+        LowerDir: record.image.layers
+          .map((id) => store.layers.treePath(id))
+          .toReversed()
+          .join(":"),
         UpperDir: folder.upperdir,
         WorkDir: folder.work,
       },

@@ -81,7 +81,7 @@ function imageBytes(store: Store, images: readonly StoredImage[]): number {
 
 function layerBytes(store: Store, layers: Iterable<LayerId>): number {
   let bytes = 0;
-  for (const layer of layers) bytes += diskUsage(dirname(store.layers.tree(layer)));
+  for (const layer of layers) bytes += diskUsage(dirname(store.layers.treePath(layer)));
   return bytes;
 }
 
