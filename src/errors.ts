@@ -51,6 +51,7 @@ export type ErrorCode =
   | "RUNTIME_FAILED"
   | "USER_NOT_FOUND"
   // cli
+  | "ENGINE_FAILED"
   | "TEMPLATE_FAILED"
   | "TEMPLATE_INVALID";
 

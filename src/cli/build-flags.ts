@@ -35,6 +35,10 @@ export interface BuildRequest extends Disposable {
   readonly quiet: boolean;
   /** Absolute. */
   readonly iidFile: string | undefined;
+  /** Absolute: without `sha256:`. */
+  readonly rawIidFile: string | undefined;
+  /** Absolute: the digest of the manifest or index. */
+  readonly digestFile: string | undefined;
   /** Absolute. */
   readonly metadataFile: string | undefined;
   /** Ask the registry for each FROM again. */
@@ -74,6 +78,8 @@ export function defineBuildFlags(command: Command): void {
   defineStepFlags(command);
   command
     .option("--iidfile <file>", "write the image's ID here")
+    .option("--iidfile-raw <file>", "the same, without sha256:")
+    .option("--digest-file <file>", "write the digest of the manifest or index here")
     .option("--metadata-file <file>", "write what was built here, as JSON")
     .option("--progress <mode>", "auto, tty, plain, quiet, json")
     .option("-q, --quiet", "print only the image's ID")
@@ -97,6 +103,8 @@ interface BuildFlags {
   readonly cacheFilter?: readonly string[] | boolean;
   readonly pull?: boolean;
   readonly iidfile?: string;
+  readonly iidfileRaw?: string;
+  readonly digestFile?: string;
   readonly metadataFile?: string;
   readonly progress?: string;
   readonly quiet?: boolean;
@@ -141,6 +149,8 @@ export async function readBuildRequest(command: Command, context: CommandContext
       progress: quiet ? "quiet" : parseProgress(flags.progress ?? (BUILDKIT_PROGRESS || "auto")),
       quiet,
       iidFile: flags.iidfile === undefined ? undefined : resolve(context.cwd, flags.iidfile),
+      rawIidFile: flags.iidfileRaw === undefined ? undefined : resolve(context.cwd, flags.iidfileRaw),
+      digestFile: flags.digestFile === undefined ? undefined : resolve(context.cwd, flags.digestFile),
       metadataFile: flags.metadataFile === undefined ? undefined : resolve(context.cwd, flags.metadataFile),
       pull: flags.pull ?? false,
       jobs: flags.jobs === undefined ? defaultJobs() : parseJobs(flags.jobs),

@@ -10,7 +10,7 @@ export type BuildEvent =
   /** What build checks say about the file, when all steps are done or one has failed. */
   | {
       readonly kind: "checks";
-      readonly dockerfile: Pick<Dockerfile, "text" | "file">;
+      readonly dockerfile: Dockerfile;
       readonly warnings: readonly Diagnostic[];
       readonly time: number;
     }

@@ -6,7 +6,7 @@
 import type { Descriptor } from "../oci/descriptor.ts";
 import { blobDigestOf, sha256 } from "../oci/digest.ts";
 import { indentedJson } from "../oci/image-config-json.ts";
-import { compressionOf, mediaTypes } from "../oci/media-types.ts";
+import { compressionOf, isNondistributable, mediaTypes, nondistributableType } from "../oci/media-types.ts";
 import { formatPlatform, type Platform } from "../oci/platform.ts";
 import { type Packing, packedLayer } from "../store/packed-layer.ts";
 import type { Store } from "../store/store.ts";
@@ -124,6 +124,7 @@ function present<Key extends string, Value>(key: Key, value: Value | undefined):
 }
 
 function dockerLayerType(mediaType: string): string {
+  if (isNondistributable(mediaType)) return nondistributableType(mediaType, "docker");
   switch (compressionOf(mediaType)) {
     case "gzip":
       return mediaTypes.dockerLayerGzip;

@@ -12,6 +12,11 @@ export const mediaTypes = {
   dockerLayer: "application/vnd.docker.image.rootfs.diff.tar",
   dockerLayerGzip: "application/vnd.docker.image.rootfs.diff.tar.gzip",
   dockerLayerZstd: "application/vnd.docker.image.rootfs.diff.tar.zstd",
+  ociNondistributable: "application/vnd.oci.image.layer.nondistributable.v1.tar",
+  ociNondistributableGzip: "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+  ociNondistributableZstd: "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
+  dockerForeignLayer: "application/vnd.docker.image.rootfs.foreign.diff.tar",
+  dockerForeignLayerGzip: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
 } as const;
 
 export type Compression = "none" | "gzip" | "zstd";
@@ -21,12 +26,17 @@ export function compressionOf(mediaType: string): Compression | undefined {
   switch (mediaType) {
     case mediaTypes.ociLayer:
     case mediaTypes.dockerLayer:
+    case mediaTypes.ociNondistributable:
+    case mediaTypes.dockerForeignLayer:
       return "none";
     case mediaTypes.ociLayerGzip:
     case mediaTypes.dockerLayerGzip:
+    case mediaTypes.ociNondistributableGzip:
+    case mediaTypes.dockerForeignLayerGzip:
       return "gzip";
     case mediaTypes.ociLayerZstd:
     case mediaTypes.dockerLayerZstd:
+    case mediaTypes.ociNondistributableZstd:
       return "zstd";
     default:
       return undefined;
@@ -42,4 +52,21 @@ const ociLayerTypes = {
 /** The OCI media type of a layer that is packed like one of this media type. */
 export function ociLayerType(mediaType: string): string {
   return ociLayerTypes[compressionOf(mediaType) ?? "none"];
+}
+
+/** Whoever wrote it does not want others to hand the layer on. */
+export function isNondistributable(mediaType: string): boolean {
+  return /\.(?:nondistributable|foreign)\./.test(mediaType);
+}
+
+const nondistributableTypes = {
+  none: { oci: mediaTypes.ociNondistributable, docker: mediaTypes.dockerForeignLayer },
+  gzip: { oci: mediaTypes.ociNondistributableGzip, docker: mediaTypes.dockerForeignLayerGzip },
+  // Docker's manifests have no type of their own for it.
+  zstd: { oci: mediaTypes.ociNondistributableZstd, docker: mediaTypes.ociNondistributableZstd },
+} satisfies Record<Compression, Record<"oci" | "docker", string>>;
+
+/** The same for a layer that is not to be handed on. */
+export function nondistributableType(mediaType: string, style: "oci" | "docker"): string {
+  return nondistributableTypes[compressionOf(mediaType) ?? "none"][style];
 }

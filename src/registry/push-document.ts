@@ -2,7 +2,7 @@
 import PQueue from "p-queue";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, hexOf } from "../oci/digest.ts";
-import { mediaTypes } from "../oci/media-types.ts";
+import { isNondistributable, mediaTypes } from "../oci/media-types.ts";
 import { storedIndex, storedManifest } from "../oci/stored-documents.ts";
 import type { Store } from "../store/store.ts";
 import type { RegistryClient } from "./client.ts";
@@ -22,7 +22,10 @@ export interface DocumentPush {
   readonly signal: AbortSignal;
 }
 
-/** What the manifest or index names goes first, and its own name last: nobody sees half of it. */
+/**
+ * What the manifest or index names goes first, and its own name last: nobody sees half of it. A layer that is not to be
+ * handed on is named and does not go along. As in BuildKit, util/push.
+ */
 export async function pushDocument(client: RegistryClient, push: DocumentPush): Promise<void> {
   const { store, repository, name, raw, digest, mediaType, signal } = push;
   const isIndex = mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerList;
@@ -32,7 +35,7 @@ export async function pushDocument(client: RegistryClient, push: DocumentPush): 
   const blobs = new Map<Digest, Descriptor>();
   for (const document of isIndex ? inner : [{ raw }]) {
     const { config, layers } = storedManifest(document.raw);
-    for (const blob of [config, ...layers]) blobs.set(blob.digest, blob);
+    for (const blob of [config, ...layers]) if (!isNondistributable(blob.mediaType)) blobs.set(blob.digest, blob);
   }
   await pushBlobs(client, [...blobs.values()], push);
   for (const manifest of inner) await client.putManifest(repository, manifest.digest, manifest, signal);

@@ -5,7 +5,14 @@
 import { join } from "node:path";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { blobDigestOf, hexOf, isDigest } from "../oci/digest.ts";
-import { type Compression, compressionOf, mediaTypes, ociLayerType } from "../oci/media-types.ts";
+import {
+  type Compression,
+  compressionOf,
+  isNondistributable,
+  mediaTypes,
+  nondistributableType,
+  ociLayerType,
+} from "../oci/media-types.ts";
 import type { LayerId, LayerRecord, Store } from "./store.ts";
 
 export interface Packing {
@@ -14,13 +21,15 @@ export interface Packing {
   readonly level?: number | undefined;
   /** Also layers that came from elsewhere packed otherwise. */
   readonly force: boolean;
+  /** A layer that is not to be handed on is described as such, with the places that have it. */
+  readonly keepNondistributable?: boolean;
 }
 
 /** The layer's descriptor, with OCI media types; its blob is in the store. @throws {TsbuildError} `NO_SPACE` */
 export async function packedLayer(
   store: Store,
   id: LayerId,
-  { compression, level, force }: Packing,
+  { compression, level, force, keepNondistributable }: Packing,
   signal: AbortSignal,
 ): Promise<Descriptor> {
   const record = store.layers.get(id);
@@ -28,8 +37,12 @@ export async function packedLayer(
   const arrived = blob === undefined ? undefined : compressionOf(blob.mediaType);
   // Uncompressed blobs are of imports and of docker's archives: nobody chose that.
   const suits = arrived === compression || (!force && arrived !== "none");
-  if (blob !== undefined && suits && store.blobs.hold(blob.digest))
-    return { mediaType: ociLayerType(blob.mediaType), digest: blob.digest, size: blob.size };
+  if (blob !== undefined && suits && store.blobs.hold(blob.digest)) {
+    const { mediaType, digest, size, urls } = blob;
+    return keepNondistributable && isNondistributable(mediaType)
+      ? { mediaType: nondistributableType(mediaType, "oci"), digest, size, ...(urls !== undefined && { urls }) }
+      : { mediaType: ociLayerType(mediaType), digest, size };
+  }
   if (compression === "none") {
     using folder = store.temporaryFolder("pack");
     const file = join(folder.path, hexOf(diffId));

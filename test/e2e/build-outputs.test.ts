@@ -184,12 +184,9 @@ test.for([
   { spec: "type=local", code: 2, what: "dest is missing", hint: "dest=PATH" },
   { spec: "type=oci,dest=x,compresion=zstd", code: 2, what: "no key compresion", hint: "compression" },
   { spec: "type=image,compression=estargz", code: 1, what: "estargz is not supported", hint: "zstd" },
-  {
-    spec: "type=image,prefer-nondist-layers=true",
-    code: 1,
-    what: "prefer-nondist-layers is not supported",
-    hint: "pushed",
-  },
+  { spec: "type=docker,context=x,dest=y", code: 2, what: "lies nowhere else", hint: "context=x" },
+  { spec: "type=docker,context=nobody", code: 1, what: "no docker context nobody", hint: "docker context ls" },
+  { spec: "type=image,dangling-name-prefix=a:b", code: 2, what: "without tag and digest", hint: "" },
   {
     spec: "type=oci,dest=x,compression=zstd,oci-mediatypes=false",
     code: 2,

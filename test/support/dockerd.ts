@@ -14,6 +14,8 @@ export function lacksDocker(): boolean {
 const client = existsSync("/usr/bin/docker") ? "/usr/bin/docker" : "docker";
 
 export interface RunningDocker extends AsyncDisposable {
+  /** `unix://…` */
+  readonly host: string;
   /** Runs `docker ARGS`; throws when it fails. */
   docker(args: readonly string[], input?: Buffer): Buffer;
 }
@@ -49,7 +51,7 @@ export async function startDocker(): Promise<RunningDocker> {
     await stop();
     throw error;
   }
-  return { docker, [Symbol.asyncDispose]: stop };
+  return { host: socket, docker, [Symbol.asyncDispose]: stop };
 }
 
 async function answering(child: ChildProcess, socket: string): Promise<void> {

@@ -1,7 +1,9 @@
 /** `tsbuild build`, and what runs when no command is named. */
+import { randomUUID } from "node:crypto";
 import type { Command } from "commander";
 import type { BuildEvent } from "../../executor/events.ts";
 import type { BuildResult } from "../../executor/execute.ts";
+import { hexOf } from "../../oci/digest.ts";
 import { hostPlatform } from "../../oci/platform.ts";
 import { familiarReference } from "../../oci/reference.ts";
 import type { BuildGraph } from "../../planner/build-graph.ts";
@@ -10,6 +12,7 @@ import { type CallFlags, defineCallFlags, isCall } from "../call-flags.ts";
 import type { CommandContext } from "../command.ts";
 import { deviceSpecFolders } from "../environment.ts";
 import type { BuiltOutputs } from "../outputs/finish-build.ts";
+import { isTrue, usesStandardOutput } from "../outputs/output-flags.ts";
 import { openProgress } from "../render/progress.ts";
 import { replaceFile } from "../replace-file.ts";
 import { imageResolver } from "../resolve-base-image.ts";
@@ -38,7 +41,11 @@ export async function run(command: Command, context: CommandContext): Promise<nu
     environment: context.environment,
     runName: firstTag === undefined ? undefined : familiarReference(firstTag).replace(/:latest$/, ""),
   });
-  const onEvent = (event: BuildEvent): void => progress.onEvent(event);
+  let checks: BuildChecksEvent | undefined;
+  const onEvent = (event: BuildEvent): void => {
+    if (event.kind === "checks") checks = event;
+    progress.onEvent(event);
+  };
   const note = (text: string): void => onEvent({ kind: "note", text, time: context.now() });
   for (const text of request.notes) note(text);
   const { build } = await import("../../executor/execute.ts");
@@ -57,6 +64,7 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   let built: BuiltOutputs | undefined;
   let graph: BuildGraph | undefined;
   const started = context.now();
+  const invocationId = newInvocationId();
   const environment = {
     store,
     driver: async () => (await import("../../runtime/drivers/create-driver.ts")).createDriver(context.runtime),
@@ -85,6 +93,7 @@ export async function run(command: Command, context: CommandContext): Promise<nu
                 options,
                 environment,
                 started,
+                invocationId,
                 onNote: note,
               });
         built = await finishBuild({ targets, keys: made.keys }, request.output, {
@@ -109,25 +118,24 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   }
   if (built === undefined || graph === undefined) throw new Error("a build that never finished");
   const times = { started, finished: context.now() };
-  await writeResults(request, context, { built, result, graph, times });
+  await writeResults(request, context, { built, result, graph, times, invocationId, checks });
   const digest = built.configDigest ?? built.descriptor?.digest;
-  if (request.quiet && digest !== undefined && !usesStandardOutput(request)) context.stdout.write(`${digest}\n`);
+  if (request.quiet && digest !== undefined && !request.output.outputs.some(usesStandardOutput))
+    context.stdout.write(`${digest}\n`);
   return 0;
-}
-
-/** A tar on standard output has nothing behind it. */
-function usesStandardOutput({ output: { outputs } }: BuildRequest): boolean {
-  return outputs.some((output) => output.kind !== "image" && output.kind !== "cacheonly" && output.dest === undefined);
 }
 
 /** Only now, and each whole or not at all: a file from a failed build would name the build before. */
 async function writeResults(
   request: BuildRequest,
   { environment }: CommandContext,
-  { built, result, graph, times }: Results,
+  { built, result, graph, times, invocationId, checks }: Results,
 ): Promise<void> {
   const id = built.configDigest ?? built.descriptor?.digest;
   if (request.iidFile !== undefined && id !== undefined) replaceFile(request.iidFile, id);
+  if (request.rawIidFile !== undefined && id !== undefined) replaceFile(request.rawIidFile, hexOf(id));
+  if (request.digestFile !== undefined && built.descriptor !== undefined)
+    replaceFile(request.digestFile, built.descriptor.digest);
   if (request.metadataFile === undefined) return;
   const { buildMetadata } = await import("../outputs/build-metadata.ts");
   const metadata = buildMetadata(built, {
@@ -135,7 +143,9 @@ async function writeResults(
     graph,
     options: request.options,
     ...times,
+    invocationId,
     provenance: environment["BUILDX_METADATA_PROVENANCE"],
+    checks: isTrue(environment["BUILDX_METADATA_WARNINGS"]) ? checks : undefined,
   });
   const all = { ...metadata, "tsbuild.summary": result.summary };
   replaceFile(request.metadataFile, `${JSON.stringify(all, undefined, 2)}\n`);
@@ -147,4 +157,13 @@ interface Results {
   readonly graph: BuildGraph;
   /** Epoch ms. */
   readonly times: { readonly started: number; readonly finished: number };
+  readonly invocationId: string;
+  readonly checks: BuildChecksEvent | undefined;
+}
+
+type BuildChecksEvent = Extract<BuildEvent, { readonly kind: "checks" }>;
+
+/** As long as BuildKit's. */
+function newInvocationId(): string {
+  return randomUUID().replaceAll("-", "").slice(0, 25);
 }

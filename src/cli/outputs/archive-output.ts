@@ -6,7 +6,7 @@ import { TsbuildError } from "../../errors.ts";
 import type { FinishedTarget } from "../../executor/finished-target.ts";
 import { checkLayoutFolder, intoFile, isSpecial } from "../archive-file.ts";
 import type { CommandContext } from "../command.ts";
-import { withAnnotations, writeDocuments } from "./documents.ts";
+import { attestorFor, withAnnotations, writeDocuments } from "./documents.ts";
 import type { Made, OutputPlace, OutputRequest } from "./finish-build.ts";
 import type { ArchiveOutput } from "./output-spec.ts";
 
@@ -16,7 +16,8 @@ export async function toArchive(
   request: OutputRequest,
   place: OutputPlace,
 ): Promise<Made> {
-  if (output.kind === "docker" && (targets.length > 1 || place.attest !== undefined))
+  const attest = attestorFor(targets, output.settings, request, place);
+  if (output.kind === "docker" && (targets.length > 1 || attest !== undefined))
     throw new TsbuildError({
       code: "UNSUPPORTED",
       what: "docker exporter does not currently support exporting manifest lists",
@@ -48,13 +49,16 @@ export async function toArchive(
 }
 
 async function intoSink(
-  { dest, tar }: ArchiveOutput,
+  { dest, engine, tar }: ArchiveOutput,
   { store, context }: OutputPlace,
   save: (sink: ArchiveSink) => Promise<void>,
 ): Promise<void> {
   const sinks = await import("../../archive/archive-sink.ts");
   using scratch = store.temporaryFolder("output");
-  if (dest === undefined) {
+  if (engine !== undefined) {
+    const { loadIntoEngine } = await import("./docker-engine.ts");
+    await loadIntoEngine(engine, context, (stream) => save(sinks.tarStreamSink(stream, scratch.path, context.signal)));
+  } else if (dest === undefined) {
     refuseTerminal(context);
     await save(sinks.tarStreamSink(context.stdout, scratch.path, context.signal));
   } else if (!tar) {

@@ -1,5 +1,4 @@
 /** The statements that `--attest` asks for, for each target: provenance, and what a scanner's image says. */
-import { randomUUID } from "node:crypto";
 import { TsbuildError } from "../../errors.ts";
 import type { Statement } from "../../executor/attestation-manifest.ts";
 import { commitImage } from "../../executor/commit-image.ts";
@@ -28,17 +27,23 @@ export interface AttestPlace {
   readonly environment: Omit<BuildEnvironment, "finish" | "onEvent" | "externalCaches">;
   /** Epoch ms. */
   readonly started: number;
+  /** Of this build, alike on every platform. */
+  readonly invocationId: string;
   readonly onNote: (text: string) => void;
 }
 
-export type Attestor = (target: FinishedTarget) => Promise<readonly NamedStatement[]>;
+export interface Attestor {
+  statements(target: FinishedTarget): Promise<readonly NamedStatement[]>;
+  /** Nothing of it asks for an index where there would be none. */
+  readonly inlineOnly: boolean;
+}
 
 /** Undefined when nothing is to be attested. */
 export function attestor(settings: AttestSettings, place: AttestPlace): Attestor | undefined {
   if (settings.provenance === undefined && settings.sbom === undefined) return undefined;
-  const invocationId = randomUUID().replaceAll("-", "");
+  const { invocationId } = place;
   const finished = place.environment.now();
-  return async (target) => {
+  const statementsOf = async (target: FinishedTarget): Promise<readonly NamedStatement[]> => {
     const statements: NamedStatement[] = [];
     if (settings.sbom !== undefined) statements.push(...(await scanned(target, settings.sbom.generator, place)));
     if (settings.provenance !== undefined) {
@@ -51,6 +56,10 @@ export function attestor(settings: AttestSettings, place: AttestPlace): Attestor
       });
     }
     return statements;
+  };
+  return {
+    statements: statementsOf,
+    inlineOnly: settings.sbom === undefined && settings.provenance?.inlineOnly === true,
   };
 }
 

@@ -7,6 +7,7 @@ import type { Descriptor } from "../../oci/descriptor.ts";
 import type { ImageId } from "../../oci/digest.ts";
 import { formatPlatform, samePlatform } from "../../oci/platform.ts";
 import type { Reference } from "../../oci/reference.ts";
+import type { Attestor } from "./attestor.ts";
 import type { OutputPlace, OutputRequest } from "./finish-build.ts";
 import type { DocumentSettings } from "./output-spec.ts";
 
@@ -19,12 +20,26 @@ export function withAnnotations(settings: DocumentSettings, { annotations }: Out
   return { ...settings, annotations: [...annotations, ...settings.annotations] };
 }
 
+/** Undefined also where what is attested needs an index, has none, and does not insist. */
+export function attestorFor(
+  targets: readonly FinishedTarget[],
+  { inlineAttestations }: DocumentSettings,
+  { alwaysIndex }: OutputRequest,
+  { attest }: OutputPlace,
+): Attestor | undefined {
+  const isLeftOut = attest?.inlineOnly === true && !inlineAttestations && targets.length === 1 && !alwaysIndex;
+  return isLeftOut ? undefined : attest;
+}
+
 export async function writeDocuments(
   targets: readonly FinishedTarget[],
   settings: DocumentSettings,
-  { alwaysIndex, names }: OutputRequest & { readonly names: readonly Reference[] },
-  { store, context, attest }: OutputPlace,
+  request: OutputRequest & { readonly names: readonly Reference[] },
+  place: OutputPlace,
 ): Promise<WrittenDocuments> {
+  const { alwaysIndex, names } = request;
+  const { store, context } = place;
+  const attest = attestorFor(targets, settings, request, place);
   const { writeIndex, writeManifest } = await import("../../executor/image-manifest.ts");
   const hasIndex = targets.length > 1 || alwaysIndex || attest !== undefined;
   checkAnnotations(targets, settings.annotations, hasIndex);
@@ -36,7 +51,7 @@ export async function writeDocuments(
     });
   // Before anything is written: a scanner's look at an image that is not kept takes its blobs away again.
   const statements: (readonly Statement[])[] = [];
-  if (attest !== undefined) for (const target of targets) statements.push(await attest(target));
+  if (attest !== undefined) for (const target of targets) statements.push(await attest.statements(target));
   const manifests: (Document & { readonly id: ImageId })[] = [];
   for (const target of targets)
     manifests.push({ ...(await writeManifest(store, target, settings, context.signal)), id: target.id });

@@ -60,7 +60,7 @@ async function filesAbout(
     import("../../executor/attestation-manifest.ts"),
     import("../../executor/export-files.ts"),
   ]);
-  const statements = (await attest(target)).filter(({ filename }) => filename !== undefined);
+  const statements = (await attest.statements(target)).filter(({ filename }) => filename !== undefined);
   if (statements.length === 0) return [];
   const files = fileDigests(tree);
   return statements.map((statement) => ({

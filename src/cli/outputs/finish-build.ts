@@ -27,6 +27,8 @@ export interface OutputRequest {
   /** Of every output: `--timestamp` means the files too. */
   readonly rewriteTimestamp: boolean;
   readonly attest: AttestSettings | undefined;
+  /** `--digest-file`: a manifest even where nobody else needs one. */
+  readonly needsDigest: boolean;
 }
 
 /** What was made, for `--metadata-file` and `--iidfile`. */

@@ -6,7 +6,7 @@ import type { Descriptor } from "../../oci/descriptor.ts";
 import type { ImageId } from "../../oci/digest.ts";
 import { hostPlatform, samePlatform } from "../../oci/platform.ts";
 import { canonicalReference, familiarReference, type Reference } from "../../oci/reference.ts";
-import { withAnnotations, writeDocuments } from "./documents.ts";
+import { attestorFor, withAnnotations, writeDocuments } from "./documents.ts";
 import type { Made, OutputPlace, OutputRequest } from "./finish-build.ts";
 import type { DocumentSettings, ImageOutput } from "./output-spec.ts";
 
@@ -18,12 +18,15 @@ export async function toStore(
 ): Promise<Made> {
   const { store } = place;
   const names = [...output.names, ...request.tags];
+  const prefix = names.length === 0 ? output.danglingPrefix : undefined;
   const known = new Set(targets.filter(({ id }) => store.images.get(id) !== undefined).map(({ id }) => id));
   const images = targets.map((target) => commitImage(store, target, []));
   const settings = withAnnotations(output.settings, request);
-  const document = needsDocuments(targets, { settings, push: output.push, request, place })
-    ? await writeDocuments(targets, settings, { ...request, names }, place)
-    : undefined;
+  const needsDigest = output.canonicalNames || prefix !== undefined || request.needsDigest;
+  const document =
+    needsDigest || needsDocuments(targets, { settings, push: output.push, request, place })
+      ? await writeDocuments(targets, settings, { ...request, names }, place)
+      : undefined;
   if (document !== undefined)
     for (const { id, raw } of document.manifests) store.images.recordManifest(id, undefined, raw);
   // The image that runs when somebody runs the name.
@@ -35,11 +38,16 @@ export async function toStore(
     for (const name of names)
       if (index !== undefined) store.images.tagIndex(name, index.raw, ids);
       else commitImage(store, first, [name]);
+  const digest = (index ?? document?.manifests[0])?.descriptor.digest;
+  const dangling = prefix !== undefined && digest !== undefined ? [{ ...prefix, digest }] : [];
+  if (output.store && digest !== undefined)
+    for (const name of output.canonicalNames ? names : dangling) store.images.recordRepoDigest(first.id, name, digest);
+  const allNames = [...names, ...dangling];
   let pushed: Descriptor | undefined;
-  if (output.push) pushed = await pushAll(names, { output, image: first, index, place });
+  if (output.push) pushed = await pushAll(allNames, { output, image: first, index, place });
   if (!output.store) for (const { id } of images) if (!known.has(id)) store.images.remove(id);
   const descriptor = index?.descriptor ?? document?.manifests[0]?.descriptor ?? pushed;
-  return { images: output.store ? ids : [], names: output.store || output.push ? names : [], descriptor };
+  return { images: output.store ? ids : [], names: output.store || output.push ? allNames : [], descriptor };
 }
 
 async function pushAll(
@@ -64,7 +72,13 @@ async function pushAll(
   let descriptor: Descriptor | undefined;
   for (const reference of names) {
     const access = registryAccess({ insecure: output.insecure }, context);
-    const common = { store, reference, access, byDigest: output.pushByDigest, signal: context.signal };
+    const common = {
+      store,
+      reference,
+      access,
+      byDigest: output.pushByDigest || reference.digest !== undefined,
+      signal: context.signal,
+    };
     onNote(`pushing ${familiarReference(reference)}`);
     if (index !== undefined) {
       const { raw, descriptor: of } = index;
@@ -83,10 +97,10 @@ async function pushAll(
 function needsDocuments(
   targets: readonly FinishedTarget[],
   {
-    settings: { packing, annotations, ociMediaTypes },
+    settings,
     push,
-    request: { alwaysIndex },
-    place: { store, attest },
+    request,
+    place,
   }: {
     readonly settings: DocumentSettings;
     readonly push: boolean;
@@ -94,9 +108,17 @@ function needsDocuments(
     readonly place: OutputPlace;
   },
 ): boolean {
+  const { packing, annotations, ociMediaTypes } = settings;
+  const { store } = place;
   // What an earlier build wrote upon the same image is not this build's.
   const isAnnotated = (id: ImageId): boolean => store.images.get(id)?.manifest?.value.annotations !== undefined;
-  if (attest !== undefined || (push && targets.some(({ id }) => isAnnotated(id)))) return true;
-  const isUsual = packing.compression === "gzip" && packing.level === undefined && !packing.force && ociMediaTypes;
-  return targets.length > 1 || alwaysIndex || annotations.length > 0 || !isUsual;
+  if (
+    attestorFor(targets, settings, request, place) !== undefined ||
+    (push && targets.some(({ id }) => isAnnotated(id)))
+  )
+    return true;
+  const isPackedAsUsual =
+    packing.compression === "gzip" && packing.level === undefined && !packing.force && !packing.keepNondistributable;
+  const isUsual = isPackedAsUsual && ociMediaTypes;
+  return targets.length > 1 || request.alwaysIndex || annotations.length > 0 || !isUsual;
 }

@@ -1,11 +1,12 @@
 /** The flags of `build` that say what becomes of it. */
 import { type Command, Option } from "commander";
-import { TsbuildError } from "../../errors.ts";
+import { assertNever, TsbuildError } from "../../errors.ts";
 import type { Reference } from "../../oci/reference.ts";
 import type { CommandContext } from "../command.ts";
 import { listOption } from "../list-option.ts";
 import type { AttestSettings } from "./attest-spec.ts";
 import type { OutputRequest } from "./finish-build.ts";
+import type { BuildOutput } from "./output-spec.ts";
 
 interface OutputFlags {
   readonly output?: readonly string[];
@@ -19,6 +20,7 @@ interface OutputFlags {
   readonly timestamp?: string;
   readonly annotation?: readonly string[];
   readonly allow?: readonly string[];
+  readonly digestFile?: string;
 }
 
 export function defineOutputFlags(command: Command): void {
@@ -55,12 +57,11 @@ export async function readOutputFlags(
   const outputs = texts
     .map((text) => parseOutput(text, context.cwd))
     .map((output) => (output.kind === "image" && flags.push === true ? { ...output, push: true } : output));
-  if (
-    outputs.filter((output) => output.kind !== "image" && output.kind !== "cacheonly" && output.dest === undefined)
-      .length > 1
-  )
+  if (outputs.filter((output) => usesStandardOutput(output)).length > 1)
     throw new TsbuildError({ code: "USAGE", what: "only one output can go to standard output" });
-  if (outputs.some((output) => output.kind === "image" && output.push && output.names.length + tags.length === 0))
+  const isNameless = (output: BuildOutput): boolean =>
+    output.kind === "image" && output.names.length + tags.length === 0 && output.danglingPrefix === undefined;
+  if (outputs.some((output) => output.kind === "image" && output.push && isNameless(output)))
     throw new TsbuildError({
       code: "USAGE",
       what: "tag is needed when pushing to registry",
@@ -80,8 +81,37 @@ export async function readOutputFlags(
     ...(await readCacheFlags(flags, buildArgs, context)),
     attest: await readAttest(flags),
     rewriteTimestamp: flags.timestamp !== undefined,
+    needsDigest: needsDigest(flags, outputs),
     alwaysIndex: isTrue(buildArgs.get("BUILDKIT_MULTI_PLATFORM")),
   };
+}
+
+/** A tar on standard output has nothing behind it. */
+export function usesStandardOutput(output: BuildOutput): boolean {
+  switch (output.kind) {
+    case "image":
+    case "cacheonly":
+      return false;
+    case "oci":
+    case "docker":
+      return output.dest === undefined && output.engine === undefined;
+    case "local":
+    case "tar":
+      return output.dest === undefined;
+    default:
+      return assertNever(output);
+  }
+}
+
+/** @throws {TsbuildError} `USAGE` */
+function needsDigest({ digestFile }: OutputFlags, outputs: readonly BuildOutput[]): boolean {
+  if (digestFile === undefined) return false;
+  if (outputs.some(({ kind }) => kind === "image" || kind === "oci" || kind === "docker")) return true;
+  throw new TsbuildError({
+    code: "USAGE",
+    what: "--digest-file: no output has a manifest",
+    hint: "such as -o type=image",
+  });
 }
 
 async function readAttest({ attest, provenance, sbom }: OutputFlags): Promise<AttestSettings | undefined> {
@@ -110,6 +140,6 @@ async function readCacheFlags(
 }
 
 /** As Go's ParseBool reads it. */
-function isTrue(text: string | undefined): boolean {
+export function isTrue(text: string | undefined): boolean {
   return text !== undefined && /^(?:1|t|true)$/i.test(text);
 }

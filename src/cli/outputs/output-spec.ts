@@ -7,7 +7,7 @@ import { TsbuildError } from "../../errors.ts";
 import type { Annotation, AnnotationPlace } from "../../executor/image-manifest.ts";
 import { nearestWord } from "../../nearest-word.ts";
 import { parsePlatform } from "../../oci/platform.ts";
-import type { Reference } from "../../oci/reference.ts";
+import { parseReferenceAsWritten, type Reference } from "../../oci/reference.ts";
 import type { Packing } from "../../store/packed-layer.ts";
 import { parseTag } from "../build-flag-values.ts";
 import { csvFields } from "../csv-fields.ts";
@@ -25,6 +25,8 @@ export interface DocumentSettings {
   readonly sourceDateEpoch: number | undefined;
   /** False: attestations as images that list statements, for registries that know no artifacts. */
   readonly ociArtifact: boolean;
+  /** False: attestations that ask for no index of their own get none. */
+  readonly inlineAttestations: boolean;
 }
 
 /** Into the store, and to registries. */
@@ -36,14 +38,20 @@ export interface ImageOutput {
   readonly pushByDigest: boolean;
   readonly insecure: boolean;
   readonly store: boolean;
+  /** Also `name@digest`. */
+  readonly canonicalNames: boolean;
+  /** Without any name, the image is `prefix@digest`. */
+  readonly danglingPrefix: Reference | undefined;
   readonly settings: DocumentSettings;
 }
 
 /** An OCI layout; for `docker` with what `docker load` reads. */
 export interface ArchiveOutput {
   readonly kind: "oci" | "docker";
-  /** Absolute; undefined for standard output. */
+  /** Absolute; undefined for standard output, and for an engine. */
   readonly dest: string | undefined;
+  /** The docker context whose engine loads it. */
+  readonly engine: string | undefined;
   /** False: a folder. */
   readonly tar: boolean;
   readonly names: readonly Reference[];
@@ -72,6 +80,8 @@ const settingKeys = [
   "oci-artifact",
   "rewrite-timestamp",
   "source-date-epoch",
+  "prefer-nondist-layers",
+  "attestation-inline",
 ] as const;
 
 const keysOf: Readonly<Record<string, readonly string[]>> = {
@@ -83,21 +93,27 @@ const keysOf: Readonly<Record<string, readonly string[]>> = {
     "store",
     "unpack",
     "name-canonical",
-    "attestation-inline",
+    "dangling-name-prefix",
     ...settingKeys,
   ],
-  oci: ["dest", "tar", "name", "attestation-inline", ...settingKeys],
-  docker: ["dest", "tar", "name", "load", "push", "push-by-digest", "registry.insecure", "unpack", ...settingKeys],
+  oci: ["dest", "tar", "name", ...settingKeys],
+  docker: [
+    "dest",
+    "tar",
+    "name",
+    "context",
+    "load",
+    "push",
+    "push-by-digest",
+    "registry.insecure",
+    "unpack",
+    "name-canonical",
+    "dangling-name-prefix",
+    ...settingKeys,
+  ],
   local: ["dest", "mode", "platform-split", "attestation-prefix", "source-date-epoch"],
   tar: ["dest", "platform-split", "attestation-prefix", "source-date-epoch"],
   cacheonly: [],
-};
-
-/** What exists elsewhere and not here, with the way that is here. */
-const refusedKeys: Readonly<Record<string, string>> = {
-  "dangling-name-prefix": "name the image: name=NAME",
-  "prefer-nondist-layers": "layers of other hosts are pushed like all others",
-  context: "pipe -o type=docker,dest=- into docker --context NAME load",
 };
 
 /** @throws {TsbuildError} `USAGE`, `UNSUPPORTED` */
@@ -132,7 +148,7 @@ function parseFields(type: string, given: ReadonlyMap<string, string>, text: str
     case "registry":
       return imageOutput(fields, type === "registry");
     case "docker":
-      if (!given.has("dest") && fields.bool("tar", true)) return imageOutput(fields, false);
+      if (!given.has("dest") && !given.has("context") && fields.bool("tar", true)) return imageOutput(fields, false);
       return archiveOutput("docker", fields, cwd);
     case "oci":
       return archiveOutput("oci", fields, cwd);
@@ -146,9 +162,6 @@ function parseFields(type: string, given: ReadonlyMap<string, string>, text: str
 function checkKey(key: string, known: readonly string[], type: string, text: string): void {
   const hasDocuments = known.includes("compression");
   if (known.includes(key) || (hasDocuments && annotationPlace(key) !== undefined)) return;
-  const refused = refusedKeys[key];
-  if (refused !== undefined)
-    throw new TsbuildError({ code: "UNSUPPORTED", what: `--output ${key} is not supported`, hint: refused });
   const near = nearestWord(key, known);
   throw invalid(
     text,
@@ -208,18 +221,26 @@ function imageOutput(fields: Fields, push: boolean): ImageOutput {
     pushByDigest,
     insecure: fields.bool("registry.insecure", false),
     store: fields.bool("store", true),
-    settings: documentSettings(fields, true),
+    canonicalNames: fields.bool("name-canonical", false),
+    danglingPrefix: danglingPrefix(fields),
+    // The store holds every layer unpacked, so `unpack` asks for what is there.
+    settings: documentSettings(fields, { oci: true, inlineAttestations: true }),
   };
 }
 
 function archiveOutput(kind: "oci" | "docker", fields: Fields, cwd: string): ArchiveOutput {
   const dest = fields.get("dest");
+  const engine = fields.get("context");
   const tar = fields.bool("tar", true);
-  if (dest === undefined || dest === "") throw fields.fail("dest is missing", `type=${kind},dest=FILE`);
+  if (engine !== undefined && (dest !== undefined || !tar))
+    throw fields.fail("an engine loads the archive, which then lies nowhere else", `type=docker,context=${engine}`);
+  if (engine === undefined && (dest === undefined || dest === ""))
+    throw fields.fail("dest is missing", `type=${kind},dest=FILE`);
   if (!tar && dest === "-") throw fields.fail("tar=false makes a folder, and - is none");
   const names = namesOf(fields);
-  const settings = documentSettings(fields, kind === "oci");
-  return { kind, dest: dest === "-" ? undefined : resolve(cwd, dest), tar, names, settings };
+  const settings = documentSettings(fields, { oci: kind === "oci", inlineAttestations: false });
+  const file = dest === undefined || dest === "-" ? undefined : resolve(cwd, dest);
+  return { kind, dest: file, engine, tar, names, settings };
 }
 
 function filesOutput(kind: "local" | "tar", fields: Fields, cwd: string): FilesOutput {
@@ -249,7 +270,20 @@ function namesOf(fields: Fields): readonly Reference[] {
         .map((text) => parseTag(text.trim()));
 }
 
-function documentSettings(fields: Fields, ociByDefault: boolean): DocumentSettings {
+/** @throws {TsbuildError} `INVALID_REFERENCE`, `USAGE` for one with a tag */
+function danglingPrefix(fields: Fields): Reference | undefined {
+  const prefix = fields.get("dangling-name-prefix");
+  if (prefix === undefined || prefix === "") return undefined;
+  const reference = parseReferenceAsWritten(prefix);
+  if (reference.tag !== undefined || reference.digest !== undefined)
+    throw fields.fail("dangling-name-prefix is a name without tag and digest");
+  return reference;
+}
+
+function documentSettings(
+  fields: Fields,
+  otherwise: { readonly oci: boolean; readonly inlineAttestations: boolean },
+): DocumentSettings {
   const annotations = [...fields.entries()].flatMap(([key, value]) => annotationOf(key, value));
   const compression = fields.get("compression") ?? "gzip";
   if (compression === "estargz")
@@ -262,7 +296,7 @@ function documentSettings(fields: Fields, ociByDefault: boolean): DocumentSettin
     throw fields.fail("compression must be uncompressed, gzip or zstd");
   const level = fields.number("compression-level", 0, compression === "zstd" ? 22 : 9);
   const wantsOci = annotations.length > 0 || compression === "zstd";
-  const ociMediaTypes = fields.bool("oci-mediatypes", ociByDefault || wantsOci);
+  const ociMediaTypes = fields.bool("oci-mediatypes", otherwise.oci || wantsOci);
   if (!ociMediaTypes && wantsOci)
     throw fields.fail(
       compression === "zstd" ? "zstd needs OCI media types" : "annotations need OCI media types",
@@ -273,12 +307,14 @@ function documentSettings(fields: Fields, ociByDefault: boolean): DocumentSettin
       compression: compression === "uncompressed" ? "none" : compression,
       level,
       force: fields.bool("force-compression", false),
+      keepNondistributable: fields.bool("prefer-nondist-layers", false),
     },
     ociMediaTypes,
     annotations,
     rewriteTimestamp: fields.bool("rewrite-timestamp", false),
     sourceDateEpoch: fields.number("source-date-epoch", 0, Number.MAX_SAFE_INTEGER),
     ociArtifact: fields.bool("oci-artifact", true),
+    inlineAttestations: fields.bool("attestation-inline", otherwise.inlineAttestations),
   };
 }
 
