@@ -19,6 +19,7 @@ import { deviceNumber, fileTypeOf } from "../kernel/files.ts";
 import { libc } from "../kernel/libc.ts";
 import { pathBelowFd } from "../kernel/resolve-in-root.ts";
 import type { TarHandler, TarHeader, TarType } from "../store/tar-reader.ts";
+import { isKernelFile } from "./kernel-files.ts";
 
 const chunkBytes = 256 * 1024;
 const noXattrs: ReadonlyMap<string, Buffer> = new Map();
@@ -31,12 +32,18 @@ export type WalkStart =
   /** A regular file, open for reading. */
   | { readonly kind: "file"; readonly fd: number };
 
+/** `deviceFolder`: the container's /dev, when the runtime has mounted one there. */
+export interface WalkOptions {
+  readonly deviceFolder?: { readonly dev: bigint; readonly ino: bigint } | undefined;
+}
+
 /**
- * Gives the thing and all below it to `to`; the topmost is called `as`, and `""` leaves a folder itself out. Yields now
- * and then, so that a caller can wait for whoever takes the data.
+ * Gives the thing and all below it to `to`; the topmost is called `as`, and `""` leaves a folder itself out. Of what the
+ * kernel mounted there (/proc, /sys, /dev) only the folder is given, as docker does. Yields now and then, so that a
+ * caller can wait for whoever takes the data.
  */
-export function* walkTree(start: WalkStart, as: BytePath, to: TarHandler): Generator<void> {
-  const walk: Walk = { to, links: new Map() };
+export function* walkTree(start: WalkStart, as: BytePath, to: TarHandler, options: WalkOptions = {}): Generator<void> {
+  const walk: Walk = { to, links: new Map(), ...options };
   switch (start.kind) {
     case "folder":
       if (as !== "") emit(walk, headerOf(as, "dir", fstatSync(start.fd, { bigint: true })));
@@ -51,17 +58,25 @@ export function* walkTree(start: WalkStart, as: BytePath, to: TarHandler): Gener
   }
 }
 
-interface Walk {
+interface Walk extends WalkOptions {
   readonly to: TarHandler;
   /** First name of each inode with several. */
   readonly links: Map<string, BytePath>;
 }
 
 function* walkFolder(walk: Walk, fd: number, path: BytePath): Generator<void> {
+  if (isClosed(walk, fd)) return;
   const names = readdirSync(`/proc/self/fd/${fd}`, { encoding: "latin1" }).sort();
   for (const name of names) {
     yield* walkName(walk, fd, Buffer.from(name, "latin1"), joinBytePath(path, bytePathOfLatin1(name)));
   }
+}
+
+function isClosed({ deviceFolder }: Walk, fd: number): boolean {
+  if (isKernelFile(fd)) return true;
+  if (deviceFolder === undefined) return false;
+  const { dev, ino } = fstatSync(fd, { bigint: true });
+  return dev === deviceFolder.dev && ino === deviceFolder.ino;
 }
 
 function* walkName(walk: Walk, parent: number, name: Buffer, path: BytePath): Generator<void> {

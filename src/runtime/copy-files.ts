@@ -3,7 +3,16 @@
  * is resolved outside its root. What goes where is docker's: a folder into an existing folder nests, `SRC/.` is its
  * content, and the parent of the destination must be there.
  */
-import { closeSync, constants, fstatSync, lstatSync, openSync, readlinkSync, statSync } from "node:fs";
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readlinkSync,
+  statSync,
+} from "node:fs";
 import { basename, dirname, posix, resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { setImmediate } from "node:timers/promises";
@@ -19,7 +28,8 @@ import type { LiveContainer } from "./containers/container-folder.ts";
 import { type ContainerRoot, openContainerRoot, openRootfs } from "./containers/container-root.ts";
 import { type FileSink, fileSink } from "./copy-files-sink.ts";
 import { tarWriter } from "./copy-files-tar.ts";
-import { type WalkStart, walkTree } from "./copy-files-walk.ts";
+import { type WalkOptions, type WalkStart, walkTree } from "./copy-files-walk.ts";
+import { isKernelFile } from "./kernel-files.ts";
 
 /** One side of a copy; `path` as it was typed. */
 export type CopyEnd =
@@ -44,7 +54,7 @@ export async function copyFiles(from: CopyEnd, to: CopyEnd, options: CopyOptions
   using source = openSource(from, options);
   using target = openTarget(to, source, options);
   const counted = counting(target.sink);
-  await drive(walkTree(source.start, target.as, counted.handler), options.signal);
+  await drive(walkTree(source.start, target.as, counted.handler, source), options.signal);
   target.sink.finish();
   return counted.bytes();
 }
@@ -57,7 +67,7 @@ export async function copyToTar(from: CopyEnd, output: TarOutput, options: CopyO
     waiting = output(chunk) ?? waiting;
   });
   await drive(
-    walkTree(source.start, bytePath(source.contentOnly ? "" : source.name), writer),
+    walkTree(source.start, bytePath(source.contentOnly ? "" : source.name), writer, source),
     options.signal,
     () => waiting,
   );
@@ -122,7 +132,7 @@ async function drive(
 
 // The source -----------------------------------------------------------------------------------------------------
 
-interface Source extends Disposable {
+interface Source extends Disposable, WalkOptions {
   readonly start: WalkStart;
   readonly isFolder: boolean;
   /** `SRC/.`: what is in it, not itself. */
@@ -139,7 +149,10 @@ function openSource(end: CopyEnd, { store, followLink }: CopyOptions): Source {
   const probe = openAt(typed.clean, O_PATH | (follow ? 0 : constants.O_NOFOLLOW));
   if (probe < 0) throw copyPathFailed(displayed(end, typed.clean), errnoName(probe));
   const stat = fstatSync(probe);
+  const isMadeUp = end.kind === "container" && !stat.isDirectory() && isKernelFile(probe);
   closeInRoot(probe);
+  // docker looks at the root file system from outside, where these are not.
+  if (isMadeUp) throw copyPathFailed(displayed(end, typed.clean), "ENOENT");
   if (typed.asFolder && !stat.isDirectory()) throw copyPathFailed(displayed(end, typed.clean), "ENOTDIR");
   const owned = (fd: number): number => {
     if (fd < 0) throw copyPathFailed(displayed(end, typed.clean), errnoName(fd));
@@ -155,8 +168,24 @@ function openSource(end: CopyEnd, { store, followLink }: CopyOptions): Source {
     const parent = owned(openAt(dirname(typed.clean), O_PATH | constants.O_DIRECTORY));
     start = { kind: "named", parent, name: Buffer.from(basename(typed.clean)) };
   }
+  const deviceFolder = end.kind === "container" ? mountedDevices(openAt) : undefined;
   const kept = opened.move();
-  return { start, isFolder: stat.isDirectory(), ...fields, [Symbol.dispose]: () => kept.dispose() };
+  return { start, isFolder: stat.isDirectory(), deviceFolder, ...fields, [Symbol.dispose]: () => kept.dispose() };
+}
+
+/** The container's /dev, if it is a file system of its own. */
+function mountedDevices(openAt: (path: string, flags: number) => number): WalkOptions["deviceFolder"] {
+  const statOf = (path: string): BigIntStats | undefined => {
+    const fd = openAt(path, O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+    if (fd < 0) return undefined;
+    try {
+      return fstatSync(fd, { bigint: true });
+    } finally {
+      closeInRoot(fd);
+    }
+  };
+  const devices = statOf("/dev");
+  return devices === undefined || devices.dev === statOf("/")?.dev ? undefined : devices;
 }
 
 // The destination ------------------------------------------------------------------------------------------------

@@ -113,6 +113,24 @@ describe.each(["running", "stopped"])("of a %s container", (state) => {
     await gone();
   });
 
+  test("the whole root is its files, and not what the kernel shows in them", async () => {
+    await box("mkdir /mine && echo f > /mine/f");
+    await settle();
+    await place.out(`cp box:/ ${host}/all`);
+    expect(readFileSync(`${host}/all/mine/f`, "utf8")).toBe("f\n");
+    for (const shown of ["proc", "sys", "dev"]) {
+      expect(existsSync(`${host}/all/${shown}`) ? readdirSync(`${host}/all/${shown}`) : []).toEqual([]);
+    }
+    expect(await place.t(`cp box:/proc/1/status ${host}/status`)).toMatchObject({
+      code: 1,
+      stderr: "error: box:/proc/1/status: no such file or directory\n",
+    });
+    expect(await place.t(`cp box: ${host}/x`)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("path cannot be empty"),
+    });
+  });
+
   test("modes and times are kept; owners only with -a", async () => {
     await box(
       "echo s > /suid; chown 1000:50 /suid; chmod 4755 /suid; touch -d '2001-02-03 04:05:06' /suid; ln -s suid /link",

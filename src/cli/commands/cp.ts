@@ -59,9 +59,10 @@ export async function run(command: Command, context: CommandContext): Promise<nu
 function copyEnd(text: string, store: Store, context: CommandContext): CopyEnd {
   const colon = text.indexOf(":");
   if (colon <= 0 || text.startsWith("/") || text.startsWith(".")) return { kind: "host", path: text, cwd: context.cwd };
-  return {
-    kind: "container",
-    container: knownContainer(store, text.slice(0, colon)),
-    path: text.slice(colon + 1) || "/",
-  };
+  const name = text.slice(0, colon);
+  const path = text.slice(colon + 1);
+  if (path === "") {
+    throw new TsbuildError({ code: "INVALID_ARGUMENT", what: "path cannot be empty", hint: `all of it is ${name}:/` });
+  }
+  return { kind: "container", container: knownContainer(store, name), path };
 }
