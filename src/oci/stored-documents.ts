@@ -35,6 +35,16 @@ export function storedIndex(bytes: Uint8Array): ImageIndex {
   return { mediaType: mediaTypes.ociIndex, ...(withoutNulls(bytes) as Omit<ImageIndex, "mediaType">) };
 }
 
+/** What `read` parses; undefined when a fault of the disk has left no JSON of it. */
+export function soundOrUndefined<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
 function withoutNulls(bytes: Uint8Array): unknown {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
   return JSON.parse(text, (_, value: unknown) => value ?? undefined);

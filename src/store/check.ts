@@ -2,7 +2,17 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import type { Descriptor } from "../oci/descriptor.ts";
-import { type ContentDigest, chainId, type DiffId, type Digest, isDigest, resultId, sha256 } from "../oci/digest.ts";
+import {
+  type ContentDigest,
+  chainId,
+  type DiffId,
+  type Digest,
+  hexOf,
+  type ImageId,
+  isDigest,
+  resultId,
+  sha256,
+} from "../oci/digest.ts";
 import type { ImageConfig } from "../oci/image-config.ts";
 import type { Manifest } from "../oci/manifest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
@@ -119,7 +129,11 @@ class Check {
       const id = row["id"] as string;
       const config = this.#json(id as Digest) as ImageConfig | undefined;
       if (config === undefined) {
-        this.#fault("image", id, "its config is missing or damaged");
+        this.#fault(
+          "image",
+          id,
+          `its config is missing or damaged: remove it with tsbuild rmi -f ${hexOf(id as ImageId).slice(0, 12)}`,
+        );
         continue;
       }
       const chain = chainOf(db, Number(row["node"])).map((layer) => diffIds.get(layer));

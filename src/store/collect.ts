@@ -7,8 +7,8 @@ import { existsSync, readdirSync, readFileSync, renameSync, unlinkSync } from "n
 import { errnoOf } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
-import type { Manifest } from "../oci/manifest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
+import { soundOrUndefined, storedManifest } from "../oci/stored-documents.ts";
 import { blobPath } from "./blobs.ts";
 import { diskUsage } from "./disk-usage.ts";
 import { blobsOfDocument } from "./indexes.ts";
@@ -154,7 +154,8 @@ export function reachableBlobs(
     live.add(manifest);
     const file = blobPath(root, manifest as Digest);
     if (!existsSync(file)) continue;
-    for (const { digest } of (JSON.parse(readFileSync(file, "utf8")) as Manifest).layers) live.add(digest);
+    const layersOfManifest = soundOrUndefined(() => storedManifest(readFileSync(file)))?.layers ?? [];
+    for (const { digest } of layersOfManifest) live.add(digest);
   }
   for (const { blob } of layers) if (typeof blob === "string") live.add((JSON.parse(blob) as Descriptor).digest);
   return live;

@@ -1,5 +1,6 @@
 /** What can go wrong in a store, in words. */
 import { errnoOf, TsbuildError, type Where } from "../errors.ts";
+import { hexOf, type ImageId } from "../oci/digest.ts";
 
 const at = (path: string): Where => ({ kind: "path", path });
 
@@ -105,6 +106,17 @@ export const storeCorrupt = (what: string, path?: string): TsbuildError =>
     where: path === undefined ? undefined : at(path),
     hint: "see what is wrong with tsbuild system check",
   });
+
+/** `cause` says which of its files is missing or does not parse. */
+export const imageDamaged = (image: ImageId, cause: unknown): TsbuildError => {
+  const id = hexOf(image).slice(0, 12);
+  return new TsbuildError({
+    code: "STORE_CORRUPT",
+    what: `the image ${id} is damaged: ${cause instanceof TsbuildError ? cause.message : "its config or manifest does not parse"}`,
+    hint: `remove it with tsbuild rmi -f ${id}, then build, load or pull it again`,
+    cause,
+  });
+};
 
 export const layerGone = (layer: string): TsbuildError =>
   storeCorrupt(`the layer ${layer} is not in the store, or was removed by another process just now`);

@@ -18,8 +18,9 @@ export function explainRoot(root: string, cause: unknown): TsbuildError {
   if (!statSync(found).isDirectory()) return rootNotReachable(root, withCode("ENOTDIR", cause));
   try {
     accessSync(found, constants.W_OK | constants.X_OK);
-    const { bavail, bsize } = statfsSync(found);
-    if (bavail * bsize >= fullBelowBytes) return rootNotReachable(root, cause);
+    const { bavail, bsize, blocks } = statfsSync(found);
+    // Where nothing can be stored at all, as in /proc, there are no blocks.
+    if (blocks === 0 || bavail * bsize >= fullBelowBytes) return rootNotReachable(root, cause);
     return rootNotReachable(root, withCode("ENOSPC", cause));
   } catch (error) {
     return rootNotReachable(root, error);

@@ -3,14 +3,13 @@ import { renameSync, writeFileSync } from "node:fs";
 import { TsbuildError } from "../errors.ts";
 import { blobDigestOf, type DiffId, type Digest, hexOf, type ImageId, imageIdOf, sha256 } from "../oci/digest.ts";
 import type { ImageConfig } from "../oci/image-config.ts";
-import type { Manifest } from "../oci/manifest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
 import { canonicalReference, familiarReference, parseReference, type Reference } from "../oci/reference.ts";
-import { storedImageConfig, storedManifest } from "../oci/stored-documents.ts";
+import { soundOrUndefined, storedImageConfig, storedManifest } from "../oci/stored-documents.ts";
 import { chainOf, recordChain } from "./chains.ts";
 import { collectGarbage } from "./collect.ts";
 import type { Row } from "./database.ts";
-import { ambiguousImage, configInvalid, digestInTag, imageNotFound } from "./errors.ts";
+import { ambiguousImage, configInvalid, digestInTag, imageDamaged, imageNotFound } from "./errors.ts";
 import { explainingRoot } from "./explain-root.ts";
 import { indexStore } from "./indexes.ts";
 import type { BlobStore, Chain, ImageStore, NewImage, StoredImage } from "./store.ts";
@@ -26,20 +25,34 @@ export function imageStore(context: StoreContext, blobs: BlobStore): ImageStore 
   };
 
   const imageOf = (row: Row): StoredImage => {
+    const chain = chainOf(db, Number(row["node"]));
+    return { ...documentsOf(row, chain), chain, ...namesOf(row) };
+  };
+
+  /** What its files say. @throws {TsbuildError} `STORE_CORRUPT` */
+  const documentsOf = (row: Row, chain: Chain): Pick<StoredImage, "config" | "configBytes" | "manifest"> => {
     const id = row["id"] as ImageId;
-    const configBytes = blobs.read(blobDigestOf(id));
-    const manifestDigest = row["manifest"] as Digest | null;
-    const raw = manifestDigest === null ? undefined : blobs.read(manifestDigest);
+    try {
+      const configBytes = blobs.read(blobDigestOf(id));
+      // Validated by whoever added the image.
+      const config = storedImageConfig(configBytes);
+      if (config.rootfs.diff_ids.length !== chain.length) throw new SyntaxError("its layers are others");
+      const manifest = row["manifest"] as Digest | null;
+      if (manifest === null) return { config, configBytes, manifest: undefined };
+      const raw = blobs.read(manifest);
+      return { config, configBytes, manifest: { digest: manifest, raw, value: storedManifest(raw) } };
+    } catch (error) {
+      const isMissing = error instanceof TsbuildError && error.code === "STORE_CORRUPT";
+      if (isMissing || error instanceof SyntaxError) throw imageDamaged(id, error);
+      throw error;
+    }
+  };
+
+  /** What the database says. */
+  const namesOf = (row: Row): Omit<StoredImage, "config" | "configBytes" | "manifest" | "chain"> => {
+    const id = row["id"] as ImageId;
     return {
       id,
-      // Validated by whoever added the image; the digest says that it has not changed since.
-      config: storedImageConfig(configBytes),
-      configBytes,
-      chain: chainOf(db, Number(row["node"])),
-      manifest:
-        manifestDigest === null || raw === undefined
-          ? undefined
-          : { digest: manifestDigest, raw, value: storedManifest(raw) },
       references: db
         .all("SELECT name, tag FROM refs WHERE image = ? ORDER BY name, tag", id)
         .map((ref) => parseReference(`${ref["name"]}:${ref["tag"]}`)),
@@ -110,18 +123,40 @@ export function imageStore(context: StoreContext, blobs: BlobStore): ImageStore 
     );
   };
 
-  const resolve = ({ tag, digest, ...repository }: Reference): StoredImage | undefined => {
+  /** A damaged image is shown by its names and weight. */
+  const listed = (row: Row): StoredImage => {
+    try {
+      return imageOf(row);
+    } catch (error) {
+      if (!(error instanceof TsbuildError) || error.code !== "STORE_CORRUPT") throw error;
+      return {
+        config: storedImageConfig(Buffer.from("{}")),
+        configBytes: Buffer.alloc(0),
+        chain: chainOf(db, Number(row["node"])),
+        manifest: undefined,
+        ...namesOf(row),
+        damage: error,
+      };
+    }
+  };
+
+  const idNamed = ({ tag, digest, ...repository }: Reference): ImageId | undefined => {
     const name = repositoryOf(repository);
     const row =
       digest !== undefined
         ? db.get("SELECT image FROM repo_digests WHERE name = ? AND digest = ?", name, digest)
         : db.get("SELECT image FROM refs WHERE name = ? AND tag = ?", name, tag ?? "latest");
-    return row === undefined ? undefined : get(row["image"] as ImageId);
+    return row?.["image"] as ImageId | undefined;
   };
 
-  const find = (text: string): StoredImage | undefined => {
+  const resolve = (reference: Reference): StoredImage | undefined => {
+    const id = idNamed(reference);
+    return id === undefined ? undefined : get(id);
+  };
+
+  const identify = (text: string): ImageId | undefined => {
     const reference = referenceOrUndefined(text);
-    const named = reference === undefined ? undefined : resolve(reference);
+    const named = reference === undefined ? undefined : idNamed(reference);
     if (named !== undefined) return named;
     const hex = text.startsWith("sha256:") ? text.slice(7) : text;
     if (!/^[0-9a-f]{1,64}$/.test(hex)) return undefined;
@@ -131,8 +166,17 @@ export function imageStore(context: StoreContext, blobs: BlobStore): ImageStore 
         text,
         rows.map((row) => hexOf(row["id"] as ImageId).slice(0, 12)),
       );
-    const [row] = rows;
-    return row === undefined ? undefined : get(row["id"] as ImageId);
+    return rows[0]?.["id"] as ImageId | undefined;
+  };
+
+  const find = (text: string): StoredImage | undefined => {
+    const id = identify(text);
+    return id === undefined ? undefined : get(id);
+  };
+
+  const notFound = (text: string): TsbuildError => {
+    const reference = referenceOrUndefined(text);
+    return imageNotFound(reference === undefined ? text : familiarReference(reference));
   };
 
   const untag = (reference: Reference): boolean => {
@@ -164,8 +208,9 @@ export function imageStore(context: StoreContext, blobs: BlobStore): ImageStore 
   const layoutDescriptors = (row: Row): readonly object[] => {
     const digest = row["manifest"] as Digest;
     if (!blobs.has(digest)) return [];
-    const manifest = JSON.parse(blobs.read(digest).toString("utf8")) as Manifest;
-    if (![manifest.config, ...manifest.layers].every((blob) => blobs.has(blob.digest))) return [];
+    const manifest = soundOrUndefined(() => storedManifest(blobs.read(digest)));
+    if (manifest === undefined || ![manifest.config, ...manifest.layers].every((blob) => blobs.has(blob.digest)))
+      return [];
     const descriptor = {
       mediaType: manifest.mediaType ?? mediaTypes.ociManifest,
       digest,
@@ -182,10 +227,7 @@ export function imageStore(context: StoreContext, blobs: BlobStore): ImageStore 
   return {
     add,
     get,
-    list: () =>
-      db
-        .all("SELECT * FROM images ORDER BY created_ms IS NULL, created_ms DESC, added DESC")
-        .map((row) => imageOf(row)),
+    list: () => db.all("SELECT * FROM images ORDER BY created_ms IS NULL, created_ms DESC, added DESC").map(listed),
     tag(reference, image) {
       if (reference.digest !== undefined) throw digestInTag(familiarReference(reference));
       const hasManifest = db.transaction(() => {
@@ -207,9 +249,15 @@ export function imageStore(context: StoreContext, blobs: BlobStore): ImageStore 
     find,
     lookup(text) {
       const image = find(text);
-      if (image !== undefined) return image;
-      const reference = referenceOrUndefined(text);
-      throw imageNotFound(reference === undefined ? text : familiarReference(reference));
+      if (image === undefined) throw notFound(text);
+      return image;
+    },
+    identify,
+    lookupDamaged(text) {
+      const id = identify(text);
+      const row = id === undefined ? undefined : db.get("SELECT * FROM images WHERE id = ?", id);
+      if (row === undefined) throw notFound(text);
+      return listed(row);
     },
     untag,
     remove(id) {

@@ -7,7 +7,8 @@ import type { Digest, ImageId } from "../oci/digest.ts";
 import type { ImageIndex } from "../oci/manifest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
 import { canonicalReference, parseReference, type Reference } from "../oci/reference.ts";
-import { storedIndex, storedManifest } from "../oci/stored-documents.ts";
+import { soundOrUndefined, storedIndex, storedManifest } from "../oci/stored-documents.ts";
+import { storeCorrupt } from "./errors.ts";
 import type { BlobStore } from "./store.ts";
 import type { StoreContext } from "./store-context.ts";
 
@@ -63,7 +64,8 @@ export function indexStore(context: StoreContext, blobs: BlobStore): IndexRows {
       if (typeof target !== "string") return undefined;
       const digest = target as Digest;
       const raw = blobs.read(digest);
-      const value = storedIndex(raw);
+      const value = soundOrUndefined(() => storedIndex(raw));
+      if (value === undefined) throw storeCorrupt(`the index ${digest} is damaged`, blobs.path(digest));
       const here = new Set(
         db.all("SELECT image FROM index_images WHERE target = ?", digest).map((row) => row["image"] as ImageId),
       );
@@ -91,7 +93,9 @@ export function indexStore(context: StoreContext, blobs: BlobStore): IndexRows {
 /** The image that a manifest of the index describes. */
 function configOf(blobs: BlobStore, manifest: Digest): ImageId | undefined {
   if (!blobs.has(manifest)) return undefined;
-  return storedManifest(blobs.read(manifest)).config.digest as string as ImageId;
+  return soundOrUndefined(() => storedManifest(blobs.read(manifest)))?.config.digest as string | undefined as
+    | ImageId
+    | undefined;
 }
 
 /** All blobs that a manifest or an index reaches, itself first. What cannot be read reaches nothing. */
@@ -101,8 +105,11 @@ export function blobsOfDocument(
 ): readonly Digest[] {
   const raw = read(digest);
   if (raw === undefined) return [digest];
-  if (mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerList)
-    return [digest, ...storedIndex(raw).manifests.flatMap((manifest) => blobsOfDocument(manifest, read))];
-  const { config, layers } = storedManifest(raw);
-  return [digest, config.digest, ...layers.map((layer) => layer.digest)];
+  if (mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerList) {
+    const manifests = soundOrUndefined(() => storedIndex(raw))?.manifests ?? [];
+    return [digest, ...manifests.flatMap((manifest) => blobsOfDocument(manifest, read))];
+  }
+  const manifest = soundOrUndefined(() => storedManifest(raw));
+  if (manifest === undefined) return [digest];
+  return [digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)];
 }

@@ -26,18 +26,16 @@ export function removeImage(
   text: string,
   settings: { readonly force: boolean; readonly users: readonly ImageUser[] },
 ): RemovedImage {
-  const image = store.images.lookup(text);
+  const image = store.images.lookupDamaged(text);
   const users = settings.users.filter((user) => user.image === image.id);
   const removal: Removal = { store, image, users, force: settings.force };
   if (isIdOf(text, image)) return removeById(removal);
-  const index = store.images.index(parseReference(text));
+  const index = image.damage === undefined ? store.images.index(parseReference(text)) : undefined;
   const removed = removeByName(removal, text);
   // The images of other platforms have no other name, mostly: they go with the index.
-  const others = (index?.images ?? []).map(({ id }) => store.images.get(id));
+  const others = (index?.images ?? []).map(({ id }) => store.images.lookupDamaged(id));
   const freed = others.map((other) =>
-    other === undefined || isNamed(other) || settings.users.some((user) => user.image === other.id)
-      ? 0
-      : store.images.remove(other.id),
+    isNamed(other) || settings.users.some((user) => user.image === other.id) ? 0 : store.images.remove(other.id),
   );
   return { ...removed, freedBytes: freed.reduce((sum, bytes) => sum + bytes, removed.freedBytes) };
 }

@@ -4,6 +4,7 @@
  * final name before it is complete, and the database row that says "this exists" comes last.
  */
 
+import type { TsbuildError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Brand, CacheKey, ChainId, ContentDigest, DiffId, Digest, ImageId, ResultId } from "../oci/digest.ts";
 import type { ImageConfig } from "../oci/image-config.ts";
@@ -184,7 +185,7 @@ export interface ImageStore {
   /** Writes config (and, when its bytes are known, manifest) and records the image. Idempotent. */
   add(image: NewImage): StoredImage;
   get(id: ImageId): StoredImage | undefined;
-  /** Newest first. */
+  /** Newest first. Damaged ones say so, and have an empty config. */
   list(): readonly StoredImage[];
   /** Points `reference` at the image; it moves silently. `digest` in the reference is not allowed. */
   tag(reference: Reference, image: ImageId): void;
@@ -197,6 +198,10 @@ export interface ImageStore {
   find(text: string): StoredImage | undefined;
   /** As `find`. @throws {TsbuildError} `IMAGE_NOT_FOUND`: "No such image: x:latest" */
   lookup(text: string): StoredImage;
+  /** The same, without looking whether the image is sound. */
+  identify(text: string): ImageId | undefined;
+  /** As `lookup`, and as `list` has it when it is damaged: to remove it. */
+  lookupDamaged(text: string): StoredImage;
   /** Removes a name; the image stays. False if there was none. */
   untag(reference: Reference): boolean;
   /** Removes the image's rows and its names; layers and blobs that nothing reaches go too. Returns freed bytes. */
@@ -246,6 +251,8 @@ export interface StoredImage {
   readonly sizeBytes: number;
   readonly created: Date | undefined;
   readonly lastTagged: Date | undefined;
+  /** Its config or manifest is missing or unreadable. Only where damaged images are given at all. */
+  readonly damage?: TsbuildError;
 }
 
 // Cache ----------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { expect } from "vitest";
 import { TsbuildError } from "../../src/errors.ts";
@@ -7,6 +7,7 @@ import type { ImageConfig } from "../../src/oci/image-config.ts";
 import { mediaTypes } from "../../src/oci/media-types.ts";
 import { familiarReference, parseReference } from "../../src/oci/reference.ts";
 import { checkStore } from "../../src/store/check.ts";
+import { removeImage } from "../../src/store/remove-image.ts";
 import type { Chain, Store, StoredImage } from "../../src/store/store.ts";
 import { descriptorOf, imageConfig, keep, makeLayer, never, writeBytes } from "../support/layers.ts";
 import { needs } from "../support/needs.ts";
@@ -234,3 +235,43 @@ test("the blobs that a manifest names are kept, also when the layer was here bef
   for (const { digest } of image.manifest?.value.layers ?? []) expect(store.blobs.has(digest)).toBe(true);
   expect(store.blobs.has(blobDigestOf(image.id))).toBe(true);
 });
+
+const flip = (file: string): void => {
+  const bytes = readFileSync(file);
+  // Its first letter: no JSON any more.
+  bytes[0] = 0x5b;
+  writeFileSync(file, bytes);
+};
+const emptied = (file: string): void => {
+  const config = JSON.parse(readFileSync(file, "utf8")) as ImageConfig;
+  writeFileSync(file, JSON.stringify({ ...config, rootfs: undefined }));
+};
+
+test.for([
+  { name: "whose config is missing", blob: "config", damage: (file: string) => rmSync(file) },
+  { name: "whose config does not parse", blob: "config", damage: flip },
+  { name: "whose config names other layers", blob: "config", damage: emptied },
+  { name: "whose manifest is missing", blob: "manifest", damage: (file: string) => rmSync(file) },
+  { name: "whose manifest does not parse", blob: "manifest", damage: flip },
+] as const)(
+  "an image $name is said to be damaged, can be removed, and is in nobody's way",
+  async ({ blob, damage }) => {
+    using temporary = temporaryStore();
+    const { store } = temporary;
+    const sound = await image(store, "sound");
+    const broken = await image(store, "broken");
+    const manifest = { schemaVersion: 2, config: descriptorOf(store.blobs.path(blobDigestOf(broken.id))), layers: [] };
+    const digest = store.images.recordManifest(broken.id, undefined, Buffer.from(JSON.stringify(manifest)));
+    store.images.tag(parseReference("sound"), sound.id);
+    store.images.tag(parseReference("broken"), broken.id);
+    damage(store.blobs.path(blob === "config" ? blobDigestOf(broken.id) : digest));
+    const listed = store.images.list().find(({ id }) => id === broken.id);
+    expect(listed?.damage).toMatchObject({ code: "STORE_CORRUPT", hint: expect.stringContaining("tsbuild rmi -f") });
+    expect(listed?.references.map(familiarReference)).toEqual(["broken:latest"]);
+    expect(caught(() => store.images.lookup("broken"))).toMatchObject({ code: "STORE_CORRUPT" });
+    expect(store.images.lookup("sound").damage).toBeUndefined();
+    store.images.tag(parseReference("further"), sound.id);
+    expect(removeImage(store, "broken", { force: false, users: [] }).deleted).toBe(broken.id);
+    expect((await checkStore(store, { signal: never })).faults).toEqual([]);
+  },
+);

@@ -48,6 +48,9 @@ export async function run(command: Command, context: CommandContext): Promise<nu
     .list()
     .filter((image) => (showsNameless || image.references.length + image.repoDigests.length > 0) && fits(image))
     .filter((image) => pattern === undefined || referenceMatches(image, pattern));
+  for (const { damage } of found) {
+    if (damage !== undefined) context.stderr.write(`warning: ${damage.message}\n   hint: ${damage.hint}\n`);
+  }
   if (found.length === 0 && (pattern === "ls" || pattern === "list")) {
     context.stderr.write(`No images found matching "${pattern}": did you mean "tsbuild image ls"?\n`);
   }

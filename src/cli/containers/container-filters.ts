@@ -47,7 +47,10 @@ export function containerFilter(
   const createdOf = (name: string): string => fixedTimestamp(findContainer(store, name).record?.created ?? "");
   const before = (filters.get("before") ?? []).map(createdOf);
   const since = (filters.get("since") ?? []).map(createdOf);
-  const ancestors = filters.get("ancestor")?.map((name) => store.images.find(name));
+  const ancestors = filters.get("ancestor")?.map((name) => {
+    const id = store.images.identify(name);
+    return id === undefined ? undefined : store.images.lookupDamaged(id);
+  });
   return ({ folder, record }, state) => {
     const created = fixedTimestamp(record?.created ?? "");
     const mounts = record?.mounts ?? [];

@@ -1,6 +1,5 @@
 /** A container as a row of `ps`: docker's columns and template fields. Source: docker/cli, formatter/container.go. */
 import { hexOf } from "../../oci/digest.ts";
-import { familiarReference, parseReference } from "../../oci/reference.ts";
 import type { Container } from "../../runtime/containers/container-folder.ts";
 import { shortId } from "../../runtime/containers/container-id.ts";
 import { type ContainerRecord, commandLine } from "../../runtime/containers/container-record.ts";
@@ -95,13 +94,9 @@ export function statusText(state: ContainerState, nowMs: number, health?: Health
 function imageColumn(store: Store, { image }: ContainerRecord, truncate: boolean): string {
   const id = truncate ? shortId(hexOf(image.id)) : image.id;
   try {
-    const reference = parseReference(image.name);
-    if (store.images.resolve(reference)?.id === image.id) return image.name;
-    // An ID or the beginning of one.
-    return store.images.find(image.name)?.id === image.id && !familiarReference(reference).includes("/")
-      ? image.name
-      : id;
+    return store.images.identify(image.name) === image.id ? image.name : id;
   } catch {
+    // The beginning of an ID that fits several by now.
     return id;
   }
 }
