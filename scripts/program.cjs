@@ -43,11 +43,20 @@ function load(id) {
 function loadLate(id) {
   if (!slow.test(id)) return load(id);
   let real;
-  const get = (_, name) => {
+  const module = () => {
     real = real || require(id);
-    return real[name];
+    return real;
   };
-  return new Proxy({}, { get });
+  return new Proxy(
+    {},
+    {
+      get: (_, name) => module()[name],
+      // By these an import() takes what there is.
+      ownKeys: () => Object.keys(module()),
+      getOwnPropertyDescriptor: (_, name) =>
+        name in module() ? { value: module()[name], enumerable: true, configurable: true } : undefined,
+    },
+  );
 }
 
 function packOf(id) {

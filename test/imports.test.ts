@@ -10,6 +10,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   errors: [],
   "nearest-word": [],
   "program-file": [],
+  "web-dispatcher": ["errors"],
   oci: ["errors"],
   kernel: ["errors", "oci"],
   parser: ["errors"],
@@ -48,14 +49,14 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-const openToAll: readonly string[] = ["nearest-word", "program-file"];
+const openToAll: readonly string[] = ["nearest-word", "program-file", "web-dispatcher"];
 
 /** Packages that only one room may know. */
 const owners: Readonly<Record<string, readonly string[]>> = {
   chevrotain: ["parser"],
   commander: ["cli"],
   koffi: ["kernel"],
-  undici: ["planner", "registry"],
+  undici: ["planner", "registry", "web-dispatcher"],
 };
 
 interface ImportLine {

@@ -69,7 +69,7 @@ export async function readInput(
     const url = path;
     return await inFolder(context, "context", async (folder) => {
       const { downloadContext } = await import("./remote-context.ts");
-      const { file, shown, time } = await downloadContext(url, folder, context.signal);
+      const { file, shown, time } = await downloadContext(url, folder, fetch, context);
       return await inputOfFile(file, { folder, shown, flags, context, time });
     });
   }
@@ -79,12 +79,13 @@ export async function readInput(
       what: `a build context cannot come from ${shownUrl(path)}`,
       hint: "a directory, a git URL, http:// and https:// can be given, and - for standard input",
     });
-  return await inputOfDirectory(path, flags, context);
+  return await inputOfDirectory(path, flags, fetch, context);
 }
 
 async function inputOfDirectory(
   path: string,
   flags: { readonly file?: string },
+  fetch: FetchOptions,
   context: CommandContext,
 ): Promise<BuildInput> {
   const folder = resolve(context.cwd, path);
@@ -108,7 +109,7 @@ async function inputOfDirectory(
     return { source, dispose: nothingToDispose };
   }
   if (flags.file !== undefined && /^https?:\/\//.test(flags.file)) {
-    const text = await dockerfileAt(flags.file, context);
+    const text = await dockerfileAt(flags.file, fetch, context);
     const source: Source = {
       dockerfile: { text, file: "Dockerfile" },
       context: buildContext,
@@ -126,10 +127,10 @@ async function inputOfDirectory(
 }
 
 /** `-f URL`. */
-async function dockerfileAt(url: string, context: CommandContext): Promise<string> {
+async function dockerfileAt(url: string, fetch: FetchOptions, context: CommandContext): Promise<string> {
   using folder = context.openStore().temporaryFolder("dockerfile");
   const { downloadContext } = await import("./remote-context.ts");
-  const { file, shown } = await downloadContext(url, folder.path, context.signal);
+  const { file, shown } = await downloadContext(url, folder.path, fetch, context);
   return textOf(readFileSync(file), shown);
 }
 

@@ -62,8 +62,14 @@ export interface DownloadedFile {
 }
 
 /** @throws {TsbuildError} `SOURCE_NOT_FOUND` */
-export async function downloadContext(url: string, folder: string, signal: AbortSignal): Promise<DownloadedFile> {
-  const got = await download({ url, path: join(folder, "input"), where: undefined, signal });
+export async function downloadContext(
+  url: string,
+  folder: string,
+  { secrets }: Pick<FetchOptions, "secrets">,
+  { environment, signal }: CommandContext,
+): Promise<DownloadedFile> {
+  const access = { environment, secrets };
+  const got = await download({ url, path: join(folder, "input"), access, where: undefined, signal });
   if (got === undefined) throw new Error("a server that answers a condition nobody made");
   return { file: got.path, shown: shownUrl(url), time: got.lastModifiedSeconds };
 }

@@ -185,8 +185,9 @@ export class BuildContexts implements Disposable {
   }
 
   #files(): Promise<RemoteFiles> {
+    const { environment = {}, secrets } = this.#options;
     this.#remoteFiles ??= import("./remote-files.ts").then(
-      ({ RemoteFiles }) => new RemoteFiles(this.#store.memo, () => this.#path()),
+      ({ RemoteFiles }) => new RemoteFiles(this.#store.memo, () => this.#path(), { environment, secrets }),
     );
     return this.#remoteFiles;
   }

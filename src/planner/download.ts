@@ -6,9 +6,13 @@
 import { createHash } from "node:crypto";
 import { closeSync, openSync, rmSync, writeSync } from "node:fs";
 import { posix } from "node:path";
+import type { Readable } from "node:stream";
 import { errnoOf, TsbuildError, type Where } from "../errors.ts";
 import { setMtime } from "../kernel/files.ts";
 import type { Digest } from "../oci/digest.ts";
+import { isUnknownAuthority, tlsOptions, type WebEnvironment, webDispatcher } from "../web-dispatcher.ts";
+import type { SecretSource } from "./build-options.ts";
+import { headerSecret } from "./header-secret.ts";
 
 /** What is known of a file, whether its bytes are here or not. */
 export interface RemoteFile {
@@ -34,48 +38,175 @@ export interface DownloadRequest {
   readonly path: string;
   /** Of what is known: asks for the bytes only if they are others now. */
   readonly etag?: string;
+  readonly access: WebAccess;
   readonly where: Where | undefined;
   readonly signal: AbortSignal;
+}
+
+/** How servers are spoken to. */
+export interface WebAccess {
+  /** Proxies and CA files. */
+  readonly environment: WebEnvironment;
+  /** `HTTP_AUTH_HEADER_HOST` and `HTTP_AUTH_TOKEN_HOST`. */
+  readonly secrets: ReadonlyMap<string, SecretSource>;
 }
 
 const algorithms = ["sha256", "sha384", "sha512"] as const;
 
 /**
- * Redirects are followed; proxies and CA files come from the environment. Undefined when the file is still that of `etag`.
+ * Redirects are followed. Undefined when the file is still that of `etag`. What was compressed for the way alone is
+ * written as it was before. As in BuildKit, whose client asks for gzip.
  * @throws {TsbuildError} `SOURCE_NOT_FOUND` for a status that is no success and for a server that is not there
  */
 export async function download(request: DownloadRequest): Promise<Download | undefined> {
   const { url, path, etag: known, where, signal } = request;
-  const { EnvHttpProxyAgent, interceptors, request: fetch } = await import("undici");
-  const agent = new EnvHttpProxyAgent();
-  const dispatcher = agent.compose(interceptors.redirect({ maxRedirections: 10 }));
+  await using answer = await get(request);
+  const { status, statusText, header, body } = answer;
+  const etag = header("etag");
+  // Some servers send the same bytes again to who has them.
+  if (known !== undefined && (status === 304 || (etag !== undefined && strongTag(etag) === strongTag(known))))
+    return undefined;
+  if (status < 200 || status >= 400) throw failed(url, where, `${status} ${statusText}`.trim(), undefined);
   try {
-    const condition = known === undefined ? {} : { headers: { "if-none-match": known } };
-    const { statusCode, statusText, headers, body } = await fetch(url, { dispatcher, signal, ...condition });
-    // The end of a body that nobody reads is the agent's, below; without a listener it would be an uncaught error.
-    const unread = (): unknown => body.on("error", () => undefined);
-    if (statusCode === 304 && known !== undefined) {
-      unread();
-      return undefined;
-    }
-    if (statusCode < 200 || statusCode >= 400) {
-      unread();
-      throw failed(url, where, `${statusCode} ${statusText}`.trim(), undefined);
-    }
-    const written = await write(body, path);
-    const stated = headers["last-modified"];
-    const lastModified = Date.parse(typeof stated === "string" ? stated : "");
-    const lastModifiedSeconds = Number.isNaN(lastModified) ? undefined : Math.floor(lastModified / 1000);
+    const written = await write(await plainBody(body, header("content-encoding")), path);
+    const lastModifiedSeconds = httpTime(header("last-modified") ?? "");
     setMtime(path, BigInt(lastModifiedSeconds ?? 0) * 1_000_000_000n);
-    const etag = typeof headers["etag"] === "string" ? headers["etag"] : undefined;
     return { ...written, path, lastModifiedSeconds, etag };
   } catch (error) {
     rmSync(path, { force: true });
     signal.throwIfAborted();
-    throw error instanceof TsbuildError ? error : failed(url, where, reasonOf(error), error);
-  } finally {
-    await agent.destroy();
+    throw errnoOf(error) === "ENOSPC" ? error : failed(url, where, reasonOf(error), error);
   }
+}
+
+// The way there ------------------------------------------------------------------------------------------------------
+
+interface Answer extends AsyncDisposable {
+  readonly status: number;
+  readonly statusText: string;
+  readonly header: (name: string) => string | undefined;
+  readonly body: Readable;
+}
+
+/** As Go's client. */
+const maxRedirects = 10;
+
+async function get({ url: first, etag, access, where, signal }: DownloadRequest): Promise<Answer> {
+  const condition = etag === undefined ? {} : { "if-none-match": etag };
+  let url = parsed(first, first, where);
+  let authorization = authorizationOf(url, access.secrets);
+  for (let redirects = 0; ; redirects++) {
+    const headers = {
+      "user-agent": "tsbuild",
+      "accept-encoding": "gzip",
+      ...condition,
+      ...(authorization !== undefined && { authorization }),
+    };
+    const answer = await getOnce(url, headers, { access, signal }).catch((error: unknown) => {
+      signal.throwIfAborted();
+      throw failed(first, where, reasonOf(error), error);
+    });
+    const location = answer.header("location");
+    if (![301, 302, 303, 307, 308].includes(answer.status) || location === undefined) return answer;
+    await answer[Symbol.asyncDispose]();
+    if (redirects === maxRedirects) throw failed(first, where, `more than ${maxRedirects} redirects`, undefined);
+    const next = parsed(location, url.href, where);
+    // What opens one server is none of the business of another.
+    if (next.hostname !== url.hostname || (url.protocol === "https:" && next.protocol !== "https:"))
+      authorization = authorizationOf(next, access.secrets);
+    url = next;
+  }
+}
+
+function parsed(text: string, base: string, where: Where | undefined): URL {
+  const url = URL.parse(text, base);
+  if (url?.protocol === "http:" || url?.protocol === "https:") return url;
+  const shown = shownUrl(text).replace(/[\x00-\x1f\x7f]/g, "");
+  throw failed(base, where, `it leads to ${shown}, which is no web address`, undefined);
+}
+
+async function getOnce(
+  url: URL,
+  headers: Readonly<Record<string, string>>,
+  { access, signal }: Pick<DownloadRequest, "access" | "signal">,
+): Promise<Answer> {
+  const { request: fetch } = await import("undici");
+  const { environment } = access;
+  const attempt = async (authorities: "node" | "system"): Promise<Answer> => {
+    const dispatcher = await webDispatcher({ url, environment, tls: await tlsOptions({ authorities }) });
+    try {
+      const got = await fetch(url, { dispatcher, signal, headers });
+      // The end of a body that nobody reads is the dispatcher's; without a listener it would be an uncaught error.
+      got.body.on("error", () => undefined);
+      return {
+        status: got.statusCode,
+        statusText: got.statusText,
+        header: (name) => [got.headers[name] ?? []].flat()[0],
+        body: got.body,
+        [Symbol.asyncDispose]: () => dispatcher.destroy(),
+      };
+    } catch (error) {
+      await dispatcher.destroy();
+      throw error;
+    }
+  };
+  try {
+    return await attempt("node");
+  } catch (error) {
+    if (!isUnknownAuthority(error)) throw error;
+    return await attempt("system");
+  }
+}
+
+/**
+ * A secret for the host, else what the URL itself says.
+ * Source: Docker docs, "Build secrets", "HTTP authentication"; RFC 7617.
+ */
+function authorizationOf({ hostname, username, password }: URL, secrets: WebAccess["secrets"]): string | undefined {
+  const token = headerSecret(`HTTP_AUTH_TOKEN_${hostname}`, secrets);
+  if (token !== undefined) return `Bearer ${token}`;
+  const header = headerSecret(`HTTP_AUTH_HEADER_${hostname}`, secrets);
+  if (header !== undefined) return header;
+  if (username === "" && password === "") return undefined;
+  const pair = `${unescaped(username)}:${unescaped(password)}`;
+  return `Basic ${Buffer.from(pair).toString("base64")}`;
+}
+
+// The file -----------------------------------------------------------------------------------------------------------
+
+async function plainBody(body: Readable, encoding: string | undefined): Promise<Readable> {
+  if (encoding?.toLowerCase() !== "gzip") return body;
+  const { createGunzip } = await import("node:zlib");
+  return body.compose(createGunzip());
+}
+
+function strongTag(etag: string): string {
+  return etag.replace(/^W\//, "");
+}
+
+const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/** Epoch seconds; undefined for what is no date of HTTP in one of its three forms. Source: RFC 9110, 5.6.7. */
+export function httpTime(text: string): number | undefined {
+  const clock = "(?<h>\\d\\d):(?<m>\\d\\d):(?<s>\\d\\d)";
+  const forms = [
+    `[A-Z][a-z]{2}, (?<day>\\d\\d) (?<month>[A-Z][a-z]{2}) (?<year>\\d{4}) ${clock} GMT`,
+    `[A-Z][a-z]{5,8}, (?<day>\\d\\d)-(?<month>[A-Z][a-z]{2})-(?<year>\\d\\d) ${clock} GMT`,
+    `[A-Z][a-z]{2} (?<month>[A-Z][a-z]{2}) (?<day>[ \\d]\\d) ${clock} (?<year>\\d{4})`,
+  ];
+  for (const form of forms) {
+    const groups = new RegExp(`^${form}$`).exec(text)?.groups;
+    if (groups === undefined) continue;
+    const month = months.indexOf(groups["month"] ?? "");
+    const [day = 0, h = 0, m = 0, s = 0] = [groups["day"], groups["h"], groups["m"], groups["s"]].map(Number);
+    const short = groups["year"] ?? "";
+    // Of two digits: as in Go, from 1969 on.
+    const year = Number(short) + (short.length === 4 ? 0 : Number(short) >= 69 ? 1900 : 2000);
+    const date = new Date(Date.UTC(year, month, day, h, m, s));
+    if (month < 0 || date.getUTCDate() !== day || h > 23 || m > 59 || s > 59) return undefined;
+    return date.getTime() / 1000;
+  }
+  return undefined;
 }
 
 async function write(
@@ -99,7 +230,8 @@ async function write(
 }
 
 function reasonOf(error: unknown): string {
-  return errnoOf(error) ?? (error instanceof Error ? error.message : String(error));
+  const code = errnoOf(error);
+  return code?.startsWith("E") === true ? code : error instanceof Error ? error.message : String(error);
 }
 
 function failed(url: string, where: Where | undefined, why: string, cause: unknown): TsbuildError {
@@ -113,13 +245,16 @@ export function shownUrl(url: string): string {
 
 /** The last segment of the URL as it was given: no query, no redirect, no Content-Disposition. */
 export function fileNameOf(url: string): string {
-  const { pathname } = new URL(url);
-  const name = posix.basename(pathname);
-  if (name === "") return "__unnamed__";
+  const name = posix.basename(unescaped(new URL(url).pathname));
+  return name === "" || name === "." || name === ".." || name.includes("\0") ? "__unnamed__" : name;
+}
+
+/** A percent sign that escapes nothing stands for itself. */
+function unescaped(text: string): string {
   try {
-    return decodeURIComponent(name).replaceAll("/", "_");
+    return decodeURIComponent(text);
   } catch {
-    return name; // a percent sign that escapes nothing stands for itself
+    return text;
   }
 }
 

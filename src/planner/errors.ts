@@ -202,3 +202,10 @@ export const epochStage = (why: string, where: Where): TsbuildError =>
     where,
     hint: "such as: FROM scratch AS source, and below it ADD https://…/file.tar.gz /",
   });
+
+export const secretIsNoHeader = (id: string): TsbuildError =>
+  new TsbuildError({
+    code: "INVALID_ARGUMENT",
+    what: `the secret ${id} holds characters that no HTTP header may have`,
+    where: { kind: "flag", flag: "--secret" },
+  });

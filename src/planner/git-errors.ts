@@ -8,13 +8,6 @@ const notFound = (what: string, where: Where | undefined, hint?: string, cause?:
 export const gitMissing = (where: Where | undefined, cause: unknown): TsbuildError =>
   notFound("git is not installed, and a git repository is needed", where, "apt-get install git", cause);
 
-export const gitSecretInvalid = (id: string): TsbuildError =>
-  new TsbuildError({
-    code: "INVALID_ARGUMENT",
-    what: `the secret ${id} holds characters that no HTTP header may have`,
-    where: { kind: "flag", flag: "--secret" },
-  });
-
 export function refNotFound(
   url: string,
   ref: string,

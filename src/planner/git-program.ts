@@ -3,11 +3,12 @@
  * helpers, and only the protocols that a repository may be fetched by. Source: git(1), "Environment Variables".
  */
 import { spawn } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { errnoOf, type Where } from "../errors.ts";
 import type { SecretSource } from "./build-options.ts";
-import { gitFailed, gitMissing, gitSecretInvalid } from "./git-errors.ts";
+import { gitFailed, gitMissing } from "./git-errors.ts";
 import { isSshUrl, shownGitUrl } from "./git-url.ts";
+import { headerSecret } from "./header-secret.ts";
 
 export interface GitSettings {
   /** The caller's variables; of them git sees where programs lie, proxies, and certificates. */
@@ -222,19 +223,11 @@ function configText(text: string): string {
 }
 
 function headerOf(suffix: string, secrets: GitSettings["secrets"]): string | undefined {
-  const header = secretText(`GIT_AUTH_HEADER${suffix}`, secrets);
+  const header = headerSecret(`GIT_AUTH_HEADER${suffix}`, secrets);
   if (header !== undefined) return `Authorization: ${header}`;
-  const token = secretText(`GIT_AUTH_TOKEN${suffix}`, secrets);
+  const token = headerSecret(`GIT_AUTH_TOKEN${suffix}`, secrets);
   if (token === undefined) return undefined;
   return `Authorization: basic ${Buffer.from(`x-access-token:${token}`).toString("base64")}`;
-}
-
-function secretText(id: string, secrets: GitSettings["secrets"]): string | undefined {
-  const secret = secrets.get(id);
-  if (secret === undefined) return undefined;
-  const text = (secret.kind === "file" ? readFileSync(secret.path, "utf8") : secret.value).trim();
-  if (/[^\x20-\x7e]/.test(text)) throw gitSecretInvalid(id);
-  return text;
 }
 
 /** The mask is the process's, and spawning takes it over at once: nothing of ours runs in between. */

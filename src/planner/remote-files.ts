@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { TsbuildError, type Where } from "../errors.ts";
 import { type Digest, sha256 } from "../oci/digest.ts";
 import type { Store } from "../store/store.ts";
-import { type Download, download, type RemoteFile, shownUrl } from "./download.ts";
+import { type Download, download, type RemoteFile, shownUrl, type WebAccess } from "./download.ts";
 
 export interface FileRequest {
   readonly url: string;
@@ -24,14 +24,16 @@ interface Memo {
 export class RemoteFiles {
   readonly #memo: Store["memo"];
   readonly #folder: () => string;
+  readonly #access: WebAccess;
   readonly #known = new Map<string, Promise<RemoteFile>>();
   readonly #fetched = new Map<string, Promise<Download>>();
   #count = 0;
 
   /** `folder`: of the build, made when something is written. */
-  constructor(memo: Store["memo"], folder: () => string) {
+  constructor(memo: Store["memo"], folder: () => string, access: WebAccess) {
     this.#memo = memo;
     this.#folder = folder;
+    this.#access = access;
   }
 
   /** What the file is now, or is by its checksum; with its bytes only if they had to come. @throws {TsbuildError} */
@@ -64,7 +66,7 @@ export class RemoteFiles {
     if (promised !== undefined) return remoteFile(promised);
     const before = this.#remembered(url);
     if (before?.etag === undefined) return await this.#download(request);
-    const file = await download({ ...request, etag: before.etag, path: this.#path() });
+    const file = await download({ ...request, access: this.#access, etag: before.etag, path: this.#path() });
     if (file === undefined) return remoteFile(before);
     this.#fetched.set(url, Promise.resolve(file));
     this.#remember(url, file);
@@ -80,7 +82,7 @@ export class RemoteFiles {
   }
 
   async #downloadNow(request: FileRequest): Promise<Download> {
-    const file = await download({ ...request, path: this.#path() });
+    const file = await download({ ...request, access: this.#access, path: this.#path() });
     if (file === undefined) throw new Error("a server that answers a condition nobody made");
     this.#remember(request.url, file);
     return file;

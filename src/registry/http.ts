@@ -4,9 +4,9 @@
  */
 import type { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
-import type { SecureContext } from "node:tls";
 import type { Dispatcher } from "undici";
 import { errnoOf, TsbuildError } from "../errors.ts";
+import { isUnknownAuthority, tlsOptions, webDispatcher } from "../web-dispatcher.ts";
 import type { RegistryCertificates } from "./certificates.ts";
 import { isLoopback } from "./endpoint.ts";
 import { connectionLost, registryUnreachable } from "./errors.ts";
@@ -153,15 +153,19 @@ export class Http implements AsyncDisposable {
 
   #dispatcherFor(url: URL): Promise<Dispatcher> {
     const { environment, insecure, certificates } = this.#options;
-    const direct = isLoopback(url.host) || !hasProxy(environment);
     const own = certificates?.host === url.host ? certificates : undefined;
-    const trust = this.#needSystemAuthorities.has(url.host) ? "system" : "node";
-    const key = `${direct ? "direct" : "proxy"} ${url.protocol} ${own?.host ?? ""} ${trust}`;
+    const authorities = this.#needSystemAuthorities.has(url.host) ? "system" : "node";
+    // A proxy stands before some hosts and not before others.
+    const key = `${url.origin} ${authorities}`;
     let dispatcher = this.#dispatchers.get(key);
     if (dispatcher === undefined) {
       // Who has put an authority there wants it to count.
       const unverified = insecure || (isLoopback(url.host) && !own?.authorities.length);
-      dispatcher = makeDispatcher({ url, direct, unverified, environment, certificates: own, trust });
+      const trust = { authorities, more: own?.authorities ?? [], client: own?.client, unverified } as const;
+      const none = { rejectUnauthorized: !unverified };
+      dispatcher = Promise.resolve(url.protocol === "https:" ? tlsOptions(trust) : none).then((tls) =>
+        webDispatcher({ url, environment, tls }),
+      );
       this.#dispatchers.set(key, dispatcher);
     }
     return dispatcher;
@@ -257,70 +261,4 @@ function tlsReason(cause: unknown): string {
   if (/wrong version number|packet length too long/.test(text)) return "it does not speak https";
   // Behind a semicolon Node explains its own flags.
   return (text.split(";")[0] ?? "").replaceAll(/\s+/g, " ").trim();
-}
-
-function hasProxy(environment: HttpOptions["environment"]): boolean {
-  return proxyNames.some((name) => (environment[name] ?? environment[name.toLowerCase()] ?? "") !== "");
-}
-
-const proxyNames = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] as const;
-
-interface DispatcherOptions {
-  readonly url: URL;
-  readonly direct: boolean;
-  readonly unverified: boolean;
-  readonly environment: HttpOptions["environment"];
-  readonly certificates: RegistryCertificates | undefined;
-  readonly trust: "node" | "system";
-}
-
-async function makeDispatcher(options: DispatcherOptions): Promise<Dispatcher> {
-  const { url, direct, environment } = options;
-  const { Agent, EnvHttpProxyAgent } = await import("undici");
-  const tls = url.protocol === "https:" ? await tlsOptions(options) : {};
-  const connect = { timeout: 15_000, ...tls };
-  if (direct) return new Agent({ connect, allowH2: false });
-  const variable = (name: string): string => environment[name.toLowerCase()] || environment[name] || "";
-  const all = variable("ALL_PROXY");
-  return new EnvHttpProxyAgent({
-    httpProxy: variable("HTTP_PROXY") || all,
-    httpsProxy: variable("HTTPS_PROXY") || all,
-    noProxy: variable("NO_PROXY"),
-    connect,
-    requestTls: tls,
-    allowH2: false,
-  });
-}
-
-interface TlsOptions {
-  readonly rejectUnauthorized: boolean;
-  readonly secureContext?: SecureContext;
-  readonly cert?: string;
-  readonly key?: string;
-}
-
-/**
- * Node's own authorities (and NODE_EXTRA_CA_CERTS) cost nothing. The system's, which mind SSL_CERT_FILE and SSL_CERT_DIR,
- * take 0.2 s to read, so they come in only where they are needed, and once for all connections.
- */
-async function tlsOptions({ unverified, certificates, trust }: DispatcherOptions): Promise<TlsOptions> {
-  const rejectUnauthorized = !unverified;
-  const authorities = certificates?.authorities ?? [];
-  if (trust === "node" && authorities.length === 0) return { rejectUnauthorized, ...certificates?.client };
-  const { createSecureContext, getCACertificates } = await import("node:tls");
-  const system = trust === "system" ? getCACertificates("system") : [];
-  const ca = [...new Set([...getCACertificates("default"), ...system, ...authorities])];
-  return { rejectUnauthorized, secureContext: createSecureContext({ ca, ...certificates?.client }) };
-}
-
-const unknownAuthorityCodes = new Set([
-  "UNABLE_TO_GET_ISSUER_CERT",
-  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
-  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-  "SELF_SIGNED_CERT_IN_CHAIN",
-  "DEPTH_ZERO_SELF_SIGNED_CERT",
-]);
-
-function isUnknownAuthority(error: unknown): boolean {
-  return unknownAuthorityCodes.has(errnoOf(error) ?? "");
 }

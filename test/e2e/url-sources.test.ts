@@ -4,8 +4,12 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect } from "vitest";
+import { makeAuthority } from "../support/authority.ts";
 import { type FileServer, fileServer } from "../support/file-server.ts";
+import { gitServer } from "../support/git-server.ts";
 import { findProgram, lacks, needs } from "../support/needs.ts";
+import { temporaryTestFolder } from "../support/temporary-folder.ts";
+import { tsbuild } from "../support/tsbuild.ts";
 import { type BuiltImage, type Files, Workshop } from "./build-support.ts";
 
 const it = needs("root", "busybox-static");
@@ -189,6 +193,28 @@ describe.skipIf(lacks("root", "busybox-static"))("files from URLs", () => {
     expect((await place.build("FROM scratch⏎ENV a=1", {}, flags)).code).toBe(0);
     expect((await place.build("FROM c0", {}, flags)).stderr).toContain("target:x is for docker buildx bake");
     expect((await place.build("FROM c4", {}, flags)).stderr).toContain("unsupported source foo");
+  });
+
+  needs(
+    "root",
+    "busybox-static",
+    "openssl",
+    "git",
+  )("an authority of SSL_CERT_FILE is believed, for files and for git", async () => {
+    using folder = temporaryTestFolder("authority");
+    const authority = makeAuthority(folder.path);
+    await using secure = await gitServer(authority.server);
+    secure.commit("app.git", { f: "from git\n" });
+    const dockerfile = `FROM scratch\nADD ${secure.url}/dumb/app.git/f /file\nADD ${secure.url}/app.git /git\n`;
+    const context = place.context({ Dockerfile: dockerfile });
+    const idFile = join(place.folder, "authority.id");
+    const build = (env: Readonly<Record<string, string>>) =>
+      tsbuild(["build", "--iidfile", idFile, context], {
+        env: { TSBUILD_ROOT: place.root, GIT_SSL_CAINFO: undefined, SSL_CERT_DIR: undefined, ...env },
+      });
+    expect((await build({})).stderr).toMatch(/Dockerfile:[23]:1: error: cannot fetch [\s\S]*certificate/);
+    const image = place.image(await build({ SSL_CERT_FILE: authority.file }), idFile);
+    expect([image.read("/file"), image.read("/git/f")]).toEqual(["from git\n", "from git\n"]);
   });
 
   it("what was fetched is gone when the build is over", () => {

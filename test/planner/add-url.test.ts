@@ -91,7 +91,9 @@ test.for([
   ["http://h", "__unnamed__"],
   ["http://h/a/", "a"],
   ["http://h/a%20b", "a b"],
-  ["http://h/a%2fb", "a_b"],
+  ["http://h/a%2fb", "b"],
+  ["http://h/a%2f..", "__unnamed__"],
+  ["http://h/a%00b", "__unnamed__"],
   ["http://h/%zz", "%zz"],
 ] as const)("the name of %s is %s", ([url, name]) => {
   expect(fileNameOf(url)).toBe(name);

@@ -337,10 +337,10 @@ describe("the machine's configuration", () => {
 
 describe("a proxy", () => {
   test.for([
-    { name: "HTTP_PROXY", variables: (url: string) => ({ HTTP_PROXY: url }) },
-    { name: "http_proxy", variables: (url: string) => ({ http_proxy: url }) },
+    { name: "HTTP_PROXY and HTTPS_PROXY", variables: (url: string) => ({ HTTP_PROXY: url, HTTPS_PROXY: url }) },
+    { name: "http_proxy and https_proxy", variables: (url: string) => ({ http_proxy: url, https_proxy: url }) },
     { name: "ALL_PROXY", variables: (url: string) => ({ ALL_PROXY: url }) },
-  ])("$name is asked for an insecure registry elsewhere", async ({ variables }) => {
+  ])("for an insecure registry elsewhere: $name", async ({ variables }) => {
     const asked: string[] = [];
     await using proxy = await listening(
       createHttpServer((request, response) => {
