@@ -1,6 +1,7 @@
 /** What `plan` and `cache why` have in common: from the build's flags to the plan, with nothing built or pulled. */
 import type { Command } from "commander";
 import type { FindBase } from "../checks/walk-stages.ts";
+import { hostPlatform } from "../oci/platform.ts";
 import type { Plan } from "../planner/plan.ts";
 import { defineBuildFlags, readBuildRequest } from "./build-flags.ts";
 import type { CommandContext } from "./command.ts";
@@ -60,6 +61,16 @@ async function requestedPlan(command: Command, context: CommandContext): Promise
   const warnings = [...parsed.diagnostics, ...graph.warnings].filter(({ code }) => code !== "NoEmptyContinuation");
   if (warnings.length > 0)
     context.stderr.write(`${diagnosticLines(parsed.dockerfile, warnings, context.stderr).join("\n")}\n`);
-  const plan = await planBuild(graph, { store, contexts, now: context.now(), signal: context.signal });
+  const { cacheSources } = request.output;
+  const offers =
+    cacheSources.length === 0
+      ? []
+      : await (await import("./external-cache/import-cache.ts")).importCaches(cacheSources, {
+          store,
+          context,
+          platform: options.platforms[0] ?? hostPlatform(),
+          onNote: note,
+        });
+  const plan = await planBuild(graph, { store, offers, contexts, now: context.now(), signal: context.signal });
   return { plan, file: options.dockerfile.file };
 }

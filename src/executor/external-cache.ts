@@ -6,8 +6,19 @@
 import { z } from "zod";
 import { TsbuildError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
-import { type CacheKey, cacheKeyOf, type DiffId, type Digest, diffIdOf, isDigest } from "../oci/digest.ts";
+import {
+  type CacheKey,
+  type ContentDigest,
+  cacheKeyOf,
+  contentDigestOf,
+  type DiffId,
+  type Digest,
+  diffIdOf,
+  isDigest,
+} from "../oci/digest.ts";
 import type { LayerId, Store } from "../store/store.ts";
+
+export const cacheConfigType = "application/vnd.buildkit.cacheconfig.v0";
 
 /** A step that was done elsewhere, and where its layer is. */
 export interface ExternalRecord {
@@ -15,6 +26,8 @@ export interface ExternalRecord {
   readonly definition: Digest;
   /** Index among the layers that lie beside the document. */
   readonly layer: number;
+  /** Of that layer: what steps above it are keyed by, without fetching it. Older documents do not tell. */
+  readonly content: ContentDigest | undefined;
   /** When the layer was first built. */
   readonly created: Date;
   readonly durationMs: number;
@@ -56,8 +69,8 @@ export function externalRecords(
       if (only !== undefined) continue;
       layer = layers.push(record.layer) - 1;
     }
-    const { created } = store.layers.get(record.layer);
-    records.push({ key, definition: record.definition, layer, created, durationMs: record.durationMs });
+    const { created, contentDigest: content } = store.layers.get(record.layer);
+    records.push({ key, definition: record.definition, layer, content, created, durationMs: record.durationMs });
   }
   return { layers, records: records.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0)) };
 }
@@ -72,10 +85,11 @@ export function printExternalCache(
       blob: descriptor.digest,
       annotations: { mediaType: descriptor.mediaType, diffID: diffId, size: descriptor.size },
     })),
-    records: records.map(({ key, definition, layer, created, durationMs }) => ({
+    records: records.map(({ key, definition, layer, content, created, durationMs }) => ({
       layers: [{ layer, createdAt: created.toISOString() }],
       digest: key,
       definition,
+      content,
       durationMs,
     })),
     format: "tsbuild.v1",
@@ -99,6 +113,7 @@ const schema = z.object({
       layers: z.tuple([z.object({ layer: z.int().nonnegative(), createdAt: z.iso.datetime() })]),
       digest,
       definition: digest,
+      content: z.exactOptional(digest),
       durationMs: z.number(),
     }),
   ),
@@ -130,6 +145,7 @@ export function parseExternalCache(raw: Uint8Array): ParsedExternalCache {
       key: cacheKeyOf(record.digest),
       definition: record.definition,
       layer: record.layers[0].layer,
+      content: record.content === undefined ? undefined : contentDigestOf(record.content),
       created: new Date(record.layers[0].createdAt),
       durationMs: record.durationMs,
     })),

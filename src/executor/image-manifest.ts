@@ -6,7 +6,7 @@
 import type { Descriptor } from "../oci/descriptor.ts";
 import { blobDigestOf, sha256 } from "../oci/digest.ts";
 import { indentedJson } from "../oci/image-config-json.ts";
-import { compressionOf, isNondistributable, mediaTypes, nondistributableType } from "../oci/media-types.ts";
+import { dockerLayerType, mediaTypes } from "../oci/media-types.ts";
 import { formatPlatform, type Platform } from "../oci/platform.ts";
 import { type Packing, packedLayer } from "../store/packed-layer.ts";
 import type { Store } from "../store/store.ts";
@@ -121,16 +121,4 @@ export function platformOf({ config: { architecture, os, variant } }: FinishedTa
 
 function present<Key extends string, Value>(key: Key, value: Value | undefined): { readonly [K in Key]?: Value } {
   return value === undefined ? {} : ({ [key]: value } as { readonly [K in Key]: Value });
-}
-
-function dockerLayerType(mediaType: string): string {
-  if (isNondistributable(mediaType)) return nondistributableType(mediaType, "docker");
-  switch (compressionOf(mediaType)) {
-    case "gzip":
-      return mediaTypes.dockerLayerGzip;
-    case "zstd":
-      return mediaTypes.dockerLayerZstd;
-    default:
-      return mediaTypes.dockerLayer;
-  }
 }

@@ -54,6 +54,19 @@ export function ociLayerType(mediaType: string): string {
   return ociLayerTypes[compressionOf(mediaType) ?? "none"];
 }
 
+const dockerLayerTypes = {
+  none: mediaTypes.dockerLayer,
+  gzip: mediaTypes.dockerLayerGzip,
+  zstd: mediaTypes.dockerLayerZstd,
+} satisfies Record<Compression, string>;
+
+/** Docker's, of a layer that is packed like one of this media type. */
+export function dockerLayerType(mediaType: string): string {
+  return isNondistributable(mediaType)
+    ? nondistributableType(mediaType, "docker")
+    : dockerLayerTypes[compressionOf(mediaType) ?? "none"];
+}
+
 /** Whoever wrote it does not want others to hand the layer on. */
 export function isNondistributable(mediaType: string): boolean {
   return /\.(?:nondistributable|foreign)\./.test(mediaType);

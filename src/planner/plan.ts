@@ -19,6 +19,8 @@ export interface PlannedStep {
 
 export type StepOutcome =
   | { readonly kind: "hit"; readonly key: CacheKey; readonly record: CacheRecord }
+  /** A cache elsewhere has it: its layer would be fetched. `from`: as `--cache-from` says it. */
+  | { readonly kind: "offered"; readonly key: CacheKey; readonly from: string }
   | {
       readonly kind: "miss";
       /** Undefined while what it stands on is not known: without any record of its definition it misses anyway. */

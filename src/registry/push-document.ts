@@ -29,10 +29,11 @@ export interface DocumentPush {
 export async function pushDocument(client: RegistryClient, push: DocumentPush): Promise<void> {
   const { store, repository, name, raw, digest, mediaType, signal } = push;
   const isIndex = mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerList;
-  const inner = isIndex
-    ? storedIndex(raw).manifests.map((each) => ({ ...each, raw: store.blobs.read(each.digest) }))
-    : [];
+  const entries = isIndex ? storedIndex(raw).manifests : [];
+  const inner = entries.filter(isManifest).map((each) => ({ ...each, raw: store.blobs.read(each.digest) }));
   const blobs = new Map<Digest, Descriptor>();
+  // A cache's index names its layers themselves.
+  for (const entry of entries) if (!isManifest(entry)) blobs.set(entry.digest, entry);
   for (const document of isIndex ? inner : [{ raw }]) {
     const { config, layers } = storedManifest(document.raw);
     for (const blob of [config, ...layers]) if (!isNondistributable(blob.mediaType)) blobs.set(blob.digest, blob);
@@ -40,6 +41,10 @@ export async function pushDocument(client: RegistryClient, push: DocumentPush): 
   await pushBlobs(client, [...blobs.values()], push);
   for (const manifest of inner) await client.putManifest(repository, manifest.digest, manifest, signal);
   await client.putManifest(repository, name, { raw, mediaType, digest }, signal);
+}
+
+function isManifest({ mediaType }: Descriptor): boolean {
+  return mediaType === mediaTypes.ociManifest || mediaType === mediaTypes.dockerManifest;
 }
 
 async function pushBlobs(client: RegistryClient, blobs: readonly Descriptor[], push: DocumentPush): Promise<void> {

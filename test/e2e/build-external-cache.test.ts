@@ -106,6 +106,16 @@ withRegistry.for([
     from: (host: string) => `${host}/cache:1`,
   },
   {
+    name: "a registry, as an index of layers",
+    to: (host: string) => `type=registry,ref=${host}/cache:1,mode=max,image-manifest=false`,
+    from: (host: string) => `${host}/cache:1`,
+  },
+  {
+    name: "a registry, with docker's media types",
+    to: (host: string) => `type=registry,ref=${host}/cache:1,mode=max,oci-mediatypes=false`,
+    from: (host: string) => `${host}/cache:1`,
+  },
+  {
     name: "a registry by name alone",
     to: (host: string) => `${host}/cache`,
     from: (host: string) => `type=registry,ref=${host}/cache`,
@@ -139,6 +149,82 @@ withRegistry("inline: the image brings its own records", async () => {
     return store.images.find(name)?.id;
   };
   expect(idOf(two.root)).toBe(idOf(one.root));
+});
+
+test.for([
+  { keys: ",image-manifest=false", type: "application/vnd.oci.image.index.v1+json", layer: "oci.image.layer" },
+  {
+    keys: ",oci-mediatypes=false",
+    type: "application/vnd.docker.distribution.manifest.list.v2+json",
+    layer: "docker.image.rootfs",
+  },
+])("local$keys: an index of the layers, with the config behind them", async ({ keys, type, layer }) => {
+  const folder = `${workshop.folder}/cache-index${keys.length}`;
+  const { second, ids } = await roundTrip(
+    () => `type=local,dest=${folder},mode=max${keys}`,
+    () => `type=local,src=${folder}`,
+  );
+  expect({ ran: ran(second), cached: cached(second) }).toEqual({ ran: 0, cached: 5 });
+  expect(ids[1]).toBe(ids[0]);
+  const read = (file: string) => JSON.parse(readFileSync(`${folder}/${file}`, "utf8"));
+  const [entry] = read("index.json").manifests;
+  expect(entry.mediaType).toBe(type);
+  const { manifests } = read(`blobs/sha256/${entry.digest.slice(7)}`);
+  expect(manifests[0].mediaType).toContain(layer);
+  expect(manifests.at(-1).mediaType).toBe("application/vnd.buildkit.cacheconfig.v0");
+});
+
+test("plan and cache why see what a cache elsewhere offers, and fetch nothing of it", async () => {
+  const folder = `${workshop.folder}/cache-plan`;
+  const one = await machine();
+  await one.build("--cache-to", `type=local,dest=${folder},mode=max`);
+  const two = await machine();
+  const planned = async (...words: readonly string[]): Promise<string> =>
+    (await workshop.tsbuild(["--root", two.root, ...words, context])).stdout;
+  const outcomes = (text: string): readonly string[] =>
+    text
+      .split("\n")
+      .filter((line) => line.startsWith("Dockerfile:"))
+      .map(
+        (line) =>
+          /MISS|unknown until \S+|hit {3}\w+( in)?/.exec(line.replace(/ {2}in /, " in "))?.[0].replace(/ {3}\w+/, "") ??
+          line,
+      );
+  const from = ["--cache-from", `type=local,src=${folder}`];
+  expect(outcomes(await planned("plan"))).toEqual(["MISS", "MISS", "unknown until Dockerfile:2", "MISS", "MISS"]);
+  // Files of a stage that is not here cannot be looked at.
+  const offered = await planned("cache", "why", ...from);
+  expect(outcomes(offered)).toEqual([
+    "hit in",
+    "hit in",
+    "unknown until Dockerfile:2",
+    "unknown until Dockerfile:2",
+    "unknown until Dockerfile:2",
+  ]);
+  expect(offered).toContain(`in ${folder}`);
+  expect(offered).toContain("until Dockerfile:2 has been fetched");
+  using store = openStore(two.root);
+  expect(store.cache.list()).toEqual([]);
+});
+
+test("a plan goes on over steps that a cache elsewhere has", async () => {
+  const folder = `${workshop.folder}/cache-straight`;
+  const straight = workshop.context({
+    Dockerfile: "FROM b\nWORKDIR /w\nCOPY f /w/\nRUN echo 1 >g\nRUN echo 2 >h\n",
+    f: "f",
+  });
+  const one = await machine();
+  const run = (root: string, ...words: readonly string[]) => workshop.tsbuild(["--root", root, ...words, straight]);
+  await run(one.root, "build", "--cache-to", `type=local,dest=${folder},mode=max`);
+  writeFileSync(`${straight}/Dockerfile`, "FROM b\nWORKDIR /w\nCOPY f /w/\nRUN echo 1 >g\nRUN echo 3 >h\n");
+  const two = await machine();
+  const { stdout } = await run(two.root, "plan", "--json", "--cache-from", `type=local,src=${folder}`);
+  const { steps } = JSON.parse(stdout) as { steps: { outcome: { kind: string; from?: string } }[] };
+  expect(steps.map(({ outcome }) => outcome.kind)).toEqual(["offered", "offered", "offered", "miss"]);
+  expect(steps[0]?.outcome.from).toBe(folder);
+  // And the keys are those that a build computes.
+  const built = await run(two.root, "build", "--progress=plain", "--cache-from", `type=local,src=${folder}`);
+  expect({ ran: ran(built), cached: cached(built) }).toEqual({ ran: 1, cached: 3 });
 });
 
 test("a layer is only fetched when a step hits", async () => {
@@ -198,6 +284,11 @@ test("an export that fails fails the build, unless errors are ignored", async ()
 
 test.for([
   { args: ["--cache-to", "type=gha"], code: 1, what: "type=gha is not supported" },
+  {
+    args: ["--cache-to", "type=local,dest=x,image-manifest=true,oci-mediatypes=false"],
+    code: 2,
+    what: "needs OCI media types",
+  },
   { args: ["--cache-to", "type=local"], code: 2, what: "dest is missing" },
   { args: ["--cache-to", "type=local,dest=x,mode=most"], code: 2, what: "mode must be min or max" },
   { args: ["--cache-from", "type=lokal,src=x"], code: 2, what: "unknown type lokal" },

@@ -10,6 +10,7 @@ import { temporaryContext } from "./support/context.ts";
 function outcomes({ steps }: Plan): readonly string[] {
   return steps.map(({ text, outcome }) => {
     if (outcome.kind === "hit") return `${text}: hit`;
+    if (outcome.kind === "offered") return `${text}: in ${outcome.from}`;
     if (outcome.kind === "unknown") return `${text}: until ${outcome.until}`;
     return `${text}: ${outcome.reasons.map((reason) => reason.code).join(" ")}`;
   });

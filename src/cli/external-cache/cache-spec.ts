@@ -17,6 +17,8 @@ export type CacheTarget =
   | (CachePlace & {
       readonly mode: "min" | "max";
       readonly packing: Packing;
+      /** An image's manifest, or an index over the layers themselves, which older builders write. */
+      readonly form: "manifest" | "index" | "dockerList";
       /** Its failure is a warning. */
       readonly ignoreError: boolean;
     });
@@ -67,11 +69,13 @@ export function parseCacheTarget(text: string, cwd: string): CacheTarget {
     throw fail("compression must be uncompressed, gzip or zstd");
   const level = fields.get("compression-level");
   if (level !== undefined && !/^[0-9]{1,2}$/.test(level)) throw fail("compression-level must be a number");
-  for (const key of ["image-manifest", "oci-mediatypes"])
-    if (!isTrue(spec, key, true))
-      throw new TsbuildError({ code: "UNSUPPORTED", what: `--cache-to ${key}=false is not supported` });
+  const ociMediaTypes = isTrue(spec, "oci-mediatypes", true);
+  const imageManifest = isTrue(spec, "image-manifest", ociMediaTypes);
+  if (imageManifest && !ociMediaTypes)
+    throw fail("an image's manifest needs OCI media types", "leave image-manifest or oci-mediatypes out");
   const common = {
     mode,
+    form: imageManifest ? "manifest" : ociMediaTypes ? "index" : "dockerList",
     packing: {
       compression: compression === "uncompressed" ? "none" : compression,
       level: level === undefined ? undefined : Number(level),

@@ -4,15 +4,21 @@ import { dirname } from "node:path";
 import { folderSink } from "../../archive/archive-sink.ts";
 import { layoutFile } from "../../archive/save-documents.ts";
 import { assertNever, errnoOf } from "../../errors.ts";
-import { type ExternalLayer, externalRecords, printExternalCache } from "../../executor/external-cache.ts";
+import {
+  cacheConfigType,
+  type ExternalLayer,
+  externalRecords,
+  printExternalCache,
+} from "../../executor/external-cache.ts";
 import type { FinishedTarget } from "../../executor/finished-target.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { type CacheKey, type Digest, hexOf } from "../../oci/digest.ts";
 import { indentedJson } from "../../oci/image-config-json.ts";
-import { mediaTypes } from "../../oci/media-types.ts";
+import type { Manifest } from "../../oci/manifest.ts";
+import { dockerLayerType, mediaTypes } from "../../oci/media-types.ts";
 import { parseImageIndex } from "../../oci/parse-manifest.ts";
 import { familiarReference } from "../../oci/reference.ts";
-import { storedManifest } from "../../oci/stored-documents.ts";
+import { storedIndex, storedManifest } from "../../oci/stored-documents.ts";
 import { openRegistry } from "../../registry/open-registry.ts";
 import { pushDocument } from "../../registry/push-document.ts";
 import { packedLayer } from "../../store/packed-layer.ts";
@@ -66,23 +72,24 @@ async function write({ targets, keys }: ExportedBuild, target: ExportTarget, pla
   }
   const records = kept.map((record) => ({ ...record, layer: used.indexOf(record.layer) }));
   const config = printExternalCache(records, layers);
-  const manifest = indentedJson({
-    schemaVersion: 2,
-    mediaType: mediaTypes.ociManifest,
-    config: { mediaType: cacheConfigType, digest: store.blobs.write(config), size: config.length },
-    layers: layers.map(({ descriptor }) => descriptor),
-  });
-  const digest = store.blobs.write(manifest);
+  const document = documentOver(
+    layers.map(({ descriptor }) => descriptor),
+    { mediaType: cacheConfigType, digest: store.blobs.write(config), size: config.length },
+    target.form,
+  );
+  const { raw, mediaType } = document;
+  const digest = store.blobs.write(raw);
   switch (target.kind) {
     case "registry": {
       const { domain, path, tag = "latest" } = target.reference;
       await using client = await openRegistry(domain, path, registryAccess({ insecure: target.insecure }, context));
-      const document = { raw: manifest, digest, mediaType: mediaTypes.ociManifest };
       await pushDocument(client, {
         store,
         repository: path,
         name: tag,
-        ...document,
+        raw,
+        digest,
+        mediaType,
         jobs: 4,
         onEvent: () => undefined,
         signal: context.signal,
@@ -90,14 +97,40 @@ async function write({ targets, keys }: ExportedBuild, target: ExportTarget, pla
       return;
     }
     case "local":
-      await intoLayout(target, { mediaType: mediaTypes.ociManifest, digest, size: manifest.length }, store);
+      await intoLayout(target, { mediaType, digest, size: raw.length }, store);
       return;
     default:
       assertNever(target);
   }
 }
 
-const cacheConfigType = "application/vnd.buildkit.cacheconfig.v0";
+interface CacheDocument {
+  readonly raw: Buffer;
+  readonly mediaType: string;
+}
+
+/** In an index the config is the last entry. Source: BuildKit, cache/remotecache/export.go. */
+function documentOver(layers: readonly Descriptor[], config: Descriptor, form: ExportTarget["form"]): CacheDocument {
+  const schemaVersion = 2;
+  switch (form) {
+    case "manifest": {
+      const mediaType = mediaTypes.ociManifest;
+      return { raw: indentedJson({ schemaVersion, mediaType, config, layers }), mediaType };
+    }
+    case "index": {
+      const mediaType = mediaTypes.ociIndex;
+      return { raw: indentedJson({ schemaVersion, mediaType, manifests: [...layers, config] }), mediaType };
+    }
+    case "dockerList": {
+      const mediaType = mediaTypes.dockerList;
+      const docker = layers.map((layer) => ({ ...layer, mediaType: dockerLayerType(layer.mediaType) }));
+      return { raw: indentedJson({ schemaVersion, mediaType, manifests: [...docker, config] }), mediaType };
+    }
+    default:
+      return assertNever(form);
+  }
+}
+
 const tagKey = "org.opencontainers.image.ref.name";
 
 async function intoLayout(
@@ -112,8 +145,10 @@ async function intoLayout(
   await sink.bytes("oci-layout", layoutFile);
   await sink.folder("blobs");
   await sink.folder("blobs/sha256");
-  const { config, layers } = storedManifest(store.blobs.read(descriptor.digest));
-  const digests = new Set<Digest>([descriptor.digest, config.digest, ...layers.map((layer) => layer.digest)]);
+  const raw = store.blobs.read(descriptor.digest);
+  const entries =
+    descriptor.mediaType === mediaTypes.ociManifest ? blobsOf(storedManifest(raw)) : storedIndex(raw).manifests;
+  const digests = new Set<Digest>([descriptor.digest, ...entries.map(({ digest }) => digest)]);
   const present = new Set(readdirSync(`${folder}/blobs/sha256`));
   for (const digest of digests)
     if (!present.has(hexOf(digest)))
@@ -125,6 +160,10 @@ async function intoLayout(
   );
   if (reset)
     for (const hex of present) if (!digests.has(`sha256:${hex}` as Digest)) rmSync(`${folder}/blobs/sha256/${hex}`);
+}
+
+function blobsOf({ config, layers }: Manifest): readonly Descriptor[] {
+  return [config, ...layers];
 }
 
 function layoutManifests(folder: string): readonly Descriptor[] {

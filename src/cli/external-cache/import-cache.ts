@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { openFolder } from "../../archive/archive-files.ts";
 import { TsbuildError } from "../../errors.ts";
 import {
+  cacheConfigType,
   type ExternalCache,
   type ExternalLayer,
   type ExternalRecord,
@@ -70,6 +71,8 @@ async function readRecords(reader: CacheReader, { platform }: ImportPlace): Prom
   const document = parseManifestDocument(top.raw, reader.title, top.contentType);
   let manifest = document.kind === "manifest" ? document.value : undefined;
   if (document.kind === "index") {
+    const config = document.value.manifests.find(({ mediaType }) => mediaType === cacheConfigType);
+    if (config !== undefined) return recordsOf(await reader.blob(config));
     const chosen = selectPlatform(document.value, platform);
     if (chosen === undefined)
       throw new TsbuildError({ code: "INVALID_MANIFEST", what: "it has no image for this platform" });
@@ -78,8 +81,7 @@ async function readRecords(reader: CacheReader, { platform }: ImportPlace): Prom
   if (manifest === undefined) throw new Error("a document that is neither manifest nor index");
   const raw = await reader.blob(manifest.config);
   if (manifest.config.mediaType !== mediaTypes.ociConfig && manifest.config.mediaType !== mediaTypes.dockerConfig) {
-    const { records, layers = [] } = parseExternalCache(raw);
-    return { records, layers };
+    return recordsOf(raw);
   }
   const config = parseImageConfig(raw, reader.title);
   const inline = config["moby.buildkit.cache.v0"];
@@ -90,6 +92,11 @@ async function readRecords(reader: CacheReader, { platform }: ImportPlace): Prom
     const diffId = diff_ids[at];
     return diffId === undefined ? [] : [{ descriptor, diffId }];
   });
+  return { records, layers };
+}
+
+function recordsOf(raw: Uint8Array): ReadRecords {
+  const { records, layers = [] } = parseExternalCache(raw);
   return { records, layers };
 }
 

@@ -31,6 +31,9 @@ export function renderPlan({ steps }: Plan, view: PlanView): string {
       case "hit":
         lines.push(`${start}hit   ${shortKey(outcome.key)}`);
         break;
+      case "offered":
+        lines.push(`${start}hit   ${shortKey(outcome.key)}  in ${printable(outcome.from)}`);
+        break;
       case "miss":
         lines.push(`${start}MISS${outcome.key === undefined ? "" : `  ${shortKey(outcome.key)}`}`);
         for (const reason of outcome.reasons) lines.push(`  ${describeMiss(reason)}`);
@@ -39,7 +42,8 @@ export function renderPlan({ steps }: Plan, view: PlanView): string {
         break;
       case "unknown": {
         const until = byId.get(outcome.until);
-        lines.push(`${start}unknown until ${until === undefined ? outcome.until : place(until)} has run`);
+        const done = until?.outcome.kind === "offered" ? "has been fetched" : "has run";
+        lines.push(`${start}unknown until ${until === undefined ? outcome.until : place(until)} ${done}`);
         break;
       }
     }
