@@ -106,7 +106,10 @@ export async function build(options: BuildOptions, environment: BuildEnvironment
   for (const id of unusedSecrets(graph, options))
     onEvent({ kind: "note", text: `warning: no RUN mounts the secret ${id}`, time: now() });
   using lease = environment.store.lease("build");
-  using networks = new BuildNetworks((text) => onEvent({ kind: "note", text, time: now() }));
+  using networks = new BuildNetworks(
+    () => environment.store.temporaryFolder("network"),
+    (text) => onEvent({ kind: "note", text, time: now() }),
+  );
   const execution = new Execution({ graph, options, environment, lease, networks, devices, contexts });
   const tellWarnings = async (): Promise<void> => {
     const warnings = early ?? (await buildWarnings(checks));
@@ -461,6 +464,7 @@ class Execution {
         selection,
         standsAlone: !definition.needsParent,
         storeRoot: this.#store.root,
+        sharedDir: this.#store.runtimeFolder,
         isAlone: this.#running.size === 1 && this.#queue?.size === 0,
         earlierFiles: () => this.#earlierFiles(step),
         folding: isTopmost(this.#graph, step) ? { now: started, earlier: () => this.#earlierTar(step) } : undefined,

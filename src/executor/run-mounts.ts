@@ -33,8 +33,8 @@ import { agentMissing, mountSourceNotFound, secretMissing } from "./errors.ts";
 import { UpperTree } from "./upper-tree.ts";
 
 export interface MountPlace {
-  /** On the upperdir's file system, removed after the step. */
-  readonly scratchDir: string;
+  /** A folder on the upperdir's file system that is removed after the step. */
+  readonly scratchDir: () => string;
   readonly cacheMountsFolder: string;
   readonly secrets: ReadonlyMap<string, SecretSource>;
   readonly ssh: ReadonlyMap<string, SshSource>;
@@ -236,7 +236,7 @@ class Preparation implements PreparedMounts {
   /** Complete before it has its name; two that make it at once: the first one's stays. */
   #create(folder: string, mount: Extract<RunMount, { type: "cache" }>): void {
     if (lstatSync(folder, { throwIfNoEntry: false }) !== undefined) return;
-    const staged = mkdtempSync(`${this.#place.scratchDir}/cache-`);
+    const staged = mkdtempSync(`${this.#place.scratchDir()}/cache-`);
     if (mount.from.kind !== "scratch") this.#fill(staged, mount);
     else {
       chownSync(staged, mount.uid, mount.gid);
@@ -312,7 +312,7 @@ class Preparation implements PreparedMounts {
   }
 
   #scratch(what: string): string {
-    return `${this.#place.scratchDir}/${what}-${this.#count++}`;
+    return `${this.#place.scratchDir()}/${what}-${this.#count++}`;
   }
 
   #emptyFolder(): string {

@@ -2,7 +2,7 @@
  * RUN: one container on the layers below, whose upperdir is the step's layer. Source: Dockerfile reference, "RUN".
  */
 import { once } from "node:events";
-import { lstatSync, mkdirSync, writeFileSync } from "node:fs";
+import { lstatSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { bytePath } from "../kernel/byte-path.ts";
 import { defaultPath } from "../oci/image-config.ts";
@@ -14,7 +14,7 @@ import { type DeviceEdits, noDeviceEdits } from "../runtime/device-edits.ts";
 import { insecureDevices } from "../runtime/devices.ts";
 import type { Driver, ExitStatus } from "../runtime/driver.ts";
 import { resourcesOf } from "../runtime/limits.ts";
-import type { BuildNetworks } from "../runtime/network/build-network.ts";
+import type { BuildNetwork, BuildNetworks } from "../runtime/network/build-network.ts";
 import { type ResolvedUser, resolveUser } from "../runtime/user.ts";
 import type { Snapshot } from "../store/store.ts";
 import { containerIdOfStep, sweepDeadBuilds } from "./build-cgroup.ts";
@@ -26,6 +26,8 @@ export interface RunPlace extends Omit<MountPlace, "scratchDir" | "overlayOption
   readonly driver: Driver;
   readonly networks: BuildNetworks;
   readonly snapshot: Snapshot;
+  /** Of the store, for what containers have in common. */
+  readonly sharedDir: string;
   /** Trees of the parents, bottom first, none of them twice. */
   readonly lowerdirs: readonly string[];
   /** What `--device` of this step found. */
@@ -48,10 +50,9 @@ export async function runStep(input: RunInput, unkeyed: Unkeyed, place: RunPlace
   const cwd = makeWorkdir(tree, input.cwd, user);
   tree.finish();
   using network = place.networks.forStep({ ...input, extraHosts: unkeyed.extraHosts });
-  mkdirSync(snapshot.scratchDir, { recursive: true });
   using mounts = await prepareMounts(input, {
     ...place,
-    scratchDir: snapshot.scratchDir,
+    scratchDir: () => snapshot.scratchDir(),
     folderMode: (path) => folderMode(tree, path),
     overlayOptions: place.driver.name === "native" ? "lowerdir+" : "lowerdir",
   });
@@ -64,7 +65,7 @@ export async function runStep(input: RunInput, unkeyed: Unkeyed, place: RunPlace
     cwd,
     user: { ...user, additionalGids: [...user.additionalGids, ...edits.additionalGids] },
     hostname: input.hostname,
-    mounts: [...networkFiles(snapshot.scratchDir, network), ...edits.mounts, ...mounts.mounts],
+    mounts: [...networkFiles(network), ...edits.mounts, ...mounts.mounts],
     network: network.kind,
     openPorts: false,
     ulimits: input.ulimits,
@@ -85,7 +86,8 @@ export async function runStep(input: RunInput, unkeyed: Unkeyed, place: RunPlace
       workdir: snapshot.newWorkdir(),
       volatile: true,
     },
-    scratchDir: snapshot.scratchDir,
+    sharedDir: place.sharedDir,
+    scratchDir: () => snapshot.scratchDir(),
     network: network.mode,
     // As with BuildKit: there are programs that read standard input when it is a pipe, and look for files when it is not.
     stdio: { stdin: "empty", stdout: "pipe", stderr: "pipe" },
@@ -170,18 +172,8 @@ function environmentOf(input: RunInput, unkeyed: Unkeyed, user: ResolvedUser): r
   return environment;
 }
 
-function networkFiles(
-  scratchDir: string,
-  network: { readonly hosts: string; readonly resolvConf: string },
-): MountSpec[] {
-  return (
-    [
-      ["hosts", network.hosts],
-      ["resolv.conf", network.resolvConf],
-    ] as const
-  ).map(([name, content]) => {
-    const source = `${scratchDir}/${name}`;
-    writeFileSync(source, content, { mode: 0o644 });
+function networkFiles({ files }: BuildNetwork): MountSpec[] {
+  return [["hosts", files.hosts] as const, ["resolv.conf", files.resolvConf] as const].map(([name, source]) => {
     return { destination: `/etc/${name}`, type: "bind", source, options: ["rbind", "ro", "nosuid", "nodev", "noexec"] };
   });
 }

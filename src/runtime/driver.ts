@@ -52,11 +52,10 @@ export interface ContainerRequest {
   readonly id: string;
   readonly spec: RuntimeSpec;
   readonly rootfs: Rootfs;
-  /**
-   * A folder of the caller's on the upperdir's file system, removed by the caller afterwards. The driver makes its stub
-   * trees there: mount points the image lacks come from a bottom layer and leave no trace in the upperdir.
-   */
-  readonly scratchDir: string;
+  /** A folder on the upperdir's file system that stays, for what containers have in common. Made when it is missing. */
+  readonly sharedDir: string;
+  /** Makes a folder on the same file system when it is first asked for, which the caller removes afterwards. */
+  readonly scratchDir: () => string;
   readonly network: NetworkMode;
   /** `spec.process.terminal` decides between these pipes and a pty of the container's own. */
   readonly stdio: StdioRequest;

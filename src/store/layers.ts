@@ -49,13 +49,11 @@ export class Layers implements LayerStore {
 
   prepare(parents: Chain): Snapshot {
     return explainingRoot(this.#context.paths.root, () => {
-      const folder = this.#context.temporaryPath("snapshot");
-      const upperdir = `${folder}/upper`;
-      mkdirSync(upperdir, { recursive: true, mode: 0o700 });
-      mkdirSync(`${folder}/scratch`, { mode: 0o700 });
+      const upperdir = this.#context.temporaryPath("upper");
+      mkdirSync(upperdir, { mode: 0o700 });
       const root = this.#mergedRoot(parents);
       applyRoot(upperdir, root);
-      return new OpenSnapshot(this.#context, this, { parents, folder, upperdir, root });
+      return new OpenSnapshot(this.#context, this, { parents, upperdir, root });
     });
   }
 

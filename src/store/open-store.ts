@@ -129,6 +129,7 @@ class OpenStore implements Store {
   readonly volumesFolder: string;
   readonly cacheMountsFolder: string;
   readonly gitFolder: string;
+  readonly runtimeFolder: string;
   readonly failedFolder: string;
   readonly context: StoreContext;
 
@@ -144,6 +145,7 @@ class OpenStore implements Store {
     this.volumesFolder = paths.volumes;
     this.cacheMountsFolder = paths.cacheMounts;
     this.gitFolder = paths.git;
+    this.runtimeFolder = paths.runtime;
     this.failedFolder = paths.failed;
   }
 

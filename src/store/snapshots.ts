@@ -18,7 +18,6 @@ import type { Chain, LayerId, LayerRecord, Snapshot, UnsealedLayer } from "./sto
 import { freshName, removeTree, type StoreContext } from "./store-context.ts";
 
 const keptFailures = 5;
-const foldedName = "folded";
 
 export interface RootAttributes {
   readonly mode: number;
@@ -40,44 +39,57 @@ export function applyRoot(folder: string, { mode, uid, gid, mtimeNs }: RootAttri
 
 export interface SnapshotParts {
   readonly parents: Chain;
-  readonly folder: string;
   readonly upperdir: string;
   readonly root: RootAttributes;
+}
+
+interface Folded {
+  readonly folder: string;
+  readonly sealed: Sealed;
 }
 
 export class OpenSnapshot implements Snapshot {
   readonly parents: Chain;
   readonly upperdir: string;
-  readonly scratchDir: string;
   readonly #context: StoreContext;
   readonly #layers: Layers;
-  readonly #folder: string;
   readonly #root: RootAttributes;
-  #workdirs = 0;
+  /** Beside the upperdir, of no use afterwards. */
+  readonly #folders: string[] = [];
+  #scratch: string | undefined;
   #isOurs = true;
-  #folded: Sealed | undefined;
+  #folded: Folded | undefined;
 
-  constructor(context: StoreContext, layers: Layers, { parents, folder, upperdir, root }: SnapshotParts) {
+  constructor(context: StoreContext, layers: Layers, { parents, upperdir, root }: SnapshotParts) {
     this.#context = context;
     this.#layers = layers;
     this.parents = parents;
     this.upperdir = upperdir;
-    this.scratchDir = `${folder}/scratch`;
-    this.#folder = folder;
     this.#root = root;
+  }
+
+  scratchDir(): string {
+    this.#scratch ??= this.#newFolder("scratch");
+    return this.#scratch;
   }
 
   /** A mount with `volatile` refuses a workdir that was used before. */
   newWorkdir(): string {
-    this.#workdirs += 1;
-    const workdir = `${this.#folder}/work${this.#workdirs}`;
-    mkdirSync(workdir, { mode: 0o700 });
-    return workdir;
+    return this.#newFolder("work");
+  }
+
+  #newFolder(purpose: string): string {
+    const folder = this.#context.temporaryPath(purpose);
+    mkdirSync(folder, { mode: 0o700 });
+    this.#folders.push(folder);
+    return folder;
   }
 
   *fold({ rootMtimeNs, ...contents }: Parameters<Snapshot["fold"]>[0]): Generator<void, void> {
     const root = { ...this.#root, mtimeNs: rootMtimeNs };
-    this.#folded = yield* foldLayer(`${this.#folder}/${foldedName}`, { ...contents, root });
+    const folder = this.#context.temporaryPath("folded");
+    this.#folders.push(folder);
+    this.#folded = { folder, sealed: yield* foldLayer(folder, { ...contents, root }) };
   }
 
   commit(): UnsealedLayer {
@@ -90,16 +102,20 @@ export class OpenSnapshot implements Snapshot {
         applyRoot(this.upperdir, { ...this.#root, mtimeNs });
       const id = this.#layers.adoptUpper(this.upperdir);
       this.#isOurs = false;
-      removeTree(this.#folder);
-      return new CommittedLayer(this.#layers, id, this.parents);
+      return new CommittedLayer(this.#layers, {
+        id,
+        parents: this.parents,
+        folders: this.#folders,
+        digests: undefined,
+      });
     });
   }
 
-  #commitFolded(sealed: Sealed): UnsealedLayer {
-    const id = this.#layers.adoptTree(`${this.#folder}/${foldedName}`);
+  #commitFolded({ folder, sealed: digests }: Folded): UnsealedLayer {
+    const id = this.#layers.adoptTree(folder);
     this.#isOurs = false;
-    removeTree(this.#folder);
-    return new CommittedLayer(this.#layers, id, this.parents, sealed);
+    const folders = [this.upperdir, ...this.#folders];
+    return new CommittedLayer(this.#layers, { id, parents: this.parents, folders, digests });
   }
 
   keepAsFailed(description: string): string {
@@ -116,7 +132,7 @@ export class OpenSnapshot implements Snapshot {
     writeFileSync(`${folder}/parents`, JSON.stringify(this.parents), { mode: 0o600 });
     renameSync(this.upperdir, `${folder}/tree`);
     this.#isOurs = false;
-    removeTree(this.#folder);
+    removeTrees(this.#folders);
     for (const old of readdirSync(failed).sort().slice(0, -keptFailures)) removeTree(`${failed}/${old}`);
     return `${folder}/tree`;
   }
@@ -124,8 +140,19 @@ export class OpenSnapshot implements Snapshot {
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#isOurs) return;
     this.#isOurs = false;
-    removeTree(this.#folder);
+    removeTrees([this.upperdir, ...this.#folders]);
   }
+}
+
+function removeTrees(paths: readonly string[]): void {
+  for (const path of paths) removeTree(path);
+}
+
+interface CommittedParts {
+  readonly id: LayerId;
+  readonly parents: Chain;
+  readonly folders: readonly string[];
+  readonly digests: Sealed | undefined;
 }
 
 class CommittedLayer implements UnsealedLayer {
@@ -134,17 +161,21 @@ class CommittedLayer implements UnsealedLayer {
   readonly #layers: Layers;
   /** Of a folded layer: known since it was written. */
   readonly #digests: Sealed | undefined;
+  /** What the snapshot leaves: whoever has time for sealing has it for these, too. */
+  #folders: readonly string[];
   #sealed: Promise<LayerRecord> | undefined;
   #isRecorded = false;
 
-  constructor(layers: Layers, id: LayerId, parents: Chain, digests?: Sealed) {
+  constructor(layers: Layers, { id, parents, folders, digests }: CommittedParts) {
     this.#layers = layers;
     this.#digests = digests;
     this.id = id;
     this.parents = parents;
+    this.#folders = folders;
   }
 
   seal(signal: AbortSignal): Promise<LayerRecord> {
+    this.#removeFolders();
     this.#sealed ??= this.#layers.seal(this.id, this.parents, signal, this.#digests).then((record) => {
       this.#isRecorded = true;
       return record;
@@ -153,9 +184,16 @@ class CommittedLayer implements UnsealedLayer {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#removeFolders();
     // A seal that is under way reads the tree.
     await this.#sealed?.catch(() => undefined);
     if (!this.#isRecorded) this.#layers.dropUnrecorded(this.id);
     this.#isRecorded = true;
+  }
+
+  #removeFolders(): void {
+    const folders = this.#folders;
+    this.#folders = [];
+    removeTrees(folders);
   }
 }

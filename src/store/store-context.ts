@@ -19,6 +19,7 @@ export interface StorePaths {
   readonly cacheMounts: string;
   readonly failed: string;
   readonly git: string;
+  readonly runtime: string;
   readonly database: string;
 }
 
@@ -33,6 +34,7 @@ export function storePaths(root: string): StorePaths {
     cacheMounts: `${root}/cache-mounts`,
     failed: `${root}/failed`,
     git: `${root}/git`,
+    runtime: `${root}/runtime`,
     database: `${root}/store.db`,
   };
 }

@@ -49,6 +49,8 @@ export interface Store extends Disposable {
   readonly cacheMountsFolder: string;
   /** Clones of git repositories that builds took from, a folder each; made when the first is. */
   readonly gitFolder: string;
+  /** What containers have in common; made when it is missing. */
+  readonly runtimeFolder: string;
   /** Trees of failed steps, the newest few; not among layers. */
   readonly failedFolder: string;
 }
@@ -158,8 +160,8 @@ export interface Snapshot extends AsyncDisposable {
   readonly upperdir: string;
   /** A new empty workdir for one mount of `upperdir`. */
   newWorkdir(): string;
-  /** For stub trees and the like, on the same file system, removed with the snapshot. */
-  readonly scratchDir: string;
+  /** For whatever the step needs beside it: a folder on the same file system, removed with the snapshot. */
+  scratchDir(): string;
   /** Makes the layer a folded one, in place of what `upperdir` has. Stops every MiB. Attributes of the root are its own. */
   fold(contents: Omit<FoldedContents, "root"> & { readonly rootMtimeNs: bigint }): Generator<void, void>;
   /**

@@ -71,7 +71,10 @@ async function run(
 ): Promise<Ran> {
   const chunks: Uint8Array[] = [];
   await using snapshot = store.layers.prepare([]);
-  using networks = new BuildNetworks((note) => chunks.push(Buffer.from(note)));
+  using networks = new BuildNetworks(
+    () => store.temporaryFolder("network"),
+    (note) => chunks.push(Buffer.from(note)),
+  );
   const argv = typeof command === "string" ? ["/bin/sh", "-c", command] : command;
   const status = await runStep(
     { ...plain, argv, ...input },
@@ -81,6 +84,7 @@ async function run(
       networks,
       snapshot,
       lowerdirs: [base],
+      sharedDir: store.runtimeFolder,
       cacheMountsFolder: store.cacheMountsFolder,
       secrets: new Map(),
       ssh: new Map(),

@@ -71,7 +71,8 @@ describe.skipIf(!canRunContainers)("on the kernel", () => {
 
   test("a kernel that does not know lowerdir+ gets one string of options", async () => {
     const request = box.request({ args: ["true"], layers: [layer(join(box.folder, "classic"), "classic")] });
-    const { rootfs, scratchDir, upperdir } = request;
+    const { rootfs, upperdir } = request;
+    const scratchDir = request.scratchDir();
     const paths = { stubTree: join(scratchDir, "stub"), mountDir: join(scratchDir, "root") };
     mkdirSync(paths.stubTree);
     mkdirSync(paths.mountDir);

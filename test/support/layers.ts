@@ -23,7 +23,7 @@ export async function makeLayer(store: Store, parents: Chain, write: (upperdir: 
 export async function runLayer(store: Store, parents: Chain, script: string): Promise<Chain> {
   await using snapshot = store.layers.prepare(parents);
   const lowers = store.layers.trees(parents).toReversed().join(":");
-  const target = snapshot.scratchDir;
+  const target = snapshot.scratchDir();
   const options = `lowerdir=${lowers === "" ? target : lowers},upperdir=${snapshot.upperdir},workdir=${snapshot.newWorkdir()},redirect_dir=nofollow,metacopy=off,index=off,xino=off,volatile`;
   execFileSync("mount", ["-t", "overlay", "overlay", "-o", options, target]);
   try {

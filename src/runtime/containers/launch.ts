@@ -29,6 +29,8 @@ export interface Launch {
   /** Name or path of the driver. */
   readonly runtime: string;
   readonly storeRoot: string;
+  /** Of the store: what all containers mount on. */
+  readonly sharedDir: string;
 }
 
 export function writeLaunch(folder: ContainerFolder, launch: Launch): void {

@@ -87,6 +87,7 @@ export async function prepareLaunch(
     log: host.log,
     runtime: host.runtime,
     storeRoot: store.root,
+    sharedDir: store.runtimeFolder,
   };
 }
 

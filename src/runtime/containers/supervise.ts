@@ -87,7 +87,6 @@ async function live(supervision: Supervision, restarts: number): Promise<ExitSta
   rmSync(folder.work, { recursive: true, force: true });
   rmSync(folder.scratch, { recursive: true, force: true });
   mkdirSync(folder.work, { mode: 0o700 });
-  mkdirSync(folder.scratch, { mode: 0o700 });
   const supervisor = ownIdentity();
   try {
     using network = await supervision.connectNetwork(launch);
@@ -101,7 +100,11 @@ async function live(supervision: Supervision, restarts: number): Promise<ExitSta
         workdir: folder.work,
         volatile: false,
       },
-      scratchDir: folder.scratch,
+      sharedDir: launch.sharedDir,
+      scratchDir: () => {
+        mkdirSync(folder.scratch, { recursive: true, mode: 0o700 });
+        return folder.scratch;
+      },
       network: network.mode,
       stdio: { stdin: launch.openStdin ? "pipe" : "null", stdout: "pipe", stderr: "pipe" },
       init: launch.init,

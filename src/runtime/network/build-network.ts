@@ -3,6 +3,8 @@
  * BuildKit has it: what a Dockerfile downloads does not reach the services on this machine's loopback. Where there can be
  * no NAT, the host's network takes its place and a note says why.
  */
+import { writeFileSync } from "node:fs";
+import type { TemporaryFolder } from "../../store/store.ts";
 import type { NetworkMode } from "../driver.ts";
 import { hostResolvFile, resolvFile, stepHostsFile } from "../hosts-files.ts";
 import { type Bridge, openBridge } from "./bridge.ts";
@@ -12,8 +14,8 @@ export interface BuildNetwork extends Disposable {
   readonly mode: NetworkMode;
   /** For `containerSpec`. */
   readonly kind: NetworkMode["kind"];
-  readonly hosts: string;
-  readonly resolvConf: string;
+  /** Paths of what the step sees at /etc/hosts and /etc/resolv.conf; gone with the build. */
+  readonly files: { readonly hosts: string; readonly resolvConf: string };
 }
 
 export interface BuildNetworkRequest {
@@ -24,11 +26,17 @@ export interface BuildNetworkRequest {
 
 /** The networks of one build: the bridge is opened by the first step that wants it, and let go with the build. */
 export class BuildNetworks implements Disposable {
+  readonly #makeFolder: () => TemporaryFolder;
   readonly #onNote: (text: string) => void;
+  #folder: TemporaryFolder | undefined;
+  /** Paths by content: most steps of a build see the same. */
+  readonly #files = new Map<string, string>();
   #bridge: Bridge | undefined;
   #noBridge = false;
 
-  constructor(onNote: (text: string) => void) {
+  /** The folder is made for the first step that runs. */
+  constructor(makeFolder: () => TemporaryFolder, onNote: (text: string) => void) {
+    this.#makeFolder = makeFolder;
     this.#onNote = onNote;
   }
 
@@ -40,19 +48,22 @@ export class BuildNetworks implements Disposable {
     return {
       mode,
       kind: mode.kind,
-      hosts: stepHostsFile(request.hostname, request.extraHosts, bridge?.gateway),
-      resolvConf: isolated
-        ? resolvFile({
-            hostFile: hostResolvFile(false),
-            hostNetwork: false,
-            publicIpv6: true,
-            dns: [],
-            dnsSearch: [],
-            dnsOptions: [],
-          })
-        : hostResolvFile(true),
+      files: {
+        hosts: this.#file(stepHostsFile(request.hostname, request.extraHosts, bridge?.gateway)),
+        resolvConf: this.#file(isolated ? isolatedResolvFile() : hostResolvFile(true)),
+      },
       [Symbol.dispose]: () => connection?.[Symbol.dispose](),
     };
+  }
+
+  #file(content: string): string {
+    const known = this.#files.get(content);
+    if (known !== undefined) return known;
+    this.#folder ??= this.#makeFolder();
+    const path = `${this.#folder.path}/${this.#files.size}`;
+    writeFileSync(path, content, { mode: 0o644 });
+    this.#files.set(content, path);
+    return path;
   }
 
   #openBridge(): Bridge | undefined {
@@ -70,5 +81,19 @@ export class BuildNetworks implements Disposable {
   [Symbol.dispose](): void {
     this.#bridge?.[Symbol.dispose]();
     this.#bridge = undefined;
+    this.#folder?.[Symbol.dispose]();
+    this.#folder = undefined;
+    this.#files.clear();
   }
+}
+
+function isolatedResolvFile(): string {
+  return resolvFile({
+    hostFile: hostResolvFile(false),
+    hostNetwork: false,
+    publicIpv6: true,
+    dns: [],
+    dnsSearch: [],
+    dnsOptions: [],
+  });
 }

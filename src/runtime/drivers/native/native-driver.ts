@@ -1,11 +1,10 @@
 /** The embedded driver: compiles a spec into a launcher program and runs it. Needs root and Linux 5.12. */
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { libc } from "../../../kernel/libc.ts";
 import type { CapabilitySets, RuntimeSpec } from "../../../oci/runtime-spec.ts";
 import { existingCgroup, makeCgroup } from "../../cgroup/cgroup.ts";
 import type { ContainerRequest, Driver, ExecRequest, RunningContainer } from "../../driver.ts";
-import { makeStubTree } from "../../stub-tree.ts";
+import { mountFolders } from "../../mount-folders.ts";
 import type { SyscallArch } from "../../syscall-table.ts";
 import { checkSpec } from "../check-spec.ts";
 import { architectureUnsupported } from "../errors.ts";
@@ -32,14 +31,7 @@ async function start(request: ContainerRequest): Promise<RunningContainer> {
   const arch = architecture();
   checkSpec(request.spec);
   const mounts = mountSteps(request.spec);
-  const paths = {
-    stubTree: join(request.scratchDir, "stub"),
-    mountDir: join(request.scratchDir, "root"),
-    maskDir: join(request.scratchDir, "mask"),
-  };
-  mkdirSync(paths.mountDir);
-  mkdirSync(paths.maskDir);
-  if (rootfs.kind === "overlay") makeStubTree(paths.stubTree, stubMountPoints(mounts));
+  const paths = mountFolders(request, rootfs.kind === "overlay" ? stubMountPoints(mounts) : undefined);
   const terminal = request.spec.process.terminal === true;
   // A group of its own even if nobody asked: it is what keeps CAP_MKNOD from the host's devices.
   const cgroup = makeCgroup({ cgroupsPath: `/tsbuild/${request.id}-${process.pid}`, ...request.spec.linux });

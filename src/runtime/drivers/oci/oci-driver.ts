@@ -40,8 +40,9 @@ async function start(name: string, runtime: string, request: ContainerRequest): 
   if (request.init) throw initUnsupported(name);
   checkSpec(request.spec);
   const spec = ociSpec(request);
-  const bundle = makeBundle(request.scratchDir, spec);
-  const stubTree = join(request.scratchDir, "stub");
+  const scratchDir = request.scratchDir();
+  const bundle = makeBundle(scratchDir, spec);
+  const stubTree = join(scratchDir, "stub");
   if (rootfs.kind === "overlay") makeStubTree(stubTree, stubMountPoints(mountSteps(request.spec)));
   const terminal = spec.process.terminal === true;
   const cgroupsPath = spec.linux.cgroupsPath ?? "";
