@@ -180,3 +180,12 @@ export const downloadFailed = (url: string, status: number): TsbuildError =>
     code: "REGISTRY_FAILED",
     what: `${redactedUrl(url)} answered with HTTP ${status}`,
   });
+
+/** A registry that wants us to come back much later. */
+export const askedToWait = (error: TsbuildError, waitMs: number): TsbuildError =>
+  new TsbuildError({
+    code: error.code,
+    what: error.message,
+    hint: `it asks to wait ${Math.ceil(waitMs / 1000)} seconds: try again then, or log in`,
+    cause: error,
+  });

@@ -9,7 +9,7 @@ import { errnoOf, TsbuildError } from "../errors.ts";
 import { isUnknownAuthority, tlsOptions, webDispatcher } from "../web-dispatcher.ts";
 import type { RegistryCertificates } from "./certificates.ts";
 import { isLoopback } from "./endpoint.ts";
-import { connectionLost, registryUnreachable } from "./errors.ts";
+import { askedToWait, connectionLost, registryUnreachable } from "./errors.ts";
 
 export interface HttpOptions {
   /** Proxies, CA files. */
@@ -50,6 +50,8 @@ export interface HttpAnswer {
 
 const maxRedirects = 5;
 const retries = 3;
+/** A person waits: who is asked to wait longer is told so instead. */
+const longestWaitMs = 60_000;
 const redirectStatuses = new Set([301, 302, 303, 307, 308]);
 const transientStatuses = new Set([408, 429, 500, 502, 503, 504]);
 
@@ -186,6 +188,7 @@ export class Http implements AsyncDisposable {
         if (progress() - reached >= 1 << 20) failures = 0;
         reached = progress();
         if (++failures > retries) throw failure.error;
+        if ((failure.retryAfterMs ?? 0) > longestWaitMs) throw askedToWait(failure.error, failure.retryAfterMs ?? 0);
         const backoff = (this.#options.retryDelayMs ?? 500) * 2 ** (failures - 1);
         await delay(failure.retryAfterMs ?? backoff, undefined, { signal }).catch(() => signal.throwIfAborted());
       }
@@ -193,11 +196,11 @@ export class Http implements AsyncDisposable {
   }
 }
 
-/** Seconds or a date. Source: RFC 9110, 10.2.3. At most a minute: a person waits. */
+/** Seconds or a date. Source: RFC 9110, 10.2.3. */
 export function retryAfterMs(header: string | undefined, now: number): number | undefined {
   if (header === undefined) return undefined;
   const wait = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - now;
-  return Number.isNaN(wait) ? undefined : Math.min(Math.max(wait, 0), 60_000);
+  return Number.isNaN(wait) ? undefined : Math.max(wait, 0);
 }
 
 /** http and https only: a registry shall not make us open anything else. */

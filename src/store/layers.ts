@@ -4,14 +4,15 @@
  * next process removes what a dead one left.
  */
 import { existsSync, lstatSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { TsbuildError } from "../errors.ts";
 import { bytePath } from "../kernel/byte-path.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
-import type { DiffId, Digest } from "../oci/digest.ts";
+import { type DiffId, type Digest, hexOf } from "../oci/digest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
 import { blobPath } from "./blobs.ts";
 import { chainIdOf, chainOf, recordChain, resultIdOf } from "./chains.ts";
 import type { Row } from "./database.ts";
-import { layerGone } from "./errors.ts";
+import { archiveInvalid, layerGone } from "./errors.ts";
 import { explained, explainingRoot } from "./explain-root.ts";
 import { FoldedTar, isFolded, tarFile, unfoldLayer } from "./folded-layer.ts";
 import type { LayerEntry } from "./layer-entry.ts";
@@ -182,6 +183,8 @@ export class Layers implements LayerStore {
       const id = this.adoptTree(folder);
       this.#record(id, sealed, parents, { blob: found, created: blob.created });
       return id;
+    } catch (error) {
+      throw descriptor === undefined ? error : namingLayer(descriptor.digest, error);
     } finally {
       removeTree(folder);
     }
@@ -378,4 +381,11 @@ export function recordOf(row: Row): LayerRecord {
     blob: typeof blob === "string" ? (JSON.parse(blob) as Descriptor) : undefined,
     layout: row["layout"] as LayerRecord["layout"],
   };
+}
+
+/** An image has several: which of them it is that cannot be read. */
+function namingLayer(digest: Digest, error: unknown): unknown {
+  if (!(error instanceof TsbuildError) || error.code !== "ARCHIVE_INVALID" || error.message.includes(digest))
+    return error;
+  return archiveInvalid(`layer ${hexOf(digest).slice(0, 12)}: ${error.message}`);
 }

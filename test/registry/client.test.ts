@@ -184,6 +184,18 @@ describe("a status that may pass", () => {
     expect((await download(server.host)).equals(bytes)).toBe(true);
   });
 
+  test("with a wait of an hour is told at once", async () => {
+    await using server = await startServer(
+      (_, response) => void response.writeHead(429, { "retry-after": "3600" }).end(),
+    );
+    await using client = clientFor(server.host);
+    await expect(client.manifest("x", "latest", signal)).rejects.toMatchObject({
+      code: "REGISTRY_FAILED",
+      hint: "it asks to wait 3600 seconds: try again then, or log in",
+    });
+    expect(server.requests.length).toBe(1);
+  });
+
   test("that stays is an error with the registry's words", async () => {
     await using server = await startServer((_, response) =>
       refuse(response, 500, "UNKNOWN", "the disk\nis \x1b[31mfull"),

@@ -403,7 +403,7 @@ test.for([
   [undefined, undefined],
   ["3", 3000],
   ["0", 0],
-  ["100000", 60_000],
+  ["100000", 100_000_000],
   [new Date(10_000).toUTCString(), 9000],
   [new Date(0).toUTCString(), 0],
   ["soon", undefined],

@@ -2,9 +2,10 @@ import { lstatSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node
 import { expect } from "vitest";
 import { bytePath } from "../../src/kernel/byte-path.ts";
 import { setMtime } from "../../src/kernel/files.ts";
-import { cacheKeyOf, sha256 } from "../../src/oci/digest.ts";
+import { cacheKeyOf, hexOf, sha256 } from "../../src/oci/digest.ts";
 import { layeredView } from "../../src/store/layered-view.ts";
 import type { Chain, Store } from "../../src/store/store.ts";
+import { descriptorOf, never } from "../support/layers.ts";
 import { needs } from "../support/needs.ts";
 import { temporaryStore } from "../support/temporary-store.ts";
 
@@ -111,4 +112,17 @@ test("a view follows symlinks inside the root only", async () => {
   expect(view.resolve(bytePath("up/new/../other/x"))).toBe("etc/other/x");
   expect(view.lookup(bytePath("loop"))).toBeUndefined();
   expect(view.lookup(bytePath("loop"), { followLast: false })?.type).toBe("symlink");
+});
+
+test("a layer of an image that cannot be read is named", async () => {
+  using temporary = temporaryStore();
+  const { store } = temporary;
+  using folder = store.temporaryFolder("test");
+  const file = `${folder.path}/blob`;
+  writeFileSync(file, "x".repeat(1000));
+  const descriptor = descriptorOf(file);
+  await expect(store.layers.addBlob({ file, descriptor, diffId: undefined }, [], never)).rejects.toMatchObject({
+    code: "ARCHIVE_INVALID",
+    message: `layer ${hexOf(descriptor.digest).slice(0, 12)}: this is no tar archive`,
+  });
 });
