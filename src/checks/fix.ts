@@ -2,15 +2,31 @@
  * `--fix`: edits by range, for warnings that another way of writing the same settles. What a file means is compared
  * before and after, and an edit that would change it is not made.
  */
-import type { Diagnostic, Dockerfile, FromInstruction, Instruction, Pair, Range, Word } from "../parser/ast.ts";
+import type {
+  Diagnostic,
+  Dockerfile,
+  FromInstruction,
+  Instruction,
+  Modifier,
+  Pair,
+  Range,
+  Word,
+} from "../parser/ast.ts";
 import { parse } from "../parser/parse.ts";
 import { meaningOf } from "../parser/same-meaning.ts";
 import { instructionAt } from "./check-dockerfile.ts";
 import { keywordLines, majorityCase } from "./rules/casing.ts";
 
-interface Edit {
+/** `text` in place of what stands in `range`. */
+export interface Edit {
   readonly range: Range;
   readonly text: string;
+}
+
+/** A warning, and what settles it. */
+export interface Fix {
+  readonly warning: Diagnostic;
+  readonly edits: readonly Edit[];
 }
 
 export interface Fixed {
@@ -21,18 +37,33 @@ export interface Fixed {
 
 /** The text with all that can be mended, and nothing else changed. */
 export function fixWarnings(dockerfile: Dockerfile, warnings: readonly Diagnostic[]): Fixed {
-  const proposed = warnings.flatMap((warning) => {
+  const fixes = fixesOf(dockerfile, warnings);
+  const text = applyEdits(
+    dockerfile.text,
+    fixes.flatMap(({ edits }) => edits),
+  );
+  return { text, fixed: fixes.map(({ warning }) => warning) };
+}
+
+/** Of the warnings that can be mended, in their order. All of them can be made at once, or any of them. */
+export function fixesOf(dockerfile: Dockerfile, warnings: readonly Diagnostic[]): readonly Fix[] {
+  const proposed = warnings.flatMap((warning): Fix[] => {
     const edits = editsFor(warning, dockerfile, warnings);
     return edits === undefined || edits.length === 0 ? [] : [{ warning, edits }];
   });
+  if (proposed.length === 0) return [];
   const meaning = meaningOfText(dockerfile.text);
-  const keeps = (edits: readonly Edit[]): boolean => meaningOfText(applyEdits(dockerfile.text, edits)) === meaning;
-  const all = proposed.flatMap(({ edits }) => edits);
+  const keeps = (fixes: readonly Fix[]): boolean =>
+    meaningOfText(
+      applyEdits(
+        dockerfile.text,
+        fixes.flatMap(({ edits }) => edits),
+      ),
+    ) === meaning;
   // One by one only where together they do not fit: it parses the file as often.
-  const kept = keeps(all) ? proposed : proposed.filter(({ edits }) => keeps(edits));
-  const edits = kept.flatMap((each) => each.edits);
-  if (kept !== proposed && !keeps(edits)) return { text: dockerfile.text, fixed: [] };
-  return { text: applyEdits(dockerfile.text, edits), fixed: kept.map(({ warning }) => warning) };
+  if (keeps(proposed)) return proposed;
+  const kept = proposed.filter((fix) => keeps([fix]));
+  return keeps(kept) ? kept : [];
 }
 
 /** The same edit for two warnings is made once. */
@@ -68,7 +99,7 @@ function editsFor(
       return line.kind === "from" ? stageName(line, dockerfile) : undefined;
     case "LegacyKeyValueFormat":
       return line.kind === "env" || line.kind === "label"
-        ? line.pairs.flatMap((pair) => pairWithEquals(pair, dockerfile) ?? [])
+        ? line.pairs.flatMap((pair) => pairWithEquals(pair, line.keyword.text, dockerfile) ?? [])
         : undefined;
     case "NoEmptyContinuation":
       return emptyLines(line, range, dockerfile);
@@ -137,13 +168,45 @@ function referenceEdits(line: Instruction, name: string, dockerfile: Dockerfile)
 
 // Arguments --------------------------------------------------------------------------------------------------------
 
-function pairWithEquals({ legacy, key, value, range }: Pair, dockerfile: Dockerfile): readonly Edit[] | undefined {
+/** The first way of writing it that says the same: as it stands, in quotes, in quotes with escapes. */
+function pairWithEquals(pair: Pair, keyword: string, dockerfile: Dockerfile): readonly Edit[] | undefined {
+  const { legacy, key, value, range } = pair;
   const text = written(dockerfile, range);
+  // A continuation between them, or a comment, has no place in a pair.
   if (!legacy || !text.startsWith(key.raw) || !text.endsWith(value.raw)) return undefined;
   if (text.slice(key.raw.length, text.length - value.raw.length).trim() !== "") return undefined;
-  const quotes = /\s/.test(value.raw);
-  if (quotes && (/["']/.test(value.raw) || value.raw.includes(dockerfile.escape))) return undefined;
-  return [{ range, text: quotes ? `${key.raw}="${value.raw}"` : `${key.raw}=${value.raw}` }];
+  const plain = /["']/.test(value.raw) ? [] : [`"${value.raw}"`];
+  const values = [value.raw, ...plain, quotedValue(value, dockerfile)];
+  const wanted = JSON.stringify([wordMeaning(key), wordMeaning(value)]);
+  for (const each of values) {
+    const rewritten = `${key.raw}=${each}`;
+    if (pairMeaning(`${keyword} ${rewritten}`, dockerfile) === wanted) return [{ range, text: rewritten }];
+  }
+  return undefined;
+}
+
+/** What an instruction with one pair says; undefined for any other. */
+function pairMeaning(line: string, { escape: escaper }: Dockerfile): string | undefined {
+  const directive = escaper === "`" ? "# escape=`\n" : "";
+  const { dockerfile, diagnostics } = parse(`${directive}FROM scratch\n${line}\n`, { file: "" });
+  const [, instruction, more] = dockerfile.instructions;
+  if (diagnostics.some(({ severity }) => severity === "error") || more !== undefined) return undefined;
+  if (instruction?.kind !== "env" && instruction?.kind !== "label") return undefined;
+  const [pair, another] = instruction.pairs;
+  if (pair === undefined || another !== undefined || pair.legacy) return undefined;
+  return JSON.stringify([wordMeaning(pair.key), wordMeaning(pair.value)]);
+}
+
+/** Variables as they are written, everything else literally. */
+function quotedValue({ parts }: Word, dockerfile: Dockerfile): string {
+  const escaped = parts.map((part) =>
+    part.kind === "variable"
+      ? written(dockerfile, part.range)
+      : part.value.replace(/["$\\`]/g, (one) =>
+          /["$]/.test(one) || one === dockerfile.escape ? dockerfile.escape + one : one,
+        ),
+  );
+  return `"${escaped.join("")}"`;
 }
 
 /** Each line with nothing on it between the lines of an instruction; in a heredoc it is part of the text. */
@@ -230,11 +293,24 @@ function wordMeaning({ parts }: Word): readonly unknown[] {
   const meaning: unknown[] = [];
   for (const part of parts) {
     const last = meaning.at(-1);
-    if (part.kind === "variable") meaning.push({ name: part.name, modifier: part.modifier });
+    if (part.kind === "variable") meaning.push([part.name, modifierMeaning(part.modifier)]);
     else if (typeof last === "string") meaning[meaning.length - 1] = last + part.value;
     else meaning.push(part.value);
   }
   return meaning;
+}
+
+function modifierMeaning(modifier: Modifier | undefined): readonly unknown[] | undefined {
+  switch (modifier?.kind) {
+    case undefined:
+      return undefined;
+    case "default":
+      return [modifier.operator, wordMeaning(modifier.word)];
+    case "remove":
+      return [modifier.operator, wordMeaning(modifier.pattern)];
+    case "replace":
+      return [modifier.operator, wordMeaning(modifier.pattern), wordMeaning(modifier.replacement)];
+  }
 }
 
 function isTargetPlatform({ parts }: Word): boolean {

@@ -3,7 +3,9 @@
  * matches too. Source: moby's `patternmatcher` and `ignorefile`, whose quirks are kept.
  */
 import { TsbuildError, type Where } from "../errors.ts";
+import { trimmedEnd, trimmedStart } from "../parser/blanks.ts";
 import { cleanPath } from "./clean-path.ts";
+import { ignoreMatcher } from "./ignore-matcher.ts";
 import { compilePattern } from "./match-path.ts";
 
 interface Pattern {
@@ -42,27 +44,40 @@ export function parseIgnoreFile(text: string, file: string): IgnoreRules {
     .split("\n")
     .entries()) {
     if (raw.startsWith("#")) continue;
-    const trimmed = raw.trim();
+    const trimmed = trimSpace(raw);
     if (trimmed === "") continue;
-    const negated = trimmed.startsWith("!");
-    const written = negated ? trimmed.slice(1).trim() : trimmed;
     const place = { file, line: index + 1, text: trimmed };
-    if (written === "") throw badPattern(trimmed, place);
-    const clean = cleanPath(written);
+    const inverted = trimmed.startsWith("!");
+    // Cleaned twice, and whether it is a negation is asked in between: `./!a` is one, and `!/` says nothing.
+    const inner = inverted ? trimSpace(trimmed.slice(1)) : trimmed;
+    const clean = inner === "" ? "" : cleanPath(inner);
     const relative = clean.length > 1 && clean.startsWith("/") ? clean.slice(1) : clean;
-    patterns.push(pattern(relative, negated, place));
+    const written = cleanPath(trimSpace(inverted ? `!${relative}` : relative));
+    const negated = written.startsWith("!");
+    const own = negated ? written.slice(1) : written;
+    const flaw = flawOf(own);
+    if (flaw !== undefined) throw badPattern(place, flaw);
+    patterns.push(pattern(own, negated, place));
   }
   return rules(patterns, file);
+}
+
+/** Go's `strings.TrimSpace`: U+0085 is a space, U+FEFF is none. */
+function trimSpace(text: string): string {
+  const start = trimmedStart(text, 0, text.length);
+  return text.slice(start, trimmedEnd(text, start, text.length));
 }
 
 /** Of `--exclude`: a leading slash stays, so such a pattern matches nothing. @throws {TsbuildError} `INVALID_ARGUMENT` */
 export function excludeRules(excludes: readonly string[], where?: Where): IgnoreRules {
   const patterns = excludes.flatMap((exclude) => {
-    const trimmed = exclude.trim();
+    const trimmed = trimSpace(exclude);
     if (trimmed === "") return [];
-    const negated = trimmed.startsWith("!");
-    const clean = cleanPath(negated ? trimmed.slice(1) : trimmed);
-    if (trimmed === "!" || compilePattern(clean) === undefined) throw badExclude(exclude, where);
+    const written = cleanPath(trimmed);
+    const negated = written.startsWith("!");
+    const clean = negated ? written.slice(1) : written;
+    const flaw = flawOf(clean);
+    if (flaw !== undefined) throw badExclude(exclude, where, flaw);
     return pattern(clean, negated, { file: "", line: 0, text: exclude });
   });
   return rules(patterns, "");
@@ -74,80 +89,48 @@ interface PatternPlace {
   readonly text: string;
 }
 
-function badPattern(text: string, { file, line, text: sourceLine }: PatternPlace): TsbuildError {
+function badPattern({ file, line, text }: PatternPlace, hint: string): TsbuildError {
   return new TsbuildError({
     code: "INVALID_ARGUMENT",
     what: `invalid pattern ${JSON.stringify(text)}`,
-    where: { kind: "source", file, line, column: 1, endLine: line, endColumn: text.length + 1, sourceLine },
+    where: { kind: "source", file, line, column: 1, endLine: line, endColumn: text.length + 1, sourceLine: text },
+    hint,
   });
 }
 
-function badExclude(text: string, where: Where | undefined): TsbuildError {
-  return new TsbuildError({
+/** Undefined for a pattern that is right. */
+function flawOf(clean: string): string | undefined {
+  if (clean === "") return "write what is to be kept behind the !";
+  if (compilePattern(clean) === undefined)
+    return /(?:^|[^\\])(?:\\\\)*\\$/.test(clean)
+      ? "a backslash at the end escapes nothing: for the character itself write \\\\"
+      : "[ opens a class, such as [a-z]: for the character itself write \\[";
+  if (ignoreMatcher(clean) === undefined)
+    return clean.includes("\\")
+      ? "behind a backslash a letter means what it does in a regular expression: leave the backslash out"
+      : "[, { and | mean what they do in a regular expression: for the character itself write a backslash before it";
+  return undefined;
+}
+
+const badExclude = (text: string, where: Where | undefined, hint: string): TsbuildError =>
+  new TsbuildError({
     code: "INVALID_ARGUMENT",
     what: `--exclude: invalid pattern ${JSON.stringify(text)}`,
-    ...(where !== undefined && { where }),
+    where,
+    hint,
   });
-}
 
 function pattern(clean: string, negated: boolean, place: PatternPlace): Pattern {
-  if (compilePattern(clean) === undefined) throw badPattern(place.text, place);
+  const matches = ignoreMatcher(clean);
+  if (matches === undefined) throw new Error(`an invalid pattern was let through: ${clean}`);
   const wildcard = clean.search(/[*?[\\]/);
   return {
     negated,
-    matches: matcher(clean),
+    matches,
     literalPrefix: wildcard < 0 ? clean : clean.slice(0, wildcard),
     line: place.line,
     text: place.text,
   };
-}
-
-// Two stars are any number of components, with a slash behind them also none; `*` and `?` stay within one.
-export function matcher(clean: string): (path: string) => boolean {
-  if (!special.test(clean)) return (path) => path === clean;
-  if (clean.startsWith("**") && !special.test(clean.slice(2))) {
-    const suffix = clean.slice(2);
-    return (path) => path.endsWith(suffix) || (suffix.startsWith("/") && path === suffix.slice(1));
-  }
-  if (clean.endsWith("**") && !special.test(clean.slice(0, -2))) {
-    const prefix = clean.slice(0, -2);
-    return (path) => path.startsWith(prefix);
-  }
-  const characters = [...clean];
-  let source = "";
-  for (let at = 0; at < characters.length; at++) {
-    const character = characters[at] ?? "";
-    if (character === "*" && characters[at + 1] === "*") {
-      at += characters[at + 2] === "/" ? 2 : 1;
-      source += at + 1 >= characters.length ? ".*" : "(?:.*/)?";
-    } else if (character === "*") source += "[^/]*";
-    else if (character === "?") source += "[^/]";
-    else if (character === "[") {
-      const end = classEnd(characters, at);
-      // Go's syntax of classes; the pattern as a whole was checked before.
-      source += compilePattern(characters.slice(at, end).join(""))?.source.slice(1, -1) ?? "";
-      at = end - 1;
-    } else source += quoted(character === "\\" ? (characters[++at] ?? "") : character);
-  }
-  const expression = new RegExp(`^${source}$`, "su");
-  return (path) => expression.test(path);
-}
-
-const special = /[*?[\]\\]/;
-
-function quoted(character: string): string {
-  return /[\\^$.*+?()[\]{}|/]/.test(character) ? `\\${character}` : character;
-}
-
-/** Behind the `]` that ends the class at `start`. */
-function classEnd(characters: readonly string[], start: number): number {
-  let at = start + 1;
-  if (characters[at] === "^") at++;
-  for (let first = true; at < characters.length; at++, first = false) {
-    if (characters[at] === "\\") at++;
-    else if (characters[at] === "]" && !first) break;
-  }
-  return at + 1;
 }
 
 function rules(patterns: readonly Pattern[], file: string): IgnoreRules {

@@ -8,7 +8,8 @@ import { type BytePath, bytePath, bytePathOfLatin1, textOfBytePath } from "../ke
 import { sha256 } from "../oci/digest.ts";
 import type { CopySource } from "./build-graph.ts";
 import { fileNameOf, type RemoteFile } from "./download.ts";
-import { excludeRules, type FolderMatches, type IgnoreRules, matcher } from "./ignore-rules.ts";
+import { ignoreMatcher } from "./ignore-matcher.ts";
+import { excludeRules, type FolderMatches, type IgnoreRules } from "./ignore-rules.ts";
 import { hasWildcard, matchPath } from "./match-path.ts";
 import type { FileFacts, Origin, OriginNode } from "./origin.ts";
 import type { SelectedEntry, SelectedSource, Selection } from "./selection.ts";
@@ -218,7 +219,7 @@ function walkKept(kept: string, start: OriginNode, origin: Origin): readonly Ori
 
 /** As ignore patterns match, two stars included; what lies below a match belongs to it. */
 function deepMatches(pattern: string, start: OriginNode, origin: Origin): readonly (readonly OriginNode[])[] {
-  const matches = matcher(pattern);
+  const matches = ignoreMatcher(pattern) ?? (() => false);
   const found: (readonly OriginNode[])[] = [];
   const depth = pattern.includes("**") ? Number.POSITIVE_INFINITY : pattern.split("/").length;
   const visit = (chain: readonly OriginNode[], folder: OriginNode): void => {

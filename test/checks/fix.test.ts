@@ -33,8 +33,16 @@ test.for([
   { text: "FROM scratch⏎ENV a b  c $PATH", after: 'FROM scratch⏎ENV a="b  c $PATH"' },
   { text: "FROM scratch⏎ENV a b=c", after: "FROM scratch⏎ENV a=b=c" },
   { text: 'FROM scratch⏎ENV a "b"', after: 'FROM scratch⏎ENV a="b"' },
-  { text: 'FROM scratch⏎ENV a "b" c', after: 'FROM scratch⏎ENV a "b" c' },
-  { text: "FROM scratch⏎ENV a b\\ c", after: "FROM scratch⏎ENV a b\\ c" },
+  { text: 'FROM scratch⏎ENV a "b" c', after: 'FROM scratch⏎ENV a="b c"' },
+  { text: "FROM scratch⏎ENV a b\\ c", after: "FROM scratch⏎ENV a=b\\ c" },
+  { text: "FROM scratch⏎ENV a 'b  c'", after: "FROM scratch⏎ENV a='b  c'" },
+  { text: "FROM scratch⏎ENV a 'b \"$c\"' d", after: 'FROM scratch⏎ENV a="b \\"\\$c\\" d"' },
+  { text: "FROM scratch⏎ENV a it\\'s $B", after: 'FROM scratch⏎ENV a="it\'s $B"' },
+  { text: "FROM scratch⏎ENV a C:\\\\x y", after: 'FROM scratch⏎ENV a="C:\\\\x y"' },
+  { text: "# escape=`⏎FROM scratch⏎ENV a C:\\x 'y`'", after: '# escape=`⏎FROM scratch⏎ENV a="C:\\x y``"' },
+  { text: 'FROM scratch⏎ENV a ${b:-"c d"} e', after: 'FROM scratch⏎ENV a ${b:-"c d"} e' },
+  { text: "FROM scratch⏎ENV a ${b:-c d} 'e'", after: 'FROM scratch⏎ENV a="${b:-c d} e"' },
+  { text: 'FROM scratch⏎LABEL a "b=c" "d"', after: 'FROM scratch⏎LABEL a="b=c d"' },
   { text: "FROM scratch⏎ENV a \\⏎ b", after: "FROM scratch⏎ENV a \\⏎ b" },
   { text: "FROM b⏎RUN a \\⏎⏎# x⏎  ⏎ && b⏎⏎RUN c", after: "FROM b⏎RUN a \\⏎# x⏎ && b⏎⏎RUN c" },
   { text: "FROM b⏎RUN \\⏎⏎<<E⏎a⏎⏎b⏎E⏎", after: "FROM b⏎RUN \\⏎<<E⏎a⏎⏎b⏎E⏎" },
@@ -49,6 +57,40 @@ test.for([
   { text: "FROM scratch⏎MAINTAINER x⏎WORKDIR a⏎CMD x", after: "FROM scratch⏎MAINTAINER x⏎WORKDIR a⏎CMD x" },
 ])("$text becomes $after", async ({ text, after }) => {
   expect(await fixedText(text)).toBe(after);
+});
+
+test("pairs of old, of any characters, say the same when they are rewritten", async () => {
+  const piece = fc.constantFrom(
+    "a",
+    " ",
+    "  ",
+    '"',
+    "'",
+    "\\",
+    "$A",
+    "${B}",
+    "${C:-x y}",
+    "=",
+    "`",
+    "#",
+    '"b c"',
+    "'d  e'",
+  );
+  const value = fc.array(piece, { minLength: 1, maxLength: 6 }).map((pieces) => pieces.join(""));
+  let rewritten = 0;
+  await fc.assert(
+    fc.asyncProperty(value, fc.constantFrom("", "# escape=`\n"), async (text, directive) => {
+      const file = `${directive}FROM scratch\nARG A=1 B='x  y'\nENV k ${text}\nENV after=$k`;
+      const before = await comparableGraph(file);
+      fc.pre(before.startsWith("{"));
+      const { dockerfile, warnings } = await checkText(file);
+      const { text: after } = fixWarnings(dockerfile, warnings);
+      if (after !== file) rewritten++;
+      expect(await comparableGraph(after)).toBe(before);
+    }),
+    { numRuns: 300 },
+  );
+  expect(rewritten).toBeGreaterThan(100);
 });
 
 test("one that would change the meaning does not keep the others from being made", async () => {

@@ -134,6 +134,49 @@ test("SARIF has what its schema requires, and the places of the text", async () 
   expect(casing.help.markdown).toContain("## Bad");
 });
 
+test("SARIF has the edits of --fix, which applied by their regions make the same file", async () => {
+  const text = `from scratch AS Build\nENV greeting "hello  world" again\nRUN a \\\n\n  && b\nEXPOSE 53/UDP\nCOPY --from=BUILD x /\nCOPY a b /\nWORKDIR x\nCMD x\n`;
+  using folder = project(text);
+  const [run] = JSON.parse((await folder.run("check", "--format=sarif")).stdout).runs;
+  const fixed = run.results.filter((result: { readonly fixes?: unknown }) => result.fixes !== undefined);
+  expect(new Set(fixed.map(({ ruleId }: { readonly ruleId: string }) => ruleId))).toEqual(
+    new Set([
+      "ConsistentInstructionCasing",
+      "FromAsCasing",
+      "StageNameCasing",
+      "LegacyKeyValueFormat",
+      "NoEmptyContinuation",
+      "ExposeProtoCasing",
+    ]),
+  );
+  expect(run.results.length).toBeGreaterThan(fixed.length);
+  const edits = new Map<string, { readonly start: number; readonly end: number; readonly text: string }>();
+  const lines = text.split("\n");
+  const offset = (line: number, column: number): number =>
+    lines.slice(0, line - 1).reduce((sum, each) => sum + each.length + 1, 0) + column - 1;
+  for (const { fixes, locations } of fixed) {
+    expect(fixes).toHaveLength(1);
+    const [{ description, artifactChanges }] = fixes;
+    expect(description.text).not.toBe("");
+    expect(artifactChanges).toHaveLength(1);
+    const [{ artifactLocation, replacements }] = artifactChanges;
+    expect(artifactLocation).toEqual(locations[0].physicalLocation.artifactLocation);
+    expect(replacements.length).toBeGreaterThan(0);
+    for (const { deletedRegion: region, insertedContent } of replacements) {
+      const start = offset(region.startLine, region.startColumn);
+      const end = offset(region.endLine, region.endColumn);
+      expect(end).toBeGreaterThan(start);
+      edits.set(`${start}-${end}`, { start, end, text: insertedContent.text });
+    }
+  }
+  const applied = [...edits.values()]
+    .sort((a, b) => b.start - a.start)
+    .reduce((before, edit) => before.slice(0, edit.start) + edit.text + before.slice(edit.end), text);
+  await folder.run("check", "--fix");
+  expect(readFileSync(join(folder.path, "Dockerfile"), "utf8")).toBe(applied);
+  expect(applied).toContain('ENV greeting="hello  world again"');
+});
+
 test("text, JSON, SARIF and annotations say the same sentences", async () => {
   using folder = project(tenMistakes);
   const json = JSON.parse((await folder.run("check", "--format=json")).stdout);

@@ -14,15 +14,18 @@ import { lacksDocker, type RunningDocker, startDocker } from "../support/dockerd
 import { originOf, temporaryContext, writeFiles } from "./support/context.ts";
 
 const runs = 40;
+const oddRuns = 60;
 /** The same ones every time: a build is slow, and a difference must be seen again. */
 const seed = 20_240_229;
 
 const name = fc.constantFrom("a", "b", "ab", "a.md", ".x", "b c");
 const file = fc.array(name, { minLength: 1, maxLength: 4 }).map((parts) => parts.join("/"));
-const tree = fc.array(file, { minLength: 3, maxLength: 12 }).map((paths) => {
-  const unique = [...new Set(paths)].sort();
-  return unique.filter((one) => !unique.some((other) => other.startsWith(`${one}/`)));
-});
+const tree = fc.uniqueArray(file, { minLength: 3, maxLength: 12 }).map(withoutParents);
+
+function withoutParents(paths: readonly string[]): readonly string[] {
+  return paths.filter((one) => !paths.some((other) => other.startsWith(`${one}/`))).toSorted();
+}
+
 const glob = fc.constantFrom(
   "a",
   "b",
@@ -48,6 +51,53 @@ const line = fc
   )
   .map(([before, parts, after]) => `${before}${parts.join("/")}${after}`);
 const lines = fc.array(line, { minLength: 1, maxLength: 5 });
+
+/** Names that escapes, classes and repetitions of a regular expression may mean, or not. */
+const oddName = fc.constantFrom(
+  "a",
+  "d",
+  "1",
+  "aa",
+  "a1",
+  "ad",
+  "a{2}",
+  "]",
+  "[a]",
+  "^",
+  "a|d",
+  "\\",
+  "*",
+  "-",
+  "a.",
+  "é",
+);
+const oddFile = fc.array(oddName, { minLength: 1, maxLength: 2 }).map((parts) => parts.join("/"));
+const oddTree = fc.uniqueArray(oddFile, { minLength: 8, maxLength: 16 }).map(withoutParents);
+const oddPiece = fc.constantFrom(
+  ...["a", "d", "1", "*", "?", "**", ".", "é", "/", "{2}", "|", "^", "$", "]"],
+  ...["\\d", "\\w", "\\a", "\\b", "\\\\", "\\*", "\\]", "\\[", "\\y", "\\-", "\\pL", "\\x61"],
+  ...[
+    "[ad]",
+    "[^a]",
+    "[a-d]",
+    "[^/]",
+    "[*]",
+    "[?]",
+    "[.]",
+    "[\\d]",
+    "[\\]]",
+    "[\\^a]",
+    "[]",
+    "[a",
+    "[d-a]",
+    "[[:alpha:]]",
+  ],
+);
+/** The reference makes an expression of every pattern, a newer one only of those with something in them that asks for it. */
+const oddLine = fc
+  .array(oddPiece, { minLength: 1, maxLength: 4 })
+  .map((pieces) => pieces.join(""))
+  .filter((one) => !/[|^{]/.test(one) || /[?[\\]/.test(one));
 
 /** Every name that is there, folders with a slash behind them. */
 function visible(origin: Origin): readonly string[] {
@@ -100,6 +150,33 @@ test.skipIf(lacksDocker())(
     expect(different).toEqual([]);
   },
 );
+
+test.skipIf(lacksDocker())(
+  "escapes, classes and repetitions mean what they do to BuildKit, and what it refuses is refused (docker)",
+  { timeout: 120_000 },
+  () => {
+    using context = temporaryContext({});
+    const different: unknown[] = [];
+    for (const [files, ignore] of fc.sample(fc.tuple(oddTree, oddLine), { numRuns: oddRuns, seed })) {
+      rmSync(context.folder, { recursive: true });
+      writeFiles(context.folder, { ".": null, ...Object.fromEntries(files.map((one) => [one, "x"])) });
+      const text = `${ignore}\n`;
+      const ours = orRefused(() => visible(originOf(context.folder, text)));
+      writeFileSync(join(context.folder, ".dockerignore"), text);
+      const theirs = orRefused(() => taken(context.folder).filter((one) => one !== ".dockerignore"));
+      if (JSON.stringify(ours) !== JSON.stringify(theirs)) different.push({ ignore, ours, theirs });
+    }
+    expect(different).toEqual([]);
+  },
+);
+
+function orRefused(look: () => readonly string[]): readonly string[] | "refused" {
+  try {
+    return look();
+  } catch {
+    return "refused";
+  }
+}
 
 function holdsSome(folder: string, names: readonly string[]): boolean {
   return names.some((one) => one.startsWith(folder) && !one.endsWith("/"));

@@ -53,6 +53,25 @@ test.for<Row>([
   { ignore: "[!a]", hidden: ["!", "a"], kept: ["b"] },
   { ignore: "\\*", hidden: ["*"], kept: ["a"] },
   { ignore: "{a,b}", hidden: ["{a,b}"], kept: ["a", "b"] },
+  // A backslash is one of the regular expression, as are classes; what stands in no such place is what it is.
+  { ignore: "a\\d", hidden: ["a1"], kept: ["ad", "a\\d"] },
+  { ignore: "[\\d]", hidden: ["1"], kept: ["d"] },
+  { ignore: "\\pL*", hidden: ["a", "éx"], kept: ["1"] },
+  { ignore: "\\x61?", hidden: ["ab"], kept: ["x61b"] },
+  { ignore: "*\\bb", hidden: ["a-b"], kept: ["ab"] },
+  { ignore: "\\Qa*", hidden: ["a[^/]*$b"], kept: ["a", "ab", "a[^/]*"] },
+  { ignore: "\\!a", hidden: ["!a"], kept: ["a"] },
+  { ignore: "\\#a", hidden: ["#a"] },
+  { ignore: "a\\\\b", hidden: ["a\\b"], kept: ["ab"] },
+  { ignore: "x[^y]z", hidden: ["xaz", "x/z"], kept: ["xyz"] },
+  { ignore: "[[:alpha:]]", hidden: ["a"], kept: ["1", ":]"] },
+  { ignore: "[*]x", hidden: ["^]x", "[/]x", "]x"], kept: ["*x"] },
+  { ignore: "a{2}*", hidden: ["aa", "aab"], kept: ["a{2}", "ab"] },
+  { ignore: "a{2}", hidden: ["a{2}"], kept: ["aa"] },
+  { ignore: "a|b*", hidden: ["a", "ax", "b", "xbc"], kept: ["x"] },
+  { ignore: "*⏎./!a", hidden: ["b"], kept: ["a"] },
+  { ignore: "*⏎!!a", hidden: ["a"], kept: ["!a"] },
+  { ignore: "a\u0085⏎\ufeffb", hidden: ["a"], kept: ["b"] },
   { ignore: "A", kept: ["a"] },
   { ignore: "a.b+c", hidden: ["a.b+c"], kept: ["axb+c", "a.bbc"] },
   { ignore: ".*", hidden: [".git", ".git/x"], kept: ["a.b"] },
@@ -63,11 +82,27 @@ test.for<Row>([
   expect(kept.filter((path) => isExcluded(rules, path))).toEqual([]);
 });
 
-test.for(["[", "a[", "a\\", "[]a]", "[a-]", "!", "! "])("a bad pattern is rejected with its line: %s", (pattern) => {
+test.for([
+  { pattern: "[", hint: "[ opens a class" },
+  { pattern: "a[", hint: "[ opens a class" },
+  { pattern: "[]a]", hint: "[ opens a class" },
+  { pattern: "[a-]", hint: "[ opens a class" },
+  { pattern: "a\\", hint: "a backslash at the end escapes nothing" },
+  { pattern: "!", hint: "write what is to be kept" },
+  { pattern: "! ", hint: "write what is to be kept" },
+  { pattern: "!/", hint: "write what is to be kept" },
+  { pattern: "\\y", hint: "leave the backslash out" },
+  { pattern: "d/\\e", hint: "leave the backslash out" },
+  { pattern: "\\1", hint: "leave the backslash out" },
+  { pattern: "[b-a]", hint: "mean what they do in a regular expression" },
+  { pattern: "*{2}", hint: "mean what they do in a regular expression" },
+  { pattern: "a{2}{3}?", hint: "mean what they do in a regular expression" },
+])("a bad pattern is rejected with its line, and says why: $pattern", ({ pattern, hint }) => {
   expect(() => parseIgnoreFile(`ok\n${pattern}\n`, ".dockerignore")).toThrow(
     expect.objectContaining({
       code: "INVALID_ARGUMENT",
       where: expect.objectContaining({ file: ".dockerignore", line: 2 }),
+      hint: expect.stringContaining(hint),
     }),
   );
 });

@@ -1,5 +1,6 @@
 /** A check's report for people. The frame is BuildKit's, the excerpt that of all other messages here. */
 import { styleText } from "node:util";
+import { fixesOf } from "../../../checks/fix.ts";
 import { pageOf, rules } from "../../../checks/rules.ts";
 import type { Diagnostic, Dockerfile } from "../../../parser/ast.ts";
 import { whereOf } from "../../../parser/position.ts";
@@ -13,6 +14,11 @@ export function checkText({ dockerfile, findings }: CheckReport, stream: NodeJS.
   if (findings.length === 0) return "Check complete, no warnings found.\n";
   const lines = [`Check complete, ${countText(findings)} ${findings.length === 1 ? "has" : "have"} been found!`];
   for (const finding of findings) lines.push("", ...findingLines(dockerfile, finding, stream));
+  const fixes = fixesOf(
+    dockerfile,
+    findings.filter(({ severity }) => severity === "warning"),
+  ).length;
+  if (fixes > 0) lines.push("", `${fixes} of them can be rewritten with --fix`);
   return `${lines.join("\n")}\n`;
 }
 
