@@ -39,13 +39,14 @@ export function openStore(root: string, options: OpenOptions = {}): Store {
   try {
     prepareRoot(paths);
     if (options.onFullDisk === true) releaseReserve(root);
-    keepReserve(root);
   } catch (error) {
     throw explained(root, error);
   }
   const db = new Database(root, paths.database);
   try {
     if (!existsSync(`${root}/oci-layout`)) lay(paths);
+    // Not before: a folder with files and no database is somebody else's.
+    keepReserve(root);
     const context = new StoreContext(paths, db, ownLayout());
     sweep(context);
     const store = new OpenStore(context);
@@ -83,7 +84,10 @@ function prepareRoot({ root, database }: StorePaths): void {
   }
   if (!stat.isDirectory()) throw rootNotAFolder(root);
   // Another folder's mode and content are not ours to change.
-  if (!existsSync(database) && readdirSync(root).some((name) => name !== "lost+found")) throw notOurFolder(root);
+  if (!existsSync(database) && readdirSync(root).some((name) => name !== "lost+found")) {
+    // Another process may have begun to make the store in between.
+    if (!existsSync(database)) throw notOurFolder(root);
+  }
   // Set-user-ID files of images lie in here: nobody else may walk in.
   if ((stat.mode & 0o7777) !== 0o700) chmodSync(root, 0o700);
 }
