@@ -142,7 +142,7 @@ async function grantedDevices(
 ): Promise<GrantedDevices> {
   if (!graph.steps.some(({ input }) => input.kind === "run" && input.devices.length > 0)) return new Map();
   const { grantDevices } = await import("./granted-devices.ts");
-  return grantDevices(graph, options.allow, deviceSpecFolders);
+  return await grantDevices(graph, options.allow, deviceSpecFolders);
 }
 
 function unusedSecrets(graph: BuildGraph, { secrets }: BuildOptions): readonly string[] {

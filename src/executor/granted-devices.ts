@@ -12,12 +12,12 @@ export type GrantedDevices = ReadonlyMap<StepId, readonly CdiDevice[]>;
  * @throws {TsbuildError} `INVALID_ARGUMENT` for a required device that is not there, `INSTRUCTION_INVALID` for one that
  * nobody allowed, both with the step's place
  */
-export function grantDevices(
+export async function grantDevices(
   graph: BuildGraph,
   allow: readonly string[],
   folders: readonly string[] = deviceSpecFolders,
-): GrantedDevices {
-  const cdi = readCdi(folders);
+): Promise<GrantedDevices> {
+  const cdi = await readCdi(folders);
   const allowsAll = allow.includes("device");
   const allowed = new Set(
     allow.flatMap((entitlement) => {

@@ -73,6 +73,7 @@ export async function runStep(input: RunInput, unkeyed: Unkeyed, place: RunPlace
     ...(input.shmSizeBytes !== undefined && { shmSizeBytes: input.shmSizeBytes }),
     resources: { ...resourcesOf(unkeyed.limits), devices: edits.rules },
     privileged: input.security === "insecure",
+    hooks: edits.hooks,
     devices: [...(input.security === "insecure" ? insecureDevices : []), ...edits.devices],
   });
   signal.throwIfAborted();

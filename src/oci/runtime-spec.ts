@@ -12,7 +12,29 @@ export interface RuntimeSpec {
   /** In the order they are mounted. */
   readonly mounts: readonly MountSpec[];
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly hooks?: Readonly<Partial<Record<HookName, readonly HookSpec[]>>>;
   readonly linux: LinuxSpec;
+}
+
+export const hookNames = [
+  "prestart",
+  "createRuntime",
+  "createContainer",
+  "startContainer",
+  "poststart",
+  "poststop",
+] as const;
+
+export type HookName = (typeof hookNames)[number];
+
+export interface HookSpec {
+  /** Absolute: on the host, of `startContainer` in the container. */
+  readonly path: string;
+  /** With the name it is called by. */
+  readonly args?: readonly string[];
+  readonly env?: readonly string[];
+  /** Seconds. */
+  readonly timeout?: number;
 }
 
 export interface ProcessSpec {

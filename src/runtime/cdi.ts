@@ -5,6 +5,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { z } from "zod";
 import { errnoOf } from "../errors.ts";
+import { type HookName, type HookSpec, hookNames } from "../oci/runtime-spec.ts";
 import { deviceNotRegistered } from "./container-errors.ts";
 
 /** Where the files are looked for; what a later folder says of a device replaces what an earlier one does. */
@@ -29,12 +30,21 @@ const mount = z.object({
   type: z.exactOptional(z.string()),
 });
 
+/** `createContainer` and its like. Source: Container Device Interface, SPEC.md, "hooks". */
+const hook = z.object({
+  hookName: z.enum(hookNames),
+  path: z.string().startsWith("/"),
+  args: z.exactOptional(z.array(z.string())),
+  env: z.exactOptional(z.array(z.string().regex(/^[^=]+=/))),
+  timeout: z.exactOptional(z.int().positive()),
+});
+
 /** What a device, or a file for all its devices, changes in a container. */
 export interface ContainerEdits {
   readonly env?: readonly string[];
   readonly deviceNodes?: readonly DeviceNode[];
   readonly mounts?: readonly CdiMount[];
-  readonly hooks?: readonly { readonly hookName: string; readonly path: string }[];
+  readonly hooks?: readonly (HookSpec & { readonly hookName: HookName })[];
   readonly additionalGids?: readonly number[];
   readonly intelRdt?: unknown;
   readonly netDevices?: readonly unknown[];
@@ -63,7 +73,7 @@ const containerEdits: z.ZodType<ContainerEdits> = z.object({
   env: z.exactOptional(z.array(z.string().regex(/^[^=]+=/))),
   deviceNodes: z.exactOptional(z.array(deviceNode)),
   mounts: z.exactOptional(z.array(mount)),
-  hooks: z.exactOptional(z.array(z.looseObject({ hookName: z.string(), path: z.string() }))),
+  hooks: z.exactOptional(z.array(hook)),
   additionalGids: z.exactOptional(z.array(z.int().nonnegative())),
   intelRdt: z.exactOptional(z.unknown()),
   netDevices: z.exactOptional(z.array(z.unknown())),
@@ -99,19 +109,25 @@ export interface Cdi {
 }
 
 /** Never fails: what a broken file would have offered is not there, and its problem is told with that. */
-export function readCdi(folders: readonly string[]): Cdi {
+export async function readCdi(folders: readonly string[]): Promise<Cdi> {
   const devices = new Map<string, CdiDevice>();
   const problems: string[] = [];
   for (const folder of folders) {
     for (const name of namesOf(folder)) {
       if (!/\.(?:json|yaml|yml)$/.test(name)) continue;
       const file = `${folder}/${name}`;
-      const spec = readSpec(file);
+      const spec = await readSpec(file);
       if (typeof spec === "string") problems.push(`${file}: ${spec}`);
       else for (const device of spec) devices.set(device.name, device);
     }
   }
   return { devices: new Map([...devices].sort(([a], [b]) => (a < b ? -1 : 1))), problems };
+}
+
+/** YAML 1.1, as CDI's own library reads it (0660 is octal); aliases may not make more of a file than it is. */
+async function parseYaml(text: string): Promise<unknown> {
+  const { parse } = await import("yaml");
+  return parse(text, { version: "1.1", maxAliasCount: 100, prettyErrors: true });
 }
 
 function namesOf(folder: string): readonly string[] {
@@ -123,13 +139,20 @@ function namesOf(folder: string): readonly string[] {
 }
 
 /** The devices of a file, or what is wrong with it. */
-function readSpec(file: string): readonly CdiDevice[] | string {
+async function readSpec(file: string): Promise<readonly CdiDevice[] | string> {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    return `cannot be read (${errnoOf(error) ?? "it failed"})`;
+  }
   let json: unknown;
   try {
-    json = JSON.parse(readFileSync(file, "utf8"));
+    json = file.endsWith(".json") ? JSON.parse(text) : await parseYaml(text);
   } catch (error) {
-    if (!(error instanceof SyntaxError)) return `cannot be read (${errnoOf(error) ?? "it failed"})`;
-    return file.endsWith(".json") ? "is no JSON" : "is YAML, of which only JSON is read; write it as JSON";
+    // Both libraries show the line below what they say.
+    const why = error instanceof Error ? (error.message.split("\n")[0] ?? "") : "";
+    return `is no ${file.endsWith(".json") ? "JSON" : "YAML"} (${why.replace(/:$/, "")})`;
   }
   const { success, data, error } = specSchema.safeParse(json);
   if (!success) return z.prettifyError(error).replaceAll("\n", " ");

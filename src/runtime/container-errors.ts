@@ -265,12 +265,12 @@ export const noSuchDevice = (path: string): TsbuildError =>
     where: { kind: "flag", flag: "--device" },
   });
 
-export const deviceHasHooks = (name: string, what: string, file: string): TsbuildError =>
+export const deviceNeedsMore = (name: string, what: string, file: string): TsbuildError =>
   new TsbuildError({
     code: "UNSUPPORTED",
     what: `the device ${name} needs what tsbuild does not do: ${what}`,
     where: { kind: "path", path: file },
-    hint: "nodes, mounts, variables and groups of a device are supported, hooks are not",
+    hint: "nodes, mounts, variables, groups and hooks of a device are supported",
   });
 
 export const deviceInvalid = (name: string, why: string, file: string): TsbuildError =>

@@ -57,6 +57,7 @@ export interface ContainerSpecOptions {
   readonly ulimits?: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
   readonly oomScoreAdj?: number;
   readonly sysctl?: Readonly<Record<string, string>>;
+  readonly hooks?: NonNullable<RuntimeSpec["hooks"]>;
 }
 
 export interface SharedNamespaces {
@@ -155,6 +156,7 @@ export function containerSpec(options: ContainerSpecOptions): RuntimeSpec {
     ...(options.hostname === undefined ? {} : { hostname: options.hostname }),
     ...(options.domainname === undefined ? {} : { domainname: options.domainname }),
     mounts: mountsOf(options, privileged),
+    ...(options.hooks !== undefined && Object.keys(options.hooks).length > 0 && { hooks: options.hooks }),
     linux: {
       namespaces: namespacesOf(options),
       devices: devicesOf(options),
@@ -234,7 +236,7 @@ function ownHardLimit(): number {
 }
 
 /** All: what we have ourselves. Nobody can give more. */
-function ownCapabilities(): readonly string[] {
+export function ownCapabilities(): readonly string[] {
   const mask = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "latin1"))?.[1] ?? "0"}`);
   return capabilities.filter((_, number) => (mask & (1n << BigInt(number))) !== 0n);
 }

@@ -1,7 +1,15 @@
 /** What devices of the Container Device Interface change in a container. Source: its SPEC.md, "OCI Edits". */
-import type { DeviceSpec, MountSpec, ResourcesSpec } from "../oci/runtime-spec.ts";
+import {
+  type DeviceSpec,
+  type HookName,
+  type HookSpec,
+  hookNames,
+  type MountSpec,
+  type ResourcesSpec,
+  type RuntimeSpec,
+} from "../oci/runtime-spec.ts";
 import type { CdiDevice, CdiMount, ContainerEdits, DeviceNode } from "./cdi.ts";
-import { deviceHasHooks, deviceInvalid } from "./container-errors.ts";
+import { deviceInvalid, deviceNeedsMore } from "./container-errors.ts";
 import { deviceAt } from "./devices.ts";
 
 export interface DeviceEdits {
@@ -10,14 +18,21 @@ export interface DeviceEdits {
   readonly devices: readonly DeviceSpec[];
   readonly rules: NonNullable<ResourcesSpec["devices"]>;
   readonly additionalGids: readonly number[];
+  readonly hooks: NonNullable<RuntimeSpec["hooks"]>;
 }
 
-export const noDeviceEdits: DeviceEdits = { env: [], mounts: [], devices: [], rules: [], additionalGids: [] };
+export const noDeviceEdits: DeviceEdits = {
+  env: [],
+  mounts: [],
+  devices: [],
+  rules: [],
+  additionalGids: [],
+  hooks: {},
+};
 
 /**
  * What these devices change, each file's common edits first and once. A node without an owner belongs to `user`.
- * @throws {TsbuildError} `UNSUPPORTED` for hooks and whatever else is not a node, a mount, a variable or a group;
- * `INVALID_ARGUMENT` for a node that the host does not have
+ * @throws {TsbuildError} `UNSUPPORTED` for network interfaces and cache allocation (Intel RDT); `INVALID_ARGUMENT` for a node that the host does not have
  */
 export function deviceEdits(
   devices: readonly CdiDevice[],
@@ -45,14 +60,21 @@ export function deviceEdits(
       access: node.permissions || "rwm",
     })),
     additionalGids: edits.flatMap(({ edit }) => (edit.additionalGids ?? []).filter((gid) => gid !== 0)),
+    hooks: hooksOf(edits.flatMap(({ edit }) => edit.hooks ?? [])),
   };
 }
 
+function hooksOf(hooks: NonNullable<ContainerEdits["hooks"]>): DeviceEdits["hooks"] {
+  const byName = hookNames.map((name): readonly [HookName, readonly HookSpec[]] => [
+    name,
+    hooks.filter(({ hookName }) => hookName === name).map(({ hookName: _, ...hook }) => hook),
+  ]);
+  return Object.fromEntries(byName.filter(([, list]) => list.length > 0));
+}
+
 function refuseForeign(device: CdiDevice, edit: ContainerEdits): void {
-  const [hook] = edit.hooks ?? [];
-  if (hook !== undefined) throw deviceHasHooks(device.name, `${hook.hookName} ${hook.path}`, device.file);
-  if (edit.intelRdt !== undefined) throw deviceHasHooks(device.name, "intelRdt", device.file);
-  if ((edit.netDevices ?? []).length > 0) throw deviceHasHooks(device.name, "netDevices", device.file);
+  if (edit.intelRdt !== undefined) throw deviceNeedsMore(device.name, "intelRdt", device.file);
+  if ((edit.netDevices ?? []).length > 0) throw deviceNeedsMore(device.name, "netDevices", device.file);
 }
 
 function nodeSpec(

@@ -1,6 +1,15 @@
 /** What every driver must do. Both drivers pass it, on the real kernel. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -563,6 +572,103 @@ export function driverSuite(name: string, makeDriver: () => Driver, { available,
       const pid = Number(owner.stdout);
       await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 5000 }).toBe(false);
       await expect.poll(() => findCgroups(ownedCgroup), { timeout: 5000 }).toEqual([]);
+    });
+
+    describe("hooks", () => {
+      /** A program of the host that writes what it sees to the log: a line for each, and then does `then`. */
+      const hookFile = (name: string, then = ""): string => {
+        const file = join(box.folder, `hook-${name}`);
+        const seen = "$(readlink /proc/self/ns/mnt) $(readlink /proc/self/ns/uts) $0 $* A=$A";
+        const status = `sed -n 's/.*"status": *"\\([a-z]*\\)".*/\\1/p'`;
+        writeFileSync(
+          file,
+          `#!/bin/sh\nstate=$(tr -d '\\n')\necho "${name} $(echo "$state" | ${status}) ${seen}" >>${log()}\n${then}\n`,
+          { mode: 0o755 },
+        );
+        return file;
+      };
+      const log = (): string => join(box.folder, "hooks.log");
+      const lines = (): readonly (readonly string[])[] => {
+        const text = existsSync(log()) ? readFileSync(log(), "utf8") : "";
+        rmSync(log(), { force: true });
+        return text
+          .split("\n")
+          .filter((line) => line !== "")
+          .map((line) => line.split(" "));
+      };
+      const own = (type: string): string => readlinkSync(`/proc/self/ns/${type}`);
+
+      test("run in their order, each where it belongs, with words and variables of their own", async () => {
+        const env = ["A=1", "PATH=/usr/bin:/bin"];
+        const hooks = Object.fromEntries(
+          (["prestart", "createRuntime", "createContainer", "poststart", "poststop"] as const).map((name) => [
+            name,
+            [{ path: hookFile(name), args: ["called", "one"], env }],
+          ]),
+        );
+        const { status } = await runOnce(driver, box.request({ args: ["/bin/true"], spec: { hooks } }));
+        expect(status.code).toBe(0);
+        // A runtime may end before its container's end is dealt with.
+        const seen = await expect
+          .poll(() => readFileSync(log(), "utf8"), { timeout: 5000 })
+          .toContain("poststop")
+          .then(lines);
+        const order = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
+        expect(seen.map(([name]) => name).sort()).toEqual(order.toSorted());
+        const [, , mountNamespace, utsNamespace, , argument, variable] =
+          seen.find(([name]) => name === "createContainer") ?? [];
+        expect(argument).toBe("one");
+        expect(variable).toBe("A=1");
+        expect(mountNamespace).not.toBe(own("mnt"));
+        expect(utsNamespace).not.toBe(own("uts"));
+        expect(seen.find(([name]) => name === "createRuntime")?.[3]).toBe(own("uts"));
+        expect(seen.find(([name]) => name === "poststop")?.[1]).toBe("stopped");
+      });
+
+      test("of createContainer change the root file system that config.json names", async () => {
+        const change =
+          `bundle=$(echo "$state" | sed 's/.*"bundle": *"\\([^"]*\\)".*/\\1/')\n` +
+          `root=$(tr -d '\\n' <$bundle/config.json | sed 's/.*"root": *{"path": *"\\([^"]*\\)".*/\\1/')\n` +
+          `case $root in /*) ;; *) root=$bundle/$root;; esac\necho by the hook >$root/made`;
+        const hooks = { createContainer: [{ path: hookFile("change", change) }] };
+        const { stdout } = await runOnce(driver, box.request({ args: ["cat", "/made"], spec: { hooks } }));
+        expect(stdout).toBe("by the hook\n");
+        lines();
+      });
+
+      test("of startContainer are the container's own programs, with no more than its rights", async () => {
+        const script = "echo $* >/told; id -u >>/told; grep CapBnd /proc/self/status >>/told";
+        const hooks = {
+          startContainer: [{ path: "/bin/sh", args: ["sh", "-c", script, "x", "told"], env: ["PATH=/bin"] }],
+        };
+        const args = sh("cat /told; grep CapBnd /proc/self/status");
+        const { stdout } = await runOnce(driver, box.request({ args, spec: { hooks } }));
+        const [told, uid, bounding, ofCommand] = stdout.split("\n");
+        expect([told, uid]).toEqual(["told", "0"]);
+        expect(bounding).toBe(ofCommand);
+      });
+
+      test("that fail, are not there or take too long keep the container from starting", async () => {
+        for (const name of ["createRuntime", "createContainer"] as const) {
+          const uppers: string[] = [];
+          const args = sh("echo ran >/ran");
+          const start = (path: string, timeout?: number) => {
+            const hook = { path, ...(timeout !== undefined && { timeout }) };
+            const spec = { hooks: { [name]: [hook], poststop: [{ path: hookFile("end") }] } };
+            const request = box.request({ args, spec });
+            uppers.push(request.upperdir);
+            return driver.start(request);
+          };
+          await expect(start(hookFile("bad", "echo because >&2; exit 3"))).rejects.toMatchObject({
+            code: "RUNTIME_FAILED",
+            message: expect.stringMatching(/hook|exit(ed)?( with)? status 3/),
+          });
+          await expect(start("/no/such/hook")).rejects.toMatchObject({ code: "RUNTIME_FAILED" });
+          await expect(start(hookFile("slow", "exec sleep 600"), 1)).rejects.toMatchObject({ code: "RUNTIME_FAILED" });
+          expect(uppers.filter((folder) => existsSync(join(folder, "ran")))).toEqual([]);
+        }
+        lines();
+      });
     });
   });
 }

@@ -165,8 +165,21 @@ describe.skipIf(!canRunContainers)("RUN --device", () => {
     const devices = [
       { name: "a", containerEdits: { env: ["V=injected"], deviceNodes: nodes, mounts, additionalGids: [77] } },
       { name: "open", annotations: open, containerEdits: { env: ["OPEN=1"] } },
-      { name: "hooked", containerEdits: { hooks: [{ hookName: "prestart", path: "/bin/h" }] } },
+      { name: "hooked", containerEdits: { hooks: [{ hookName: "prestart", path: "/no/such/hook" }] } },
     ];
+    const hook = `${folder}/hook`;
+    const root = `$(sed 's/.*"root":{"path":"\\([^"]*\\)".*/\\1/' config.json)`;
+    writeFileSync(hook, `#!/bin/sh\necho "$1" >${root}/by-the-hook\n`, { mode: 0o755 });
+    const yaml = [
+      "cdiVersion: 0.6.0",
+      "kind: y.com/d",
+      "devices:",
+      "  - name: h",
+      "    containerEdits:",
+      "      hooks:",
+    ];
+    const fields = ["hookName: createContainer", `path: ${hook}`, "args: [hook, made]"];
+    writeFileSync(`${folder}/y.yaml`, [...yaml, `        - {${fields.join(", ")}}`, ""].join("\n"));
     writeFileSync(`${folder}/v.json`, JSON.stringify({ cdiVersion: "0.6.0", kind: "v.com/d", devices }));
     folders = process.env["TSBUILD_CDI_DIRS"];
     process.env["TSBUILD_CDI_DIRS"] = folder;
@@ -213,9 +226,19 @@ describe.skipIf(!canRunContainers)("RUN --device", () => {
     expect(built.stderr).toMatch(/Dockerfile\d+:3:1/);
   });
 
-  test("hooks of a device fail the step that needs it", async () => {
+  test("a hook that fails fails the step that needs its device", async () => {
     const built = await workshop.build("FROM b⏎RUN --device=v.com/d=hooked true", {}, ["--allow", "device"]);
-    expect([built.code, built.stderr]).toEqual([1, expect.stringContaining("prestart /bin/h")]);
+    expect([built.code, built.stderr]).toEqual([
+      1,
+      expect.stringContaining("the hook prestart /no/such/hook cannot be executed"),
+    ]);
+  });
+
+  test("a hook of a description in YAML finds the step's files", async () => {
+    const text = "FROM b⏎RUN --device=y.com/d=h cat /by-the-hook";
+    const built = await workshop.build(text, {}, ["--no-cache", "--allow", "device"]);
+    expect(built.stderr).toContain("made\n");
+    expect(built.image.read("/by-the-hook")).toBe("made\n");
   });
 
   test("what its file allows for all needs no flag; what is not there and not required is nothing", async () => {

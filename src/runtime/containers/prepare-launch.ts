@@ -70,6 +70,7 @@ export async function prepareLaunch(
     ulimits: host.ulimits,
     oomScoreAdj: host.oomScoreAdj,
     sysctl: host.sysctls,
+    hooks: edits.hooks,
   });
   return {
     spec: withMasks(spec, host.securityOpt),
@@ -99,7 +100,7 @@ async function cdiEdits(
   if (names.length === 0) return noDeviceEdits;
   const { readCdi, findDevices, deviceSpecFolders } = await import("../cdi.ts");
   const { deviceEdits } = await import("../device-edits.ts");
-  const cdi = readCdi(folders ?? deviceSpecFolders);
+  const cdi = await readCdi(folders ?? deviceSpecFolders);
   return deviceEdits(
     names.flatMap((name) => findDevices(cdi, { name, required: true })),
     user,

@@ -4,6 +4,19 @@ import { TsbuildError } from "../../errors.ts";
 export const runtimeFailed = (what: string, hint?: string, cause?: unknown): TsbuildError =>
   new TsbuildError({ code: "RUNTIME_FAILED", what: `cannot start the container: ${what}`, hint, cause });
 
+/** `said`: what it wrote, if anything. */
+export const hookFailed = (name: string, path: string, why: string, said: string, cause?: unknown): TsbuildError =>
+  new TsbuildError({
+    code: "RUNTIME_FAILED",
+    what: `cannot start the container: the hook ${name} ${path} ${why}${said === "" ? "" : `: ${oneLine(said)}`}`,
+    where: { kind: "path", path },
+    cause,
+  });
+
+function oneLine(text: string): string {
+  return text.replace(/[\x00-\x1f\x7f]+/g, " ").trim();
+}
+
 export const bindSourceMissing = (source: string, destination: string): TsbuildError =>
   new TsbuildError({
     code: "RUNTIME_FAILED",

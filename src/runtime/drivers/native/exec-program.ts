@@ -16,6 +16,8 @@ import { giveTerminal } from "./terminal.ts";
 
 export interface ExecPlan {
   readonly request: ExecRequest;
+  /** What is executed, where that is not the first argument. */
+  readonly file?: string | undefined;
   readonly arch: SyscallArch;
   readonly ownedStdio: readonly number[];
   /** v1: files that take a `0` from whoever joins. */
@@ -76,6 +78,7 @@ export function execProgram(plan: ExecPlan): Op[] {
     ...(terminal ? [...openPts(arch), ...giveTerminal(request.process, { console: false }), ...waitForGo()] : []),
     ...processOps({
       process: request.process,
+      file: plan.file,
       seccomp: request.linux.seccomp,
       arch,
       init: false,

@@ -27,12 +27,23 @@ export interface Launch {
   /** The container outlives us once it runs. */
   readonly detach: boolean;
   readonly terminal: boolean;
-  /** While the child waits. */
-  readonly whileReady: ((pid: number) => Promise<void>) | undefined;
+  readonly moments: Moments;
   /** Turns a failed operation into the error that is thrown. */
   readonly explain: (failure: Failure) => TsbuildError;
   /** After the container's end, before anyone hears of it: control groups, mount points that were made. */
   readonly afterExit: (created: readonly CreatedMountPoint[]) => { readonly oomKilled: boolean };
+}
+
+/** What happens beside a container at points of its life. `pid` is its first process. */
+export interface Moments {
+  /** Its namespaces and mounts are there, its root has not changed: the child waits. */
+  readonly created?: ((pid: number) => Promise<void>) | undefined;
+  /** All is done but the command: the child waits once more. */
+  readonly beforeCommand?: ((pid: number) => Promise<void>) | undefined;
+  /** The command runs. Never rejects. */
+  readonly started?: ((pid: number) => Promise<void>) | undefined;
+  /** After the end, or when it did not start after `created`. Never rejects. */
+  readonly ended?: ((pid: number) => Promise<void>) | undefined;
 }
 
 export interface Failure {
@@ -102,6 +113,11 @@ function supervise({ pid: launcherPid, channel, ops }: Launcher, request: Launch
     let head: Buffer | undefined;
     let usage: ExitStatus["usage"] = { maxRssBytes: 0, userMs: 0, systemMs: 0 };
     let state: "starting" | "running" | "ended" = "starting";
+    let waits = 0;
+    /** Whoever was told of the beginning is told of the end. */
+    const ended = async (): Promise<void> => {
+      if (pid !== undefined && waits > 0) await request.moments.ended?.(pid);
+    };
 
     const onAbort = (): void => send(channel, "signal", SIGKILL);
     const end = (status: number | undefined): void => {
@@ -114,7 +130,9 @@ function supervise({ pid: launcherPid, channel, ops }: Launcher, request: Launch
         return;
       }
       const { oomKilled } = request.afterExit(created);
-      exited.resolve({ ...exitOf(status), oomKilled, usage });
+      const result = { ...exitOf(status), oomKilled, usage };
+      if (request.moments.ended === undefined) exited.resolve(result);
+      else void ended().then(() => exited.resolve(result));
     };
     const fail = (error: unknown): void => {
       state = "ended";
@@ -123,13 +141,16 @@ function supervise({ pid: launcherPid, channel, ops }: Launcher, request: Launch
       channel.socket.destroy();
       request.afterExit(created);
       request.stdio.destroy();
-      reject(request.signal.aborted ? request.signal.reason : error);
+      void ended().then(() => reject(request.signal.aborted ? request.signal.reason : error));
     };
 
     const onReady = async (record: Extract<LauncherRecord, { kind: "ready" }>): Promise<void> => {
       try {
-        if (request.terminal) pty = openPty(launcherPid, record.ptyMaster);
-        if (pid !== undefined) await request.whileReady?.(pid);
+        const isFirst = waits === 0;
+        waits += 1;
+        if (request.terminal && isFirst) pty = openPty(launcherPid, record.ptyMaster);
+        const { created: whenCreated, beforeCommand } = request.moments;
+        if (pid !== undefined) await (isFirst ? whenCreated : beforeCommand)?.(pid);
         send(channel, "go");
       } catch (error) {
         fail(error);
@@ -157,6 +178,7 @@ function supervise({ pid: launcherPid, channel, ops }: Launcher, request: Launch
           if (state !== "starting" || pid === undefined) break;
           state = "running";
           if (request.detach) send(channel, "detach");
+          void request.moments.started?.(pid);
           resolve({
             pid,
             // One that has ended already has a time that no process has.

@@ -10,7 +10,7 @@ import { checkSpec } from "../check-spec.ts";
 import { architectureUnsupported } from "../errors.ts";
 import { execProgram } from "./exec-program.ts";
 import { explainFailure } from "./explain.ts";
-import { launch } from "./launch.ts";
+import { launch, type Moments } from "./launch.ts";
 import { mountSteps, stubMountPoints } from "./mount-steps.ts";
 import { openContainer } from "./open-container.ts";
 import { removeMountPoints } from "./remove-mount-points.ts";
@@ -18,7 +18,7 @@ import { startProgram } from "./start-program.ts";
 import { makeStdio, type Stdio } from "./stdio.ts";
 
 export function createNativeDriver(): Driver {
-  return { name: "native", start, exec };
+  return { name: "native", start, exec: (request) => execute(request) };
 }
 
 export function architecture(): SyscallArch {
@@ -33,6 +33,7 @@ async function start(request: ContainerRequest): Promise<RunningContainer> {
   const mounts = mountSteps(request.spec);
   const paths = mountFolders(request, rootfs.kind === "overlay" ? stubMountPoints(mounts) : undefined);
   const terminal = request.spec.process.terminal === true;
+  const moments = await momentsOf(request, paths.mountDir);
   // A group of its own even if nobody asked: it is what keeps CAP_MKNOD from the host's devices.
   const cgroup = makeCgroup({ cgroupsPath: `/tsbuild/${request.id}-${process.pid}`, ...request.spec.linux });
   const spec = cgroup.guardsDevices ? request.spec : withoutDeviceNodes(request.spec);
@@ -59,6 +60,10 @@ async function start(request: ContainerRequest): Promise<RunningContainer> {
         cgroupProcs: cgroup.procsFiles,
         cgroupFolder: cgroup.bornIn,
         cgroupFolders: cgroup.folders,
+        waits: {
+          whenCreated: moments.created !== undefined,
+          beforeCommand: moments.beforeCommand !== undefined,
+        },
         exitFile: request.stateDir === undefined ? undefined : join(request.stateDir, "exit"),
       }),
     arch,
@@ -68,7 +73,7 @@ async function start(request: ContainerRequest): Promise<RunningContainer> {
     passed: request.stateDir === undefined ? [] : stdio.readEnds,
     detach: request.stateDir !== undefined,
     terminal,
-    whileReady: network.kind === "attached" ? network.attach : undefined,
+    moments,
     explain: (failure) => explainFailure(failure, spec.process.args),
     afterExit: (created) => {
       if (rootfs.kind === "overlay") {
@@ -80,6 +85,31 @@ async function start(request: ContainerRequest): Promise<RunningContainer> {
       return { oomKilled };
     },
   });
+}
+
+/** The network first: hooks may look at it. */
+async function momentsOf(request: ContainerRequest, root: string): Promise<Moments> {
+  const { id, spec, network, scratchDir, signal, trace } = request;
+  const attach = network.kind === "attached" ? network.attach : undefined;
+  if (spec.hooks === undefined) return { created: attach };
+  const { hookMoments } = await import("./hooks.ts");
+  const bundle = join(scratchDir, "bundle");
+  const hooks = hookMoments({
+    id,
+    spec,
+    root,
+    bundle,
+    runInside: execute,
+    signal,
+    warn: (text) => trace?.(`${text}\n`),
+  });
+  return {
+    ...hooks,
+    created: async (pid) => {
+      await attach?.(pid);
+      await hooks?.created?.(pid);
+    },
+  };
 }
 
 /** Else what it started outlives its first process. */
@@ -98,7 +128,8 @@ function withoutDeviceNodes(spec: RuntimeSpec): RuntimeSpec {
   return { ...spec, process: { ...spec.process, capabilities: Object.fromEntries(sets) as CapabilitySets } };
 }
 
-async function exec(request: ExecRequest): Promise<RunningContainer> {
+/** `file`: what is executed, where that is not the first argument. */
+async function execute(request: ExecRequest, file?: string): Promise<RunningContainer> {
   const arch = architecture();
   const terminal = request.process.terminal === true;
   const pidfd = openContainer(request);
@@ -109,6 +140,7 @@ async function exec(request: ExecRequest): Promise<RunningContainer> {
       compile: () =>
         execProgram({
           request,
+          file,
           arch,
           ownedStdio: stdio.owned,
           cgroupProcs: cgroup.procsFiles,
@@ -122,8 +154,8 @@ async function exec(request: ExecRequest): Promise<RunningContainer> {
       trace: request.trace,
       detach: request.detach === true,
       terminal,
-      whileReady: undefined,
-      explain: (failure) => explainFailure(failure, request.process.args),
+      moments: {},
+      explain: (failure) => explainFailure(failure, file === undefined ? request.process.args : [file]),
       afterExit: () => ({ oomKilled: false }),
     });
   } finally {

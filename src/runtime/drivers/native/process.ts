@@ -28,6 +28,8 @@ const ERRNO = { ENOENT: 2, EACCES: 13, EPIPE: 32 } as const;
 
 export interface ProcessPlan {
   readonly process: ProcessSpec;
+  /** What is executed, where that is not the first argument. */
+  readonly file?: string | undefined;
   readonly seccomp: SeccompSpec | undefined;
   readonly arch: SyscallArch;
   /** pid 1 stays ours. */
@@ -52,7 +54,7 @@ export function processOps(plan: ProcessPlan): Op[] {
     ...workingDirectoryOps(process),
     ...lastOps(plan),
     ...(plan.init ? initOps() : []),
-    ...execOps(process),
+    ...execOps(process, plan.file),
   ];
 }
 
@@ -250,8 +252,8 @@ function initOps(): Op[] {
  * candidates, whose end says "not executable" (126) and not "not found" (127). At the first chain's end a candidate that
  * is there all the same (its interpreter is not, or it is for another machine) is told by how it begins.
  */
-function execOps(process: ProcessSpec): Op[] {
-  const [command] = process.args;
+function execOps(process: ProcessSpec, file: string | undefined): Op[] {
+  const [command] = [file ?? process.args[0]];
   if (command === undefined || command === "") throw runtimeFailed("there is no command");
   const doing = `executing ${command}`;
   const argv = stringTable(process.args, "argv");

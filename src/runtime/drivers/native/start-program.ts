@@ -38,6 +38,8 @@ export interface StartPlan {
   /** v2: the folder to be born in. */
   readonly cgroupFolder: string | undefined;
   readonly exitFile: string | undefined;
+  /** Someone acts before the root changes, and before the command. */
+  readonly waits: { readonly whenCreated: boolean; readonly beforeCommand: boolean };
 }
 
 export function startProgram(plan: StartPlan): Op[] {
@@ -126,7 +128,7 @@ function child(plan: StartPlan): Op[] {
     ...(plan.network === "host" ? [] : loopbackUp()),
     ...plan.nullStdio.flatMap(nullStdio),
     ...(terminal ? giveTerminal(spec.process, { console: true }) : []),
-    ...(plan.network === "attached" || terminal ? waitForGo() : []),
+    ...(plan.waits.whenCreated || plan.waits.beforeCommand || terminal ? waitForGo() : []),
     ...sysctlOps(spec),
     ...oomScoreOps(spec),
     ...spec.linux.readonlyPaths.flatMap(readonlyPathOps),
@@ -143,6 +145,7 @@ function child(plan: StartPlan): Op[] {
       : []),
     ...pivotOps(),
     ...hostnameOps(spec),
+    ...(plan.waits.beforeCommand ? waitForGo("goOn") : []),
     ...processOps({
       process: spec.process,
       seccomp: spec.linux.seccomp,
@@ -218,13 +221,13 @@ function nullStdio(fd: number): Op[] {
 }
 
 /** READY … GO: someone outside acts while we wait. The launcher closing its end ends us. */
-export function waitForGo(): Op[] {
+export function waitForGo(go = "go"): Op[] {
   const doing = "waiting for the one who starts us";
   return [
     syscall("write", [CHILD_SYNC_FD, text("R"), 1], { doing }),
-    syscall("read", [CHILD_SYNC_FD, space(8, "byte"), 1], { jump: { when: "positive", to: "go" }, doing }),
+    syscall("read", [CHILD_SYNC_FD, space(8, "byte"), 1], { jump: { when: "positive", to: go }, doing }),
     builtin("exit", [32], { doing }),
-    label("go"),
+    label(go),
   ];
 }
 

@@ -68,7 +68,7 @@ async function start(name: string, runtime: string, request: ContainerRequest): 
     trace: request.trace,
     detach: request.stateDir !== undefined,
     terminal,
-    whileReady: network.kind === "attached" ? network.attach : undefined,
+    moments: { created: network.kind === "attached" ? network.attach : undefined },
     explain: (failure) => explainFailure(failure, [runtime]),
     afterExit: () => {
       const oomKilled = oomKillsOf(cgroupsPath) > 0;
@@ -189,6 +189,7 @@ function startFailure(name: string, bundle: Bundle, spec: RuntimeSpec, said: str
   const command = spec.process.args[0] ?? "";
   const message = lastError(bundle.log) ?? (said === "" ? undefined : said);
   if (message === undefined) return runtimeFailed(`${name} ended without saying why`);
+  if (/\bhooks? /.test(message)) return runtimeFailed(`${name}: ${message}`);
   if (/executable file not found|exec.*no such file or directory|executable file .* not found/i.test(message)) {
     return commandNotFound(command, message);
   }
