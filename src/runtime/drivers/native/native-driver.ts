@@ -93,7 +93,7 @@ async function momentsOf(request: ContainerRequest, root: string): Promise<Momen
   const attach = network.kind === "attached" ? network.attach : undefined;
   if (spec.hooks === undefined) return { created: attach };
   const { hookMoments } = await import("./hooks.ts");
-  const bundle = join(scratchDir, "bundle");
+  const bundle = join(scratchDir(), "bundle");
   const hooks = hookMoments({
     id,
     spec,
