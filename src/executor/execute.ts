@@ -18,8 +18,9 @@ import { whereOf } from "../parser/position.ts";
 import { BuildContexts } from "../planner/build-contexts.ts";
 import type { BuildGraph, GraphTarget, ResolvedImage, Step, StepId, TreeRef } from "../planner/build-graph.ts";
 import type { BuildOptions, ResolveImage } from "../planner/build-options.ts";
+import { type KnownDefinition, knownDefinition } from "../planner/remembered-definition.ts";
 import { parseRemembered } from "../planner/remembered-parse.ts";
-import { cacheKey, defineStep, type StepDefinition, siteOf } from "../planner/step-definition.ts";
+import { cacheKey, type StepDefinition, siteOf } from "../planner/step-definition.ts";
 import type { Driver } from "../runtime/driver.ts";
 import { BuildNetworks } from "../runtime/network/build-network.ts";
 import type { FoldedTar } from "../store/folded-layer.ts";
@@ -179,7 +180,7 @@ interface SealedLayer {
 interface Place {
   readonly step: Step;
   readonly parent: Tree;
-  readonly definition: StepDefinition;
+  readonly definition: KnownDefinition;
 }
 
 interface ExecutionParts {
@@ -369,6 +370,8 @@ class Execution {
     offers: readonly ExternalCache[],
   ): Promise<void> {
     const standsOn = definition.needsParent ? await parent.sealed : { chain: [], result: undefined };
+    const whole = offers.length === 0 ? undefined : await definition.whole();
+    if (whole?.digest !== definition.digest) return;
     for (const external of offers) {
       const found = external.find(key);
       if (found === undefined) continue;
@@ -376,7 +379,7 @@ class Execution {
         const layer = await external.fetch(found, standsOn.chain, this.#stop.signal);
         this.#lease.addLayers([layer]);
         this.#store.cache.put({
-          ...recordedStep(this.#graph, step, definition),
+          ...recordedStep(this.#graph, step, whole),
           key,
           parent: standsOn.result,
           chain: [...standsOn.chain, layer],
@@ -405,8 +408,8 @@ class Execution {
     this.#emit({ kind: "stepHit", step: step.id, key, time: this.#environment.now() });
   }
 
-  #define(step: Step): Promise<StepDefinition> {
-    return defineStep(step, {
+  #define(step: Step): Promise<KnownDefinition> {
+    return knownDefinition(step, {
       graph: this.#graph,
       store: this.#store,
       contexts: this.#contexts,
@@ -438,7 +441,8 @@ class Execution {
   }
 
   async #perform(place: Place): Promise<OwnLayer> {
-    const { step, parent, definition } = place;
+    const { step, parent } = place;
+    const definition = await place.definition.whole();
     if (process.geteuid?.() !== 0) throw layersNeedRoot();
     const { now, driver, trace } = this.#environment;
     const { layers } = this.#store;
@@ -495,12 +499,13 @@ class Execution {
     this.#running.delete(step.id);
     this.#unsealed.push(unsealed);
     const finished = now();
-    return { layer: unsealed.id, sealed: this.#seal(place, unsealed, { started, finished }) };
+    return { layer: unsealed.id, sealed: this.#seal(place, definition, unsealed, { started, finished }) };
   }
 
   /** Computes the layer's digests, takes an older layer that holds the same, and records the step. */
   async #seal(
-    { step, parent, definition }: Place,
+    { step, parent }: Place,
+    definition: StepDefinition,
     unsealed: UnsealedLayer,
     times: { readonly started: number; readonly finished: number },
   ): Promise<SealedLayer> {

@@ -61,6 +61,17 @@ export class BuildContexts implements Disposable {
     return opened;
   }
 
+  /** Of the main context, if it is a folder that another build may find again: absolute. */
+  lastingFolder(): string | undefined {
+    const { context } = this.#options;
+    return context.kind === "directory" && context.temporary !== true ? realpathSync(context.path) : undefined;
+  }
+
+  /** Of the main context's ignore file; "" without one. */
+  get ignoreText(): string {
+    return this.#options.ignore?.text ?? "";
+  }
+
   /** One that was opened before. */
   origin(name: string | undefined): ContextOrigin | undefined {
     return this.#opened.get(name);

@@ -5,12 +5,17 @@ import { type BytePath, bytePathOfLatin1, fsPathBelow, joinBytePath, textOfByteP
 import { fileTypeOf } from "../kernel/files.ts";
 import type { FileDigests } from "./file-digests.ts";
 import type { FolderMatches, IgnoreRules } from "./ignore-rules.ts";
-import type { FileFacts, Origin, OriginNode } from "./origin.ts";
+import type { FileFacts, Origin, OriginNode, OriginStat } from "./origin.ts";
 
 interface ContextNode extends OriginNode {
   readonly excluded: boolean;
   readonly matches: FolderMatches | undefined;
 }
+
+/** Told each name that is looked at, and what it is; undefined: nothing. The names in a folder are told by the folder. */
+export type Observe = (path: BytePath, stat: OriginStat | undefined) => void;
+
+const unobserved: Observe = () => undefined;
 
 const rootPath = bytePathOfLatin1("");
 
@@ -36,35 +41,57 @@ export class ContextOrigin implements Origin {
     this.owners = owners;
   }
 
-  lookup(path: BytePath, { followLast = true }: { readonly followLast?: boolean } = {}): OriginNode | undefined {
+  lookup(path: BytePath, options: { readonly followLast?: boolean } = {}): OriginNode | undefined {
+    return this.#lookup(path, options, unobserved);
+  }
+
+  readdir(folder: OriginNode): readonly OriginNode[] {
+    return this.#readdir(folder, unobserved);
+  }
+
+  /** The same origin, telling what was looked at for an answer. */
+  watched(observe: Observe): Origin {
+    return {
+      lookup: (path, options = {}) => this.#lookup(path, options, observe),
+      readdir: (folder) => this.#readdir(folder, observe),
+      owners: this.owners,
+      facts: (files, signal) => this.facts(files, signal),
+    };
+  }
+
+  #lookup(
+    path: BytePath,
+    { followLast = true }: { readonly followLast?: boolean },
+    observe: Observe,
+  ): OriginNode | undefined {
     const pending = path.split("/").reverse();
-    let here = this.#node(rootPath);
+    let here = this.#node(rootPath, observe);
     let symlinks = 0;
     for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
       if (name === "" || name === ".") continue;
       if (here?.type !== "dir") return undefined;
       if (name === "..") {
-        here = this.#node(parentOf(here.path));
+        here = this.#node(parentOf(here.path), observe);
         continue;
       }
-      const next = this.#node(joinBytePath(here.path, bytePathOfLatin1(name)));
+      const next = this.#node(joinBytePath(here.path, bytePathOfLatin1(name)), observe);
       if (next?.type === "symlink" && !next.excluded && (followLast || pending.some((rest) => rest !== ""))) {
         symlinks++;
         if (symlinks > maxSymlinks) return undefined;
         const target = readlinkSync(next.hostPath, { encoding: "latin1" });
-        if (target.startsWith("/")) here = this.#node(rootPath);
+        if (target.startsWith("/")) here = this.#node(rootPath, observe);
         pending.push(...target.split("/").reverse());
         continue;
       }
       here = next;
     }
-    return here !== undefined && this.#isVisible(here) ? here : undefined;
+    return here !== undefined && this.#isVisible(here, observe) ? here : undefined;
   }
 
-  readdir(folder: OriginNode): readonly OriginNode[] {
+  #readdir(folder: OriginNode, observe: Observe): readonly OriginNode[] {
     // Nodes are the very values that this origin gave.
-    const children = this.#childrenOf(folder as ContextNode);
-    return this.rules.isEmpty ? children : children.filter((child) => this.#isVisible(child));
+    const children = this.#childrenOf(folder as ContextNode, observe);
+    return this.rules.isEmpty ? children : children.filter((child) => this.#isVisible(child, observe));
   }
 
   async facts(files: readonly OriginNode[], signal: AbortSignal): Promise<readonly FileFacts[]> {
@@ -95,14 +122,18 @@ export class ContextOrigin implements Origin {
     return count;
   }
 
-  #node(path: BytePath): ContextNode | undefined {
-    if (this.#nodes.has(path)) return this.#nodes.get(path);
+  #node(path: BytePath, observe: Observe): ContextNode | undefined {
+    if (!this.#nodes.has(path)) this.#nodes.set(path, this.#look(path, observe));
+    const node = this.#nodes.get(path);
+    observe(path, node?.stat);
+    return node;
+  }
+
+  #look(path: BytePath, observe: Observe): ContextNode | undefined {
     const hostPath = fsPathBelow(this.folder, path);
     const stat = statOf(hostPath);
-    const folder = path === "" || this.rules.isEmpty ? undefined : this.#node(parentOf(path));
-    const node = stat === undefined ? undefined : this.#made(path, hostPath, stat, folder?.matches);
-    this.#nodes.set(path, node);
-    return node;
+    const folder = path === "" || this.rules.isEmpty ? undefined : this.#node(parentOf(path), observe);
+    return stat === undefined ? undefined : this.#made(path, hostPath, stat, folder?.matches);
   }
 
   #made(path: BytePath, hostPath: string | Buffer, stat: BigIntStats, folder: FolderMatches | undefined): ContextNode {
@@ -117,16 +148,23 @@ export class ContextOrigin implements Origin {
   }
 
   /** An excluded folder is still there when something in it is not excluded. */
-  #isVisible(node: ContextNode): boolean {
+  #isVisible(node: ContextNode, observe: Observe): boolean {
     if (!node.excluded) return true;
     if (node.type !== "dir" || !this.rules.hasNegations) return false;
     if (!this.rules.mayIncludeBelow(textOfBytePath(node.path))) return false;
-    return this.#childrenOf(node).some((child) => this.#isVisible(child));
+    return this.#childrenOf(node, observe).some((child) => this.#isVisible(child, observe));
   }
 
-  #childrenOf(folder: ContextNode): readonly ContextNode[] {
+  #childrenOf(folder: ContextNode, observe: Observe): readonly ContextNode[] {
+    observe(folder.path, folder.stat);
     const known = this.#children.get(folder.path);
-    if (known !== undefined) return known;
+    const children = known ?? this.#read(folder);
+    if (known === undefined) this.#children.set(folder.path, children);
+    if (observe !== unobserved) for (const { path, stat } of children) observe(path, stat);
+    return children;
+  }
+
+  #read(folder: ContextNode): readonly ContextNode[] {
     const children: ContextNode[] = [];
     for (const { name, mayBeFolder } of entriesIn(folder.hostPath)) {
       const path = joinBytePath(folder.path, bytePathOfLatin1(name));
@@ -137,7 +175,6 @@ export class ContextOrigin implements Origin {
       // Gone since the folder was read.
       if (stat !== undefined) children.push(this.#made(path, hostPath, stat, folder.matches));
     }
-    this.#children.set(folder.path, children);
     return children;
   }
 }

@@ -19,7 +19,7 @@ export class FileDigests {
   readonly #store: MemoStore;
   readonly #name: string;
   readonly #memoryKey: string;
-  readonly #memo: Memo;
+  #read: Memo | undefined;
   /** Asked for in this build. */
   readonly #used = new Set<string>();
   #changed = false;
@@ -29,18 +29,25 @@ export class FileDigests {
     this.#store = store;
     this.#name = `context-digests/1/${hexOf(sha256(folder)).slice(0, 32)}`;
     this.#memoryKey = `${storeRoot}\n${folder}`;
-    const known = memos.get(this.#memoryKey);
-    this.#memo = known ?? read(store.get(this.#name));
-    if (known === undefined) memos.set(this.#memoryKey, this.#memo);
+  }
+
+  /** Read by the first who asks: most builds of an unchanged context do not. */
+  get #memo(): Memo {
+    if (this.#read !== undefined) return this.#read;
+    const memo = memos.get(this.#memoryKey) ?? read(this.#store.get(this.#name));
+    memos.set(this.#memoryKey, memo);
+    this.#read = memo;
+    return memo;
   }
 
   /** In the order of `files`. What had to be read and is small goes to `onSmallFile`, by its index. */
   async of(files: readonly OriginNode[], signal: AbortSignal, onSmallFile?: OnSmallFile): Promise<readonly Digest[]> {
     const digests = new Array<Digest>(files.length);
     const missing: number[] = [];
+    const memo = this.#memo;
     for (const [index, file] of files.entries()) {
       this.#used.add(file.path);
-      const known = this.#memo.get(file.path);
+      const known = memo.get(file.path);
       const signature = signatureOf(file.stat);
       if (known?.startsWith(signature)) digests[index] = `sha256:${known.slice(signature.length)}` as Digest;
       else missing.push(index);
@@ -60,9 +67,9 @@ export class FileDigests {
       if (digest === undefined || file === undefined) throw new Error("a file without digest");
       digests[index] = digest;
       if (isOldEnough(file.stat, started)) {
-        this.#memo.set(file.path, signatureOf(file.stat) + hexOf(digest));
+        memo.set(file.path, signatureOf(file.stat) + hexOf(digest));
         this.#changed = true;
-      } else if (this.#memo.delete(file.path)) this.#changed = true;
+      } else if (memo.delete(file.path)) this.#changed = true;
     }
     return digests;
   }
@@ -90,7 +97,7 @@ const second = 1_000_000_000n;
  * A file that changed in the same tick of its file system's clock as it was read could change again without a trace.
  * The kernel's clock ticks at least every 10 ms; where times are whole seconds it may be one of two.
  */
-function isOldEnough(stat: OriginStat, startedNs: bigint): boolean {
+export function isOldEnough(stat: OriginStat, startedNs: bigint): boolean {
   // Nobody can set ctime, so it alone tells when the last change was.
   const coarse = stat.ctimeNs % second === 0n;
   return stat.ctimeNs + (coarse ? 2n * second : 20_000_000n) < startedNs;

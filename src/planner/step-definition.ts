@@ -21,7 +21,7 @@ import type {
   TreeRef,
   WorkdirInput,
 } from "./build-graph.ts";
-import type { ContextOrigin } from "./context-origin.ts";
+import type { ContextOrigin, Observe } from "./context-origin.ts";
 import { checkChecksum, type RemoteFile, verifyChecksum } from "./download.ts";
 import { type GitSource, shownGitUrl } from "./git-url.ts";
 import { layerOrigin } from "./layer-origin.ts";
@@ -56,6 +56,8 @@ export interface DefinitionContext {
   /** Epoch ms. */
   readonly now: number;
   readonly signal: AbortSignal;
+  /** Told what is looked at in contexts. */
+  readonly observe?: Observe;
 }
 
 /** Raised whenever an equal input would no longer give an equal result, or is written in another form. */
@@ -91,7 +93,10 @@ export async function defineStep(step: Step, context: DefinitionContext): Promis
 }
 
 /** `parent`: of what the step stands on; undefined for the empty tree, and for a step that stands on nothing. */
-export function cacheKey(parent: ResultId | undefined, { digest, needsParent }: StepDefinition): CacheKey {
+export function cacheKey(
+  parent: ResultId | undefined,
+  { digest, needsParent }: Pick<StepDefinition, "digest" | "needsParent">,
+): CacheKey {
   const below = needsParent ? parent : undefined;
   return cacheKeyOf(sha256(canonicalJson({ format: KEY_FORMAT, definition: digest, parent: below })));
 }
@@ -143,10 +148,14 @@ async function defineCopy(step: Step, input: CopyInput, context: DefinitionConte
       selection: isHere ? selection : undefined,
       ...(!isHere && { fetch: () => fetchSelection(step, input, context, common) }),
       mounts: new Map(),
-      // With --chmod a linked copy becomes a plain one. As in BuildKit.
-      needsParent: !(input.link && input.chmod === undefined),
+      needsParent: needsParent(input),
     },
   );
+}
+
+/** With --chmod a linked copy becomes a plain one. As in BuildKit. */
+export function needsParent({ link, chmod }: CopyInput): boolean {
+  return !(link && chmod === undefined);
 }
 
 function isUrl(source: CopySource): boolean {
@@ -219,7 +228,10 @@ async function openOrigin(from: TreeRef, step: Step, context: DefinitionContext)
           origin: emptyOrigin,
           missing: (path) => missingInTree(emptyOrigin, path, "the context, which has no files", where),
         };
-      return { origin, missing: (path) => missingInContext(origin, path, where, from.name) };
+      return {
+        origin: context.observe === undefined ? origin : origin.watched(context.observe),
+        missing: (path) => missingInContext(origin, path, where, from.name),
+      };
     }
     case "image":
     case "step": {

@@ -225,16 +225,34 @@ class OpenStore implements Store {
   }
 }
 
+const largeMemoBytes = 64 << 10;
+/** Of a kind: folders that are built again and again, not those of every checkout there ever was. */
+const keptLargeMemos = 32;
+
 function memoStore({ db }: StoreContext): MemoStore {
+  /** The kind of a memo is the part of its name up to the last slash. */
+  const dropOldLarge = (name: string): void => {
+    const kind = name.slice(0, name.lastIndexOf("/") + 1);
+    db.run(
+      `DELETE FROM memos WHERE name IN (
+         SELECT name FROM memos WHERE substr(name, 1, ?) = ? AND length(value) > ? ORDER BY written_ms DESC LIMIT -1 OFFSET ?
+       )`,
+      kind.length,
+      kind,
+      largeMemoBytes,
+      keptLargeMemos,
+    );
+  };
   return {
     get(name) {
       const value = db.get("SELECT value FROM memos WHERE name = ?", name)?.["value"];
       return value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : undefined;
     },
     set(name, value) {
-      db.lossyTransaction(() =>
-        db.run("INSERT OR REPLACE INTO memos (name, value, written_ms) VALUES (?, ?, ?)", name, value, Date.now()),
-      );
+      db.lossyTransaction(() => {
+        db.run("INSERT OR REPLACE INTO memos (name, value, written_ms) VALUES (?, ?, ?)", name, value, Date.now());
+        if (value.length > largeMemoBytes) dropOldLarge(name);
+      });
     },
   };
 }

@@ -89,3 +89,16 @@ test("a small value is remembered", () => {
   expect(memo.get("probe")).toEqual(Buffer.from([1, 2, 255]));
   expect(memo.get("other")).toBeUndefined();
 });
+
+test("of large memos of a kind the newest stay; small ones and other kinds are not touched", () => {
+  using temporary = temporaryStore();
+  const { memo } = temporary.store;
+  const large = Buffer.alloc(100_000);
+  memo.set("other/0", large);
+  memo.set("kind/small", Buffer.from("small"));
+  for (let number = 0; number < 40; number += 1) memo.set(`kind/${number}`, large);
+  const kept = Array.from({ length: 40 }, (_, number) => number).filter((number) => memo.get(`kind/${number}`));
+  expect(kept).toHaveLength(32);
+  expect(kept).toContain(39);
+  expect([memo.get("other/0")?.length, memo.get("kind/small")?.toString()]).toEqual([100_000, "small"]);
+});

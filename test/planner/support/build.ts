@@ -13,7 +13,8 @@ import type { BuildGraph, ResolvedImage, Step, StepId, TreeRef } from "../../../
 import type { BuildOptions } from "../../../src/planner/build-options.ts";
 import type { Plan } from "../../../src/planner/plan.ts";
 import { planBuild } from "../../../src/planner/plan-build.ts";
-import { cacheKey, defineStep, siteOf } from "../../../src/planner/step-definition.ts";
+import { type KnownDefinition, knownDefinition } from "../../../src/planner/remembered-definition.ts";
+import { cacheKey, defineStep, type StepDefinition, siteOf } from "../../../src/planner/step-definition.ts";
 import type { Chain, Store } from "../../../src/store/store.ts";
 import { image, noOptions } from "./graph.ts";
 
@@ -66,6 +67,27 @@ export async function plan(store: Store, text: string, request: BuildRequest = {
   const graph = await graphFor(store, text, request);
   using contexts = new BuildContexts(optionsOf(request), store);
   return await planBuild(graph, { store, contexts, now: 0, signal });
+}
+
+/** Of the first step: as a build looks it up, and found out from the beginning. */
+export async function firstDefinition(
+  store: Store,
+  text: string,
+  request: BuildRequest,
+): Promise<{ readonly known: KnownDefinition; readonly fresh: StepDefinition }> {
+  const graph = await graphFor(store, text, request);
+  const [step] = graph.steps;
+  if (step === undefined) throw new Error(`no step: ${text}`);
+  const contextOf = () => ({
+    graph,
+    store,
+    contexts: new BuildContexts(optionsOf(request), store),
+    chainOf,
+    now: 0,
+    signal,
+  });
+  const chainOf = (): Chain => [];
+  return { known: await knownDefinition(step, contextOf()), fresh: await defineStep(step, contextOf()) };
 }
 
 /** Returns the texts of the steps that were not in the cache. */
