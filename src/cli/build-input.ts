@@ -15,7 +15,7 @@ import {
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { errnoOf, TsbuildError } from "../errors.ts";
 import { nearestWord } from "../nearest-word.ts";
-import type { BuildContext, BuildOptions } from "../planner/build-options.ts";
+import type { BuildContext, BuildOptions, RemoteSource } from "../planner/build-options.ts";
 import { shownUrl } from "../planner/download.ts";
 import { gitContext } from "../planner/git-url.ts";
 import type { TemporaryFolder } from "../store/store.ts";
@@ -55,7 +55,14 @@ export async function readInput(
     return await inFolder(context, "context", async (folder) => {
       const file = join(folder, "input");
       await saveStandardInput(context, file);
-      return await inputOfFile(file, { folder, shown: "standard input", flags, context, time: undefined });
+      return await inputOfFile(file, {
+        folder,
+        shown: "standard input",
+        flags,
+        context,
+        time: undefined,
+        remote: undefined,
+      });
     });
   }
   const git = gitContext(path, undefined);
@@ -63,14 +70,14 @@ export async function readInput(
     return await inFolder(context, "context", async (folder) => {
       const { checkOutContext } = await import("./remote-context.ts");
       const tree = await checkOutContext(git, folder, fetch, context);
-      return await inputOfTree(tree.folder, { flags, context, owners: "root", time: tree.time });
+      return await inputOfTree(tree.folder, { flags, context, owners: "root", time: tree.time, remote: tree.remote });
     });
   if (/^https?:\/\//.test(path)) {
     const url = path;
     return await inFolder(context, "context", async (folder) => {
       const { downloadContext } = await import("./remote-context.ts");
-      const { file, shown, time } = await downloadContext(url, folder, fetch, context);
-      return await inputOfFile(file, { folder, shown, flags, context, time });
+      const { file, shown, time, remote } = await downloadContext(url, folder, fetch, context);
+      return await inputOfFile(file, { folder, shown, flags, context, time, remote });
     });
   }
   if (/^[a-z][a-z0-9-]*:\/\//.test(path))
@@ -154,16 +161,23 @@ async function inFolder(
 interface FilePlace {
   readonly folder: string;
   readonly time: number | undefined;
+  readonly remote: RemoteSource | undefined;
   readonly shown: string;
   readonly flags: { readonly file?: string };
   readonly context: CommandContext;
 }
 
 /** A tar is the context; anything else is the Dockerfile, and of a URL the context's only file, `context`, too. */
-async function inputOfFile(file: string, { folder, shown, flags, context, time }: FilePlace): Promise<Source> {
+async function inputOfFile(file: string, { folder, shown, flags, context, time, remote }: FilePlace): Promise<Source> {
   const tree = join(folder, "tree");
   if (await unpackContext(file, tree, { shown, signal: context.signal }))
-    return await inputOfTree(tree, { flags, context, owners: "kept", time: time ?? newestIn(Buffer.from(tree)) });
+    return await inputOfTree(tree, {
+      flags,
+      context,
+      owners: "kept",
+      time: time ?? newestIn(Buffer.from(tree)),
+      remote,
+    });
   const text = textOf(readFileSync(file), shown);
   // `-f F -` with a Dockerfile on standard input: there is no place in which F could lie.
   if (flags.file !== undefined && flags.file !== "-")
@@ -175,7 +189,7 @@ async function inputOfFile(file: string, { folder, shown, flags, context, time }
   renameSync(file, join(tree, "context"));
   return {
     dockerfile: { ...dockerfile, file: "Dockerfile" },
-    context: { kind: "directory", path: tree, temporary: true, time },
+    context: { kind: "directory", path: tree, temporary: true, time, remote },
     ignore: undefined,
   };
 }
@@ -185,11 +199,12 @@ interface TreePlace {
   readonly context: CommandContext;
   readonly owners: "root" | "kept";
   readonly time: number | undefined;
+  readonly remote: RemoteSource | undefined;
 }
 
 /** Its own world: -f names a file inside it, and an ignore file is a file like others. */
-async function inputOfTree(folder: string, { flags, context, owners, time }: TreePlace): Promise<Source> {
-  const tree = { kind: "directory", path: folder, temporary: true, owners, time } as const;
+async function inputOfTree(folder: string, { flags, context, owners, time, remote }: TreePlace): Promise<Source> {
+  const tree = { kind: "directory", path: folder, temporary: true, owners, time, remote } as const;
   if (flags.file === "-") {
     const text = textOf(await readStandardInput(context), "standard input");
     return { dockerfile: { text, file: "Dockerfile" }, context: tree, ignore: undefined };

@@ -1,9 +1,10 @@
 /** A main context that lies elsewhere, fetched before the Dockerfile can be read. */
 import { join } from "node:path";
-import type { SshSource } from "../planner/build-options.ts";
+import { hexOf } from "../oci/digest.ts";
+import type { RemoteSource, SshSource } from "../planner/build-options.ts";
 import { download, shownUrl } from "../planner/download.ts";
 import { GitRepositories } from "../planner/git-repositories.ts";
-import type { GitSource } from "../planner/git-url.ts";
+import { type GitSource, gitSourceUri } from "../planner/git-url.ts";
 import type { FetchOptions } from "./build-input.ts";
 import type { CommandContext } from "./command.ts";
 
@@ -11,6 +12,7 @@ export interface FetchedTree {
   readonly folder: string;
   /** Epoch seconds: what SOURCE_DATE_EPOCH=context means. */
   readonly time: number | undefined;
+  readonly remote: RemoteSource;
 }
 
 /**
@@ -46,7 +48,9 @@ export async function checkOutContext(
   const commit = await repositories.resolve(source, request);
   await repositories.checkOut(source, commit, checkout, request);
   const time = await repositories.timeOf(source, commit, request);
-  return { folder: repositories.folderOf(source, checkout, request), time };
+  const { id } = commit;
+  const remote = { uri: gitSourceUri(source), digest: { [id.length === 64 ? "sha256" : "sha1"]: id } };
+  return { folder: repositories.folderOf(source, checkout, request), time, remote };
 }
 
 function isTrue(value: string | undefined): boolean {
@@ -59,6 +63,7 @@ export interface DownloadedFile {
   readonly shown: string;
   /** Last-Modified, in seconds. */
   readonly time: number | undefined;
+  readonly remote: RemoteSource;
 }
 
 /** @throws {TsbuildError} `SOURCE_NOT_FOUND` */
@@ -71,5 +76,7 @@ export async function downloadContext(
   const access = { environment, secrets };
   const got = await download({ url, path: join(folder, "input"), access, where: undefined, signal });
   if (got === undefined) throw new Error("a server that answers a condition nobody made");
-  return { file: got.path, shown: shownUrl(url), time: got.lastModifiedSeconds };
+  const shown = shownUrl(url);
+  const remote = { uri: shown, digest: { sha256: hexOf(got.digest) } };
+  return { file: got.path, shown, time: got.lastModifiedSeconds, remote };
 }

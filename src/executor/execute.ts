@@ -46,11 +46,11 @@ export interface BuildEnvironment {
   readonly externalCaches?: readonly ExternalCache[];
   /**
    * What becomes of the result, one target for each platform: called once, when all steps are done and while all layers
-   * are held. `keys`: of all steps. Returns the images that the store has now.
+   * are held. Returns the images that the store has now.
    */
   readonly finish: (
     targets: readonly FinishedTarget[],
-    made: { readonly keys: readonly CacheKey[]; readonly graph: BuildGraph },
+    made: MadeBuild,
   ) => Promise<readonly ImageId[]> | readonly ImageId[];
   readonly onEvent: (event: BuildEvent) => void;
   /** Steps at once. */
@@ -63,6 +63,17 @@ export interface BuildEnvironment {
   readonly deviceSpecFolders?: readonly string[] | undefined;
   /** Abort ends every container of the build at once. */
   readonly signal: AbortSignal;
+}
+
+/** What there is of a build beside its results. */
+export interface MadeBuild {
+  readonly graph: BuildGraph;
+  /** Of all steps. */
+  readonly keys: readonly CacheKey[];
+  /** Where files came from; what was asked is remembered. */
+  readonly contexts: BuildContexts;
+  /** Any stage of the graph, as if it were a target. */
+  readonly finishStage: (target: GraphTarget) => Promise<FinishedTarget>;
 }
 
 export interface BuildResult {
@@ -121,7 +132,12 @@ export async function build(options: BuildOptions, environment: BuildEnvironment
     if (!environment.signal.aborted) await tellWarnings();
     throw error;
   });
-  const images = await environment.finish(targets, { keys: [...execution.keys], graph });
+  const images = await environment.finish(targets, {
+    keys: [...execution.keys],
+    graph,
+    contexts,
+    finishStage: (target) => execution.finished(target),
+  });
   await tellWarnings();
   const layers = targets.flatMap(({ chain }) => chain);
   const summary: BuildSummary = {
@@ -237,7 +253,7 @@ class Execution {
       await Promise.all(this.#trees.values());
       await Promise.all(this.#background);
       this.#contexts.save();
-      return await Promise.all(this.#graph.targets.map((target) => this.#finished(target)));
+      return await Promise.all(this.#graph.targets.map((target) => this.finished(target)));
     } catch (error) {
       this.#stop.abort(error);
       // Whatever still runs ends now, and nothing is left behind before the error is told.
@@ -541,7 +557,7 @@ class Execution {
 
   // Around it -------------------------------------------------------------------------------------------------------
 
-  async #finished({ platform, stage }: GraphTarget): Promise<FinishedTarget> {
+  async finished({ platform, stage }: GraphTarget): Promise<FinishedTarget> {
     const { chain } = await (await this.#treeOf(stage.result)).sealed;
     const created = new Map<StepId, Timestamp>();
     for (const [step, layer] of this.#created) created.set(step, (await layer).created);

@@ -165,7 +165,7 @@ async function bindPlatform(
   warnUnusedArgs(source, evaluated, context);
   const bound = evaluated.map((state) => ({
     state,
-    stage: graphStage(state, firstStage, state === result ? options.labels : new Map()),
+    stage: graphStage(state, state === result ? options.labels : new Map(), context),
   }));
   const built = bound.find(({ state }) => state === result);
   if (built === undefined) throw new Error("the target is not among the stages");
@@ -178,7 +178,14 @@ async function bindPlatform(
   };
 }
 
-function graphStage(state: StageState, firstStage: number, labels: ReadonlyMap<string, string>): GraphStage {
+function graphStage(state: StageState, labels: ReadonlyMap<string, string>, context: BindContext): GraphStage {
+  const { firstStage, global, stages } = context;
+  const source = stages[state.index];
+  // A stage's own line, or one above the first FROM. A stage that stands on this one does not have it from here.
+  const isOn = (name: string): boolean => {
+    const declares = source?.body.some((line) => line.kind === "arg" && line.args.some((arg) => arg.name === name));
+    return isOnFor(declares ? state.environment.declared.get(name) : global.variables.get(name), state.name);
+  };
   return {
     index: firstStage + state.index,
     name: state.name,
@@ -186,7 +193,14 @@ function graphStage(state: StageState, firstStage: number, labels: ReadonlyMap<s
     platform: state.platform,
     result: state.tree,
     image: imageTemplate(state, labels),
+    scans: { stage: isOn("BUILDKIT_SBOM_SCAN_STAGE"), context: isOn("BUILDKIT_SBOM_SCAN_CONTEXT") },
   };
+}
+
+/** Yes or no, as Go reads it, or names of stages. Source: Docker docs, "SBOM attestations", "Arguments". */
+function isOnFor(value: string | undefined, stage: string | undefined): boolean {
+  if (value === undefined || /^(?:0|f|false)$/i.test(value)) return false;
+  return /^(?:1|t|true)$/i.test(value) || value.split(",").some((name) => name === stage);
 }
 
 // The stages of the file -----------------------------------------------------------------------------------------

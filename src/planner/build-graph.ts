@@ -43,6 +43,8 @@ export interface GraphStage {
   /** The stage's last tree: its last step's, or its base. */
   readonly result: TreeRef;
   readonly image: ImageTemplate;
+  /** What an SBOM is to be made of beside the result: BUILDKIT_SBOM_SCAN_STAGE, BUILDKIT_SBOM_SCAN_CONTEXT. */
+  readonly scans: { readonly stage: boolean; readonly context: boolean };
 }
 
 /** An image without what only execution knows: diffIDs and times. */

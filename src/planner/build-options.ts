@@ -46,9 +46,19 @@ export type BuildContext =
       readonly owners?: "root" | "kept";
       /** Epoch seconds: a commit's time, a file's Last-Modified, the newest file of an archive. A folder here has none. */
       readonly time?: number | undefined;
+      /** Where it was fetched from; undefined for what lay here. */
+      readonly remote?: RemoteSource | undefined;
     }
   /** `-`: a Dockerfile on stdin, no files. */
   | { readonly kind: "empty" };
+
+/** A source elsewhere as it was when it was fetched. */
+export interface RemoteSource {
+  /** Without password. */
+  readonly uri: string;
+  /** Hex, by algorithm: `sha1` of a commit, `sha256` of a file. */
+  readonly digest: Readonly<Record<string, string>>;
+}
 
 export type NamedContext =
   | { readonly kind: "directory"; readonly path: string }

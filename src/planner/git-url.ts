@@ -104,6 +104,13 @@ export function shownGitUrl({ remote }: Pick<GitSource, "remote">): string {
   return remote.replace(/^([a-z0-9]+:\/\/)[^/@]*:[^/@]*@/i, "$1").replace(/^(https?:\/\/)[^/@]*@/i, "$1");
 }
 
+/** As a fragment says it, without password: what provenance names the source by. */
+export function gitSourceUri(source: GitSource): string {
+  const { ref, folder } = source;
+  const below = folder === "/" ? "" : `:${folder.slice(1)}`;
+  return `${shownGitUrl(source)}${ref === undefined && below === "" ? "" : `#${ref ?? ""}${below}`}`;
+}
+
 function cleanFolder(folder: string): string {
   const parts: string[] = [];
   for (const part of folder.split("/")) {

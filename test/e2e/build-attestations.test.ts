@@ -1,14 +1,18 @@
 /** `--provenance`, `--sbom`, `--attest`: statements beside the image, and what they say and keep to themselves. */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, expect } from "vitest";
 import { openStore } from "../../src/store/open-store.ts";
 import { startDockerRegistry } from "../support/docker-registry.ts";
+import { fileServer } from "../support/file-server.ts";
+import { gitServer } from "../support/git-server.ts";
 import { needs } from "../support/needs.ts";
+import { tsbuild } from "../support/tsbuild.ts";
 import { Workshop } from "./build-support.ts";
 
 const test = needs("root", "busybox-static");
+const withGit = needs("root", "busybox-static", "git");
 const pushing = needs("root", "busybox-static", "docker-registry", "skopeo");
 let workshop: Workshop;
 let places = 0;
@@ -91,25 +95,123 @@ test("provenance stands in the index, names the image's manifest, and min tells 
 });
 
 test("mode=max has build-args, steps and the Dockerfile, but no secret's value", async () => {
-  const { statements } = await attested("FROM b⏎ARG TOKEN⏎COPY f /⏎RUN --mount=type=secret,id=s,env=S true", [
-    "--attest",
-    "type=provenance,mode=max,builder-id=https://example.org/builder",
-    "--secret",
-    "id=s,env=HOME",
-    ...secretive,
-  ]);
+  const { statements, index, read } = await attested(
+    "FROM b⏎ARG TOKEN⏎COPY f /⏎RUN --mount=type=secret,id=s,env=S --mount=type=ssh true",
+    [
+      "--attest",
+      "type=provenance,mode=max,builder-id=https://example.org/builder",
+      "--secret",
+      "id=s,env=HOME",
+      ...secretive,
+    ],
+  );
   const { buildDefinition, runDetails } = statements[0].predicate;
   expect(buildDefinition.externalParameters.request).toMatchObject({
     args: { "build-arg:TOKEN": "hidden", "label:who": "me" },
     secrets: [{ id: "s", optional: true }],
+    ssh: [{ id: "default", optional: true }],
   });
-  expect(buildDefinition.internalParameters.buildConfig.llbDefinition).toEqual([
-    { id: "0.0", op: "COPY f /", inputs: [] },
-    { id: "0.1", op: "RUN --mount=type=secret,id=s,env=S true", inputs: ["0.0"] },
+  const { llbDefinition } = buildDefinition.internalParameters.buildConfig;
+  expect(llbDefinition).toMatchObject([
+    {
+      id: "step0",
+      op: { Op: { source: { identifier: expect.stringContaining("docker-image://docker.io/library/b:latest") } } },
+    },
+    { id: "step1", op: { Op: { source: { identifier: "local://context" } } } },
+    {
+      id: "step2",
+      op: { Op: { file: { actions: [{ Action: { copy: { src: "/f", dest: "/" } } }] } } },
+      inputs: ["step0:0", "step1:0"],
+    },
+    {
+      id: "step3",
+      op: {
+        Op: {
+          exec: { meta: { args: ["/bin/sh", "-c", "true"] }, secretenv: [{ ID: "s", name: "S", optional: true }] },
+        },
+      },
+      inputs: ["step2:0"],
+    },
+    { id: "step4", op: { Op: null }, inputs: ["step3:0"] },
   ]);
+  const { source: mapping, layers } = runDetails.metadata.buildkit_metadata;
+  expect(mapping.locations.step3).toEqual({ locations: [{ ranges: [{ start: { line: 4 }, end: { line: 4 } }] }] });
+  expect(Object.keys(layers)).toEqual(["step0:0", "step2:0", "step3:0"]);
+  expect(layers["step3:0"][0].map(({ digest }: { digest: string }) => digest)).toEqual(
+    read(index.manifests[0]?.digest ?? "").layers.map(({ digest }) => digest),
+  );
   expect(runDetails.builder.id).toBe("https://example.org/builder");
   const [source] = runDetails.metadata.buildkit_metadata.source.infos;
   expect(Buffer.from(source.data, "base64").toString()).toContain("COPY f /");
+});
+
+withGit("what was fetched stands in it with its digest, and the folders of this machine by name", async () => {
+  await using server = await gitServer();
+  await using files = await fileServer();
+  const commit = server.commit("app.git", { f: "1", Dockerfile: "FROM scratch\nCOPY f /\n" });
+  files.files.set("/x", { body: "x", headers: {} });
+  const named = workshop.context({ n: "n" });
+  const text = `FROM scratch⏎ADD ${server.url}/app.git#main:. /g/⏎ADD ${files.url}/x?token=hidden /x⏎COPY --from=more n /`;
+  const { statements } = await attested(text, ["--provenance=mode=max", "--build-context", `more=${named}`]);
+  const { externalParameters, resolvedDependencies } = statements[0].predicate.buildDefinition;
+  expect(resolvedDependencies).toEqual([
+    { uri: `${server.url}/app.git#main`, digest: { sha1: commit } },
+    { uri: `${files.url}/x`, digest: { sha256: createHash("sha256").update("x").digest("hex") } },
+  ]);
+  // The context has files, and nothing takes them.
+  expect(externalParameters.request.locals).toEqual([{ name: "dockerfile" }, { name: "more" }]);
+  expect(externalParameters.request.args).toMatchObject({ "context:more": "local:more" });
+  expect(externalParameters.request).not.toHaveProperty("ssh");
+  expect(statements[0].predicate.runDetails.metadata).toMatchObject({
+    buildkit_completeness: { request: true, resolvedDependencies: false },
+  });
+});
+
+withGit("a context from a repository is its config source, and such a build can be hermetic", async () => {
+  await using server = await gitServer();
+  const commit = server.commit("ctx.git", { f: "1", Dockerfile: "FROM b\nCOPY f /\nRUN --network=none true\n" });
+  const predicateOf = async (spec: string): Promise<Record<string, never>> => {
+    const out = `${workshop.folder}/from-git${places++}`;
+    const built = await workshop.tsbuild(["build", `--provenance=${spec}`, "-o", out, `${server.url}/ctx.git#main`]);
+    expect(built.code, built.stderr).toBe(0);
+    return JSON.parse(readFileSync(`${out}/provenance.json`, "utf8")).predicate;
+  };
+  const source = { uri: `${server.url}/ctx.git#main`, digest: { sha1: commit } };
+  expect(await predicateOf("mode=min")).toMatchObject({
+    buildDefinition: {
+      externalParameters: { configSource: { ...source, path: "Dockerfile" }, request: { frontend: "dockerfile.v0" } },
+      resolvedDependencies: expect.arrayContaining([source]),
+    },
+    runDetails: {
+      metadata: { buildkit_hermetic: true, buildkit_completeness: { request: true, resolvedDependencies: true } },
+    },
+  });
+  expect(await predicateOf("version=v0.2")).toMatchObject({
+    invocation: { configSource: { ...source, entryPoint: "Dockerfile" } },
+    metadata: { "https://mobyproject.org/buildkit@v1#hermetic": true, completeness: { materials: true } },
+  });
+});
+
+withGit("a context that lies in a repository is told of, unless BUILDX_GIT_INFO says no", async () => {
+  await using server = await gitServer();
+  const commit = server.commit("local", { Dockerfile: "FROM scratch\nCOPY f /\n", f: "1" });
+  server.git("local", "remote", "add", "origin", "https://me:hidden@example.com/app.git");
+  const folder = `${server.folder}/local`;
+  const vcsOf = async (environment: Readonly<Record<string, string>>): Promise<unknown> => {
+    const file = `${workshop.folder}/vcs${places++}`;
+    const built = await tsbuild(["build", "--metadata-file", file, folder], {
+      env: { TSBUILD_ROOT: workshop.root, ...environment },
+      cwd: workshop.folder,
+    });
+    expect(built.code, built.stderr).toBe(0);
+    return JSON.parse(readFileSync(file, "utf8"))["buildx.build.provenance"].runDetails.metadata.buildkit_metadata?.vcs;
+  };
+  const source = "https://example.com/app.git";
+  expect(await vcsOf({})).toEqual({ source, revision: commit });
+  writeFileSync(`${folder}/f`, "2");
+  expect(await vcsOf({})).toEqual({ source, revision: commit });
+  expect(await vcsOf({ BUILDX_GIT_CHECK_DIRTY: "1" })).toEqual({ source, revision: `${commit}-dirty` });
+  expect(await vcsOf({ BUILDX_GIT_INFO: "false" })).toBeUndefined();
 });
 
 test("version=v0.2, and each platform has its own, in the older form", async () => {
@@ -189,6 +291,53 @@ pushing("an attested image is pushed, pulled, run and read by skopeo as an ordin
   expect(await workshop.tsbuild(["--root", other, "run", "--rm", "--network=none", name, "cat", "/f"])).toMatchObject({
     stdout: "attested\n",
   });
+});
+
+test.for([
+  { what: "nothing more", above: "", inside: "", args: [], expected: "[]" },
+  {
+    what: "a stage that says so",
+    above: "",
+    inside: "ARG BUILDKIT_SBOM_SCAN_STAGE=true",
+    args: [],
+    expected: "[sbom-dep]",
+  },
+  {
+    what: "stages by name, above all",
+    above: "ARG BUILDKIT_SBOM_SCAN_STAGE=x,dep",
+    inside: "",
+    args: [],
+    expected: "[sbom-dep]",
+  },
+  { what: "the context", above: "ARG BUILDKIT_SBOM_SCAN_CONTEXT=1", inside: "", args: [], expected: "[sbom-context]" },
+  {
+    what: "both, by build-arg",
+    above: "",
+    inside: "ARG BUILDKIT_SBOM_SCAN_CONTEXT⏎ARG BUILDKIT_SBOM_SCAN_STAGE=false",
+    args: ["--build-arg", "BUILDKIT_SBOM_SCAN_STAGE=true", "--build-arg", "BUILDKIT_SBOM_SCAN_CONTEXT=true"],
+    expected: "[sbom-context sbom-dep]",
+  },
+])("an SBOM beside the result of $what", async ({ above, inside, args, expected }) => {
+  const script = [
+    "#!/bin/sh",
+    'extras=$(cd "${BUILDKIT_SCAN_SOURCE_EXTRAS:-/nowhere}" 2>/dev/null && echo *)',
+    "for name in sbom $extras; do",
+    '  files=$(ls $BUILDKIT_SCAN_SOURCE_EXTRAS/$name 2>/dev/null | grep -cE "^(made|f)$")',
+    '  echo "{\\"predicateType\\":\\"https://spdx.dev/Document\\",\\"predicate\\":{\\"extras\\":\\"[$extras]\\",\\"files\\":$files}}" >$BUILDKIT_SCAN_DESTINATION/$name.spdx.json',
+    "done",
+  ].join("\n");
+  const scanner = "FROM b⏎COPY scan.sh /⏎ENTRYPOINT /scan.sh";
+  expect((await workshop.build(scanner, { "scan.sh@755": `${script}\n` }, ["-t", "lister"])).code).toBe(0);
+  const text = `${above}⏎FROM b AS other⏎RUN echo other⏎FROM b AS dep⏎${inside}⏎RUN echo 1 >/made⏎FROM scratch⏎COPY --from=dep /made /`;
+  const out = `${workshop.folder}/sbom${places++}`;
+  const built = await workshop.build(text, { f: "f" }, [...args, "--sbom=generator=lister", "-o", out]);
+  expect(built.code, built.stderr).toBe(0);
+  expect(JSON.parse(readFileSync(`${out}/sbom.spdx.json`, "utf8")).predicate.extras).toBe(expected);
+  for (const name of expected
+    .slice(1, -1)
+    .split(" ")
+    .filter((each) => each !== ""))
+    expect(JSON.parse(readFileSync(`${out}/${name}.spdx.json`, "utf8")).predicate.files).toBe(1);
 });
 
 test("--metadata-file has the provenance, unless it is turned off", async () => {

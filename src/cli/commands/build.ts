@@ -2,7 +2,9 @@
 import { randomUUID } from "node:crypto";
 import type { Command } from "commander";
 import type { BuildEvent } from "../../executor/events.ts";
-import type { BuildResult } from "../../executor/execute.ts";
+import type { BuildResult, MadeBuild } from "../../executor/execute.ts";
+import type { FinishedTarget } from "../../executor/finished-target.ts";
+import type { ProvenanceSources } from "../../executor/provenance-sources.ts";
 import { hexOf } from "../../oci/digest.ts";
 import { hostPlatform } from "../../oci/platform.ts";
 import { familiarReference } from "../../oci/reference.ts";
@@ -13,6 +15,7 @@ import type { CommandContext } from "../command.ts";
 import { deviceSpecFolders } from "../environment.ts";
 import type { BuiltOutputs } from "../outputs/finish-build.ts";
 import { isTrue, usesStandardOutput } from "../outputs/output-flags.ts";
+import type { Vcs } from "../outputs/vcs.ts";
 import { openProgress } from "../render/progress.ts";
 import { replaceFile } from "../replace-file.ts";
 import { imageResolver } from "../resolve-base-image.ts";
@@ -63,6 +66,8 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   let result: BuildResult;
   let built: BuiltOutputs | undefined;
   let graph: BuildGraph | undefined;
+  let sources: readonly (ProvenanceSources | undefined)[] = [];
+  let vcs: Vcs | undefined;
   const started = context.now();
   const invocationId = newInvocationId();
   const environment = {
@@ -84,13 +89,18 @@ export async function run(command: Command, context: CommandContext): Promise<nu
         const { finishBuild } = await import("../outputs/finish-build.ts");
         const { attest: wanted } = request.output;
         const { options } = request;
+        const tells = await metadataTells(request, context);
+        if (wanted?.provenance !== undefined || tells)
+          vcs = (await import("../outputs/vcs.ts")).vcsOf(options.context, context);
+        if (tells) sources = await sourcesOf(targets, made, request, context);
         const attest =
           wanted === undefined
             ? undefined
             : (await import("../outputs/attestor.ts")).attestor(wanted, {
                 store,
-                graph,
+                made,
                 options,
+                vcs,
                 environment,
                 started,
                 invocationId,
@@ -118,7 +128,7 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   }
   if (built === undefined || graph === undefined) throw new Error("a build that never finished");
   const times = { started, finished: context.now() };
-  await writeResults(request, context, { built, result, graph, times, invocationId, checks });
+  await writeResults(request, context, { built, result, graph, times, invocationId, checks, sources, vcs });
   const digest = built.configDigest ?? built.descriptor?.digest;
   if (request.quiet && digest !== undefined && !request.output.outputs.some(usesStandardOutput))
     context.stdout.write(`${digest}\n`);
@@ -129,7 +139,7 @@ export async function run(command: Command, context: CommandContext): Promise<nu
 async function writeResults(
   request: BuildRequest,
   { environment }: CommandContext,
-  { built, result, graph, times, invocationId, checks }: Results,
+  { built, result, graph, times, invocationId, checks, sources, vcs }: Results,
 ): Promise<void> {
   const id = built.configDigest ?? built.descriptor?.digest;
   if (request.iidFile !== undefined && id !== undefined) replaceFile(request.iidFile, id);
@@ -139,7 +149,8 @@ async function writeResults(
   if (request.metadataFile === undefined) return;
   const { buildMetadata } = await import("../outputs/build-metadata.ts");
   const metadata = buildMetadata(built, {
-    targets: result.targets,
+    targets: result.targets.map(({ platform }, at) => ({ platform, sources: sources[at] })),
+    vcs,
     graph,
     options: request.options,
     ...times,
@@ -159,6 +170,27 @@ interface Results {
   readonly times: { readonly started: number; readonly finished: number };
   readonly invocationId: string;
   readonly checks: BuildChecksEvent | undefined;
+  /** By target. */
+  readonly sources: readonly (ProvenanceSources | undefined)[];
+  readonly vcs: Vcs | undefined;
+}
+
+async function metadataTells({ metadataFile }: BuildRequest, { environment }: CommandContext): Promise<boolean> {
+  if (metadataFile === undefined) return false;
+  const { tellsProvenance } = await import("../outputs/build-metadata.ts");
+  return tellsProvenance(environment["BUILDX_METADATA_PROVENANCE"]);
+}
+
+async function sourcesOf(
+  targets: readonly FinishedTarget[],
+  { graph, contexts }: MadeBuild,
+  { options }: BuildRequest,
+  { signal }: CommandContext,
+): Promise<readonly ProvenanceSources[]> {
+  const { captureSources } = await import("../../executor/provenance-sources.ts");
+  return await Promise.all(
+    targets.map(({ platform }) => captureSources({ graph, options, platform, contexts, signal })),
+  );
 }
 
 type BuildChecksEvent = Extract<BuildEvent, { readonly kind: "checks" }>;

@@ -1,17 +1,18 @@
 /** `--metadata-file`. Source: Docker docs, "docker buildx build", "--metadata-file". */
 import { linesOf } from "../../checks/place.ts";
 import { rules } from "../../checks/rules.ts";
-import type { FinishedTarget } from "../../executor/finished-target.ts";
 import { type ProvenanceSubject, provenance } from "../../executor/provenance.ts";
+import type { ProvenanceSources } from "../../executor/provenance-sources.ts";
 import { sha256 } from "../../oci/digest.ts";
-import { formatPlatform } from "../../oci/platform.ts";
+import { formatPlatform, type Platform } from "../../oci/platform.ts";
 import { canonicalReference } from "../../oci/reference.ts";
 import type { Diagnostic, Dockerfile } from "../../parser/ast.ts";
 import { linkOf } from "../render/checks/report.ts";
 import type { BuiltOutputs } from "./finish-build.ts";
 
-export interface MetadataSubject extends Omit<ProvenanceSubject, "platform"> {
-  readonly targets: readonly FinishedTarget[];
+export interface MetadataSubject extends Omit<ProvenanceSubject, "platform" | "sources" | "layers"> {
+  /** With what each was made of; undefined: that is not asked for. */
+  readonly targets: readonly { readonly platform: Platform; readonly sources: ProvenanceSources | undefined }[];
   /** `BUILDX_METADATA_PROVENANCE`: `disabled`, `min`, `max`. */
   readonly provenance: string | undefined;
   /** What is told of the file; undefined: not in here. */
@@ -60,7 +61,7 @@ function provenances({
   checks: _,
   ...subject
 }: MetadataSubject): Readonly<Record<string, unknown>> {
-  if (wanted === "disabled" || wanted === "false" || wanted === "0") return {};
+  if (!tellsProvenance(wanted)) return {};
   const settings = {
     mode: wanted === "max" ? "max" : "min",
     version: "v1",
@@ -69,9 +70,15 @@ function provenances({
     filename: "",
   } as const;
   return Object.fromEntries(
-    targets.map(({ platform }) => [
-      targets.length === 1 ? "buildx.build.provenance" : `buildx.build.provenance/${formatPlatform(platform)}`,
-      provenance({ ...subject, platform }, settings),
-    ]),
+    targets.flatMap(({ platform, sources }) => {
+      if (sources === undefined) return [];
+      const name =
+        targets.length === 1 ? "buildx.build.provenance" : `buildx.build.provenance/${formatPlatform(platform)}`;
+      return [[name, provenance({ ...subject, platform, sources, layers: undefined }, settings)]];
+    }),
   );
+}
+
+export function tellsProvenance(wanted: string | undefined): boolean {
+  return wanted !== "disabled" && wanted !== "false" && wanted !== "0";
 }

@@ -7,6 +7,7 @@ import type { Descriptor } from "../../oci/descriptor.ts";
 import type { ImageId } from "../../oci/digest.ts";
 import { formatPlatform, samePlatform } from "../../oci/platform.ts";
 import type { Reference } from "../../oci/reference.ts";
+import { storedManifest } from "../../oci/stored-documents.ts";
 import type { Attestor } from "./attestor.ts";
 import type { OutputPlace, OutputRequest } from "./finish-build.ts";
 import type { DocumentSettings } from "./output-spec.ts";
@@ -49,9 +50,8 @@ export async function writeDocuments(
       what: "attestations need OCI media types",
       hint: "leave oci-mediatypes out, or turn them off: --provenance=false --sbom=false",
     });
-  // Before anything is written: a scanner's look at an image that is not kept takes its blobs away again.
-  const statements: (readonly Statement[])[] = [];
-  if (attest !== undefined) for (const target of targets) statements.push(await attest.statements(target));
+  const scans: (readonly Statement[])[] = [];
+  if (attest !== undefined) for (const target of targets) scans.push(await attest.scans(target));
   const manifests: (Document & { readonly id: ImageId })[] = [];
   for (const target of targets)
     manifests.push({ ...(await writeManifest(store, target, settings, context.signal)), id: target.id });
@@ -63,7 +63,9 @@ export async function writeDocuments(
       const manifest = manifests[at];
       if (manifest === undefined) continue;
       const image = { descriptor: manifest.descriptor, platform: target.platform, names };
-      attestations.push(writeAttestations(store, image, statements[at] ?? [], { artifact: settings.ociArtifact }));
+      const { layers } = storedManifest(manifest.raw);
+      const statements = [...(scans[at] ?? []), ...(await attest.provenance(target, layers))];
+      attestations.push(writeAttestations(store, image, statements, { artifact: settings.ociArtifact }));
     }
   }
   const index = hasIndex

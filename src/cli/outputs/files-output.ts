@@ -60,7 +60,8 @@ async function filesAbout(
     import("../../executor/attestation-manifest.ts"),
     import("../../executor/export-files.ts"),
   ]);
-  const statements = (await attest.statements(target)).filter(({ filename }) => filename !== undefined);
+  const all = [...(await attest.scans(target)), ...(await attest.provenance(target, undefined))];
+  const statements = all.filter(({ filename }) => filename !== undefined);
   if (statements.length === 0) return [];
   const files = fileDigests(tree);
   return statements.map((statement) => ({
