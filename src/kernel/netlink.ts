@@ -6,6 +6,7 @@
 import { closeSync, openSync } from "node:fs";
 import { TsbuildError } from "../errors.ts";
 import { check, errnoName, libc } from "./libc.ts";
+import { attribute, nested, text } from "./netlink-attributes.ts";
 
 const AF_INET = 2;
 const AF_NETLINK = 16;
@@ -133,7 +134,7 @@ function netlinkOn(fd: number): Netlink {
         name(pair.name),
         number(IFLA.MTU, pair.mtu),
         number(IFLA.MASTER, indexOf(pair.bridge)),
-        nested(IFLA.LINKINFO, Buffer.concat([text(IFLA_INFO.KIND, "veth"), data])),
+        nested(IFLA.LINKINFO, text(IFLA_INFO.KIND, "veth"), data),
       ];
       const doing = `connecting the container to ${pair.bridge}`;
       request(doing, RTM.NEWLINK, NLM.ACK | NLM.CREATE | NLM.EXCL, Buffer.concat(body));
@@ -186,24 +187,6 @@ function linkInfo(flags: number, change: number): Buffer {
   header.writeUInt32LE(flags, 8);
   header.writeUInt32LE(change, 12);
   return header;
-}
-
-/** struct rtattr and its payload, padded to four bytes. */
-function attribute(type: number, payload: Buffer): Buffer {
-  const header = Buffer.alloc(4);
-  header.writeUInt16LE(4 + payload.length, 0);
-  header.writeUInt16LE(type, 2);
-  return Buffer.concat([header, payload, Buffer.alloc((4 - (payload.length % 4)) % 4)]);
-}
-
-const NLA_F_NESTED = 0x8000;
-
-function nested(type: number, payload: Buffer): Buffer {
-  return attribute(type | NLA_F_NESTED, payload);
-}
-
-function text(type: number, value: string): Buffer {
-  return attribute(type, Buffer.from(`${value}\0`));
 }
 
 function name(link: string): Buffer {

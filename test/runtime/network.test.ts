@@ -8,7 +8,7 @@ import fc from "fast-check";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { freeSubnet, gatewayOf, hostAddresses, macOf, parseRoutes } from "../../src/runtime/network/address-pool.ts";
 import { type Bridge, openBridge } from "../../src/runtime/network/bridge.ts";
-import { findBlockingChain, iptablesChain } from "../../src/runtime/network/nat-rules.ts";
+import { findBlockingChain, iptablesChain, mayDropByIptables } from "../../src/runtime/network/nat-rules.ts";
 
 describe("address pools", () => {
   test("the first pool without a route on it is taken, and a default route takes none", () => {
@@ -67,14 +67,22 @@ describe("address pools", () => {
 });
 
 test("a forward chain of another firewall with policy drop is found", () => {
-  const chain = (table: string, policy: string, name = "filter_FORWARD") => ({
-    chain: { family: "ip", table, name, hook: "forward", policy },
+  const chain = (table: string, policy: "accept" | "drop", name = "filter_FORWARD") => ({
+    family: "ip",
+    table,
+    name,
+    hook: 2,
+    policy,
   });
-  const ruleset = (...chains: readonly object[]) => JSON.stringify({ nftables: [{ metainfo: {} }, ...chains] });
-  expect(findBlockingChain(ruleset(chain("filter", "accept")))).toBeUndefined();
-  expect(findBlockingChain(ruleset(chain("filter", "drop")))).toBe("filter/filter_FORWARD");
+  expect(findBlockingChain([chain("filter", "accept")])).toBeUndefined();
+  expect(findBlockingChain([chain("filter", "drop")])).toBe("filter/filter_FORWARD");
+  expect(findBlockingChain([{ ...chain("filter", "drop"), hook: 1 }])).toBeUndefined();
+  expect(findBlockingChain([{ ...chain("filter", "drop"), family: "bridge" }])).toBeUndefined();
   // iptables' own chain is opened with iptables.
-  expect(findBlockingChain(ruleset(chain("filter", "drop", "FORWARD")))).toBeUndefined();
+  expect(findBlockingChain([chain("filter", "drop", "FORWARD")])).toBeUndefined();
+  expect(mayDropByIptables([chain("filter", "drop", "FORWARD")], "")).toBe(true);
+  expect(mayDropByIptables([chain("filter", "accept", "FORWARD")], "nat\n")).toBe(false);
+  expect(mayDropByIptables([], "nat\nfilter\n")).toBe(true);
 });
 
 test.for([
@@ -187,6 +195,23 @@ describe.skipIf(process.getuid?.() !== 0 || spawnSync("nft", ["--version"]).stat
     await end(child);
     using next = bridge.connect();
     expect(next.address).toBe(connection.address);
+  });
+
+  test("nft shows the rules as they are meant", () => {
+    using bridge = open();
+    const { stdout } = spawnSync("nft", ["list", "table", "ip", place.table], { encoding: "utf8" });
+    const rules = stdout.split("\n").map((line) => line.trim());
+    const { network, prefixLength } = bridge.subnet;
+    expect(rules.filter((line) => !/^[}]?$/.test(line))).toEqual([
+      `table ip ${place.table} {`,
+      "chain postrouting {",
+      "type nat hook postrouting priority srcnat; policy accept;",
+      `ip saddr ${network}/${prefixLength} oifname != "${place.bridge}" masquerade`,
+      "chain forward {",
+      "type filter hook forward priority filter; policy accept;",
+      `oifname "${place.bridge}" ct state established,related accept`,
+      `oifname "${place.bridge}" iifname != "${place.bridge}" drop`,
+    ]);
   });
 
   test("rules that a firewall's reload dropped are made again", () => {

@@ -22,10 +22,11 @@ import {
 import { errnoOf, TsbuildError } from "../../errors.ts";
 import { check, libc } from "../../kernel/libc.ts";
 import { inNetworkNamespace, openNetlink, openNetlinkOf } from "../../kernel/netlink.ts";
+import { openNftables } from "../../kernel/nftables.ts";
 import { startTimeOf } from "../../kernel/processes.ts";
 import type { NetworkMode } from "../driver.ts";
 import { freeSubnet, gatewayOf, hostAddresses, macOf, parseRoutes, type Subnet } from "./address-pool.ts";
-import { bridgeRuleset, findBlockingChain, iptablesChain, iptablesRules } from "./nat-rules.ts";
+import { bridgeTable, findBlockingChain, iptablesChain, iptablesRules, mayDropByIptables } from "./nat-rules.ts";
 
 /** Names on the machine, so that tests have a network of their own. */
 export interface BridgePlace {
@@ -105,11 +106,17 @@ function joinBridge(place: BridgePlace): Bridge {
 function ensureBridge(place: BridgePlace): Subnet {
   const { bridge, table, stateDir } = place;
   const remembered = readSubnet(place);
-  if (remembered !== undefined && existsSync(`/sys/class/net/${bridge}`) && rulesAreThere(table)) return remembered;
+  if (remembered !== undefined && existsSync(`/sys/class/net/${bridge}`)) {
+    using nftables = openNftables();
+    // A firewall's reload may have dropped our table (CVE-2025-54410).
+    if (nftables.hasTable(table)) return remembered;
+  }
   const routes = parseRoutes(readFileSync("/proc/net/route", "latin1")).filter((route) => route.link !== bridge);
   const subnet = freeSubnet(routes);
   if (subnet === undefined) throw failed("every address pool for containers overlaps a route of this machine");
-  const blocking = findBlockingChain(nft(["-j", "list", "ruleset"]));
+  using nftables = openNftables();
+  const chains = nftables.chains();
+  const blocking = findBlockingChain(chains);
   if (blocking !== undefined) throw failed(`a firewall drops forwarded packets (${blocking})`);
   using netlink = openNetlink();
   netlink.removeLink(bridge);
@@ -120,8 +127,8 @@ function ensureBridge(place: BridgePlace): Subnet {
     netlink.addAddress(bridge, gatewayOf(subnet), subnet.prefixLength);
     netlink.linkUp(bridge);
     allowForwarding();
-    nft(["-f", "-"], bridgeRuleset(place, subnet));
-    openIptables(place);
+    nftables.replaceTable(bridgeTable(place, subnet));
+    if (mayDropByIptables(chains, readIfThere("/proc/net/ip_tables_names"))) openIptables(place);
   } catch (error) {
     netlink.removeLink(bridge);
     throw error;
@@ -167,25 +174,20 @@ function readSubnet({ stateDir }: BridgePlace): Subnet | undefined {
   }
 }
 
-/** A firewall's reload may have dropped our table (CVE-2025-54410). */
-function rulesAreThere(table: string): boolean {
-  return spawnSync("nft", ["list", "table", "ip", table], { stdio: "ignore" }).status === 0;
-}
-
 /**
- * The kernel takes 20–50 ms to let go of a bridge and a table. Nobody needs to wait for that: a child does it and holds
- * the lock until it is done, since a flock belongs to the open file that both share.
+ * The kernel takes 20–50 ms to let go of a bridge. Nobody needs to wait for that: a child does it and holds the lock
+ * until it is done, since a flock belongs to the open file that both share.
  */
 function removeBridge({ bridge, table, stateDir }: BridgePlace, lock: number): void {
   rmSync(`${stateDir}/subnet`, { force: true });
   const chain = existsSync(iptablesFile(stateDir)) ? readFileSync(iptablesFile(stateDir), "latin1") : undefined;
   rmSync(iptablesFile(stateDir), { force: true });
   const rules = chain === undefined ? [] : iptablesRules(bridge);
-  const script = [
-    `ip link delete ${bridge}`,
-    `nft delete table ip ${table}`,
-    ...rules.map((rule) => `iptables -w -D ${chain} ${rule.join(" ")}`),
-  ].join("; ");
+  using nftables = openNftables();
+  nftables.removeTable(table);
+  const script = [`ip link delete ${bridge}`, ...rules.map((rule) => `iptables -w -D ${chain} ${rule.join(" ")}`)].join(
+    "; ",
+  );
   const child = spawn("sh", ["-c", script], { detached: true, stdio: ["ignore", "ignore", "ignore", lock] });
   child.on("error", () => {
     using netlink = openNetlink();
@@ -322,11 +324,8 @@ function locked<T>(place: BridgePlace, work: () => T): T {
   }
 }
 
-function nft(args: readonly string[], input = ""): string {
-  const result = spawnSync("nft", args, { input, encoding: "utf8", maxBuffer: 64 << 20 });
-  if (result.error !== undefined) throw failed("the nft program is not there (package nftables)", result.error);
-  if (result.status !== 0) throw failed(`nft: ${result.stderr.trim().split("\n")[0]}`);
-  return result.stdout;
+function readIfThere(file: string): string {
+  return existsSync(file) ? readFileSync(file, "latin1") : "";
 }
 
 function writeIfThere(file: string, value: string): void {

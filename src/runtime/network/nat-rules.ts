@@ -1,33 +1,46 @@
-/** The nftables rules of the container network, as text for `nft -f -`. Source: nft(8). */
+/** The firewall rules of the container network, and what other firewalls of the machine do to it. Source: nft(8). */
+import {
+  hooks,
+  isAnswer,
+  linkIs,
+  masquerade,
+  type NftChain,
+  type NftTable,
+  sourceIsIn,
+  verdict,
+} from "../../kernel/nftables.ts";
 import type { Subnet } from "./address-pool.ts";
 
-export function bridgeRuleset(names: { readonly bridge: string; readonly table: string }, subnet: Subnet): string {
+/** Priorities `srcnat` and `filter`. */
+const priority = { sourceNat: 100, filter: 0 } as const;
+
+/** What goes out has the machine's address; what comes in is an answer, or from a neighbour on the bridge. */
+export function bridgeTable(names: { readonly bridge: string; readonly table: string }, subnet: Subnet): NftTable {
   const { bridge, table } = names;
-  return `${removeRuleset(table)}table ip ${table} {
-  chain postrouting {
-    type nat hook postrouting priority srcnat; policy accept;
-    ip saddr ${subnet.network}/${subnet.prefixLength} oifname != "${bridge}" masquerade
-  }
-  chain forward {
-    type filter hook forward priority filter; policy accept;
-    oifname "${bridge}" ct state established,related accept
-    oifname "${bridge}" iifname != "${bridge}" drop
-  }
-}
-`;
-}
-
-/** Declaring it first makes the deletion of an absent table no error. */
-function removeRuleset(table: string): string {
-  return `table ip ${table}\ndelete table ip ${table}\n`;
-}
-
-interface NftChain {
-  readonly family: string;
-  readonly table: string;
-  readonly name: string;
-  readonly hook?: string;
-  readonly policy?: string;
+  return {
+    name: table,
+    chains: [
+      {
+        name: "postrouting",
+        type: "nat",
+        hook: "postrouting",
+        priority: priority.sourceNat,
+        rules: [
+          [...sourceIsIn(subnet.network, subnet.prefixLength), ...linkIs("oifname", bridge, "notEqual"), masquerade()],
+        ],
+      },
+      {
+        name: "forward",
+        type: "filter",
+        hook: "forward",
+        priority: priority.filter,
+        rules: [
+          [...linkIs("oifname", bridge, "equal"), ...isAnswer(), verdict("accept")],
+          [...linkIs("oifname", bridge, "equal"), ...linkIs("iifname", bridge, "notEqual"), verdict("drop")],
+        ],
+      },
+    ],
+  };
 }
 
 /**
@@ -48,17 +61,28 @@ export function iptablesRules(bridge: string): readonly (readonly string[])[] {
   ];
 }
 
+/** What iptables shows as its FORWARD chain, where its rules are nftables' ones. */
+function isOfIptables({ family, table, name }: NftChain): boolean {
+  return family === "ip" && table === "filter" && name === "FORWARD";
+}
+
+/** iptables may drop what is forwarded, and has to be asked. `legacyTables`: content of /proc/net/ip_tables_names. */
+export function mayDropByIptables(chains: readonly NftChain[], legacyTables: string): boolean {
+  return /^filter$/m.test(legacyTables) || chains.some((chain) => isOfIptables(chain) && chain.policy === "drop");
+}
+
 /**
  * A chain of somebody else that drops what is forwarded and that is not iptables' own: an accept in our table does not
- * undo it. `ruleset` is what `nft -j list ruleset` prints. Returns `table/chain`.
+ * undo it. Returns `table/chain`.
  */
-export function findBlockingChain(ruleset: string): string | undefined {
-  const { nftables } = JSON.parse(ruleset) as { readonly nftables: readonly { readonly chain?: NftChain }[] };
-  for (const { chain } of nftables) {
-    if (chain?.hook !== "forward" || chain.policy !== "drop") continue;
-    // What iptables shows as its FORWARD chain is opened with iptables.
-    if (chain.family === "ip" && chain.table === "filter" && chain.name === "FORWARD") continue;
-    if (chain.family === "ip" || chain.family === "inet") return `${chain.table}/${chain.name}`;
-  }
-  return undefined;
+export function findBlockingChain(chains: readonly NftChain[]): string | undefined {
+  const blocking = chains.find(
+    (chain) =>
+      chain.hook === hooks.forward &&
+      chain.policy === "drop" &&
+      (chain.family === "ip" || chain.family === "inet") &&
+      // It is opened with iptables.
+      !isOfIptables(chain),
+  );
+  return blocking && `${blocking.table}/${blocking.name}`;
 }
