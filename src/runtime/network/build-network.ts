@@ -7,7 +7,7 @@ import { writeFileSync } from "node:fs";
 import type { TemporaryFolder } from "../../store/store.ts";
 import type { NetworkMode } from "../driver.ts";
 import { hostResolvFile, resolvFile, stepHostsFile } from "../hosts-files.ts";
-import { type Bridge, openBridge } from "./bridge.ts";
+import { type Bridge, type BridgePlace, openBridge } from "./bridge.ts";
 
 /** One step's network. Dispose it after the step has ended. */
 export interface BuildNetwork extends Disposable {
@@ -28,6 +28,7 @@ export interface BuildNetworkRequest {
 export class BuildNetworks implements Disposable {
   readonly #makeFolder: () => TemporaryFolder;
   readonly #onNote: (text: string) => void;
+  readonly #place: BridgePlace | undefined;
   #folder: TemporaryFolder | undefined;
   /** Paths by content: most steps of a build see the same. */
   readonly #files = new Map<string, string>();
@@ -35,8 +36,9 @@ export class BuildNetworks implements Disposable {
   #noBridge = false;
 
   /** The folder is made for the first step that runs. */
-  constructor(makeFolder: () => TemporaryFolder, onNote: (text: string) => void) {
+  constructor(makeFolder: () => TemporaryFolder, onNote: (text: string) => void, place?: BridgePlace) {
     this.#makeFolder = makeFolder;
+    this.#place = place;
     this.#onNote = onNote;
   }
 
@@ -68,7 +70,7 @@ export class BuildNetworks implements Disposable {
 
   #openBridge(): Bridge | undefined {
     if (this.#bridge !== undefined || this.#noBridge) return this.#bridge;
-    const bridge = openBridge();
+    const bridge = openBridge(this.#place);
     if ("reason" in bridge) {
       this.#noBridge = true;
       this.#onNote(`RUN uses the host's network: ${bridge.reason}`);
