@@ -495,7 +495,7 @@ class Execution {
         devices: this.#devices.get(step.id) ?? [],
         trees: (from) => this.#committedTrees(from),
         filling: (target) => definition.mounts.get(target),
-        context: (name, target, source) => this.#contextFiles.pathOf(name, source, definition.mounts.get(target)),
+        context: async (bind) => this.#contextFiles.find(bind, definition.mounts.get(bind.target), await driver()),
         onOutput: (stream, bytes) => this.#emit({ kind: "stepOutput", step: step.id, stream, bytes, time: now() }),
         onNote: (text) => this.#emit({ kind: "note", text, time: now() }),
         trace,

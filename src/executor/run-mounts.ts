@@ -28,6 +28,7 @@ import type { MountSpec } from "../oci/runtime-spec.ts";
 import type { RunInput, RunMount, TreeRef } from "../planner/build-graph.ts";
 import type { SecretSource, SshSource } from "../planner/build-options.ts";
 import type { Selection } from "../planner/selection.ts";
+import type { OwnerMappings } from "../runtime/driver.ts";
 import { copyTree } from "./copy-tree.ts";
 import { agentMissing, mountSourceNotFound, secretMissing } from "./errors.ts";
 import { UpperTree } from "./upper-tree.ts";
@@ -44,11 +45,26 @@ export interface MountPlace {
   readonly trees: (from: TreeRef) => Promise<readonly string[]>;
   /** Of a folder of the image; undefined where there is none. */
   readonly folderMode: (path: string) => number | undefined;
-  /** What a bind shows of a context: absolute, to be read only. */
-  readonly context: (name: string | undefined, target: string, source: string) => string;
+  /** What a bind shows of a context; it is only read. */
+  readonly context: (bind: BindOfContext) => Promise<ContextBind>;
   /** One overlay option a tree, for a driver that uses the new mount interface; else one for all. */
   readonly overlayOptions: "lowerdir+" | "lowerdir";
   readonly signal: AbortSignal;
+}
+
+export interface BindOfContext {
+  /** Of the context; the main one has none. */
+  readonly name: string | undefined;
+  readonly source: string;
+  readonly target: string;
+  readonly readonly: boolean;
+}
+
+export interface ContextBind {
+  /** Absolute. */
+  readonly path: string;
+  /** Who has all of its files on the host, where that is not root: they are shown as root's. */
+  readonly owner?: { readonly uid: number; readonly gid: number };
 }
 
 export interface PreparedMounts extends Disposable {
@@ -163,8 +179,8 @@ class Preparation implements PreparedMounts {
     const { from, source, target, readonly } = mount;
     const options = ["rbind", readonly ? "ro" : "rw"];
     if (from.kind === "context") {
-      const path = this.#place.context(from.name, target, source);
-      if (readonly) return { destination: target, type: "bind", source: path, options };
+      const { path, owner } = await this.#place.context({ name: from.name, source, target, readonly });
+      if (readonly) return { destination: target, type: "bind", source: path, options, ...(owner && asRoots(owner)) };
       return lstatSync(path).isDirectory()
         ? this.#overlay(target, [path], false)
         : { destination: target, type: "bind", source: this.#privateCopy(path), options };
@@ -320,6 +336,12 @@ class Preparation implements PreparedMounts {
     mkdirSync(folder);
     return folder;
   }
+}
+
+/** Mappings that show the files of one owner as root's. */
+export function asRoots(owner: NonNullable<ContextBind["owner"]>): OwnerMappings {
+  const to = (id: number) => [{ containerID: id, hostID: 0, size: 1 }];
+  return { uidMappings: to(owner.uid), gidMappings: to(owner.gid) };
 }
 
 const LOCK_SH = 1;

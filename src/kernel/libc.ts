@@ -63,6 +63,9 @@ const prototypes = {
   syscall: "long syscall(long number, long a, long b, long c, long d, long e)",
   syscallPath: "long syscall(long number, long a, const void *path, const void *c, long d, long e)",
   syscallName: "long syscall(long number, const char *name, long b, long c, long d, long e)",
+  open_tree: "long syscall(long number, int dir, const void *path, unsigned int flags)",
+  mount_setattr:
+    "long syscall(long number, int dir, const void *path, unsigned int flags, const uint8_t *attributes, size_t size)",
   syscallOption: "long syscall(long number, long a, long b, const char *key, const char *value, long e)",
 } as const;
 

@@ -71,6 +71,9 @@ export interface MountSpec {
   readonly source: string;
   /** Mount options as in fstab, and `rbind`, `ro`, `rslave` … */
   readonly options: readonly string[];
+  /** Under which owners the files of a bind are shown: `containerID` is who has them, `hostID` who seems to. */
+  readonly uidMappings?: readonly IdMapping[];
+  readonly gidMappings?: readonly IdMapping[];
 }
 
 export interface LinuxSpec {

@@ -4,7 +4,7 @@
  * launcher) and `oci` (an installed crun or runc); one conformance suite passes on both.
  */
 import type { Readable, Writable } from "node:stream";
-import type { RuntimeSpec } from "../oci/runtime-spec.ts";
+import type { MountSpec, RuntimeSpec } from "../oci/runtime-spec.ts";
 
 export interface Driver {
   readonly name: string;
@@ -16,7 +16,11 @@ export interface Driver {
   start(request: ContainerRequest): Promise<RunningContainer>;
   /** A further process in a running container. Throws as `start` does. */
   exec(request: ExecRequest): Promise<RunningContainer>;
+  /** Whether a bind of `source` may have `uidMappings` and `gidMappings`. Drivers without it take none. */
+  canMapOwners?(source: string, mappings: OwnerMappings): Promise<boolean>;
 }
+
+export type OwnerMappings = Required<Pick<MountSpec, "uidMappings" | "gidMappings">>;
 
 /** The root file system. `lowerdirs` are layer trees, bottom first. */
 export type Rootfs =

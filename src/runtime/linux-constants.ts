@@ -52,6 +52,7 @@ export const MOUNT_ATTR_RELATIME = 0;
 export const MOUNT_ATTR_NOATIME = 0x10;
 export const MOUNT_ATTR_STRICTATIME = 0x20;
 export const MOUNT_ATTR_NODIRATIME = 0x80;
+export const MOUNT_ATTR_IDMAP = 0x100000;
 
 export const MS_REC = 0x4000;
 export const MS_UNBINDABLE: number = 1 << 17;
@@ -64,6 +65,7 @@ export const CLONE_NEWNS = 0x20000;
 export const CLONE_PIDFD = 0x1000;
 export const CLONE_NEWCGROUP = 0x2000000;
 export const CLONE_NEWUTS = 0x4000000;
+export const CLONE_NEWUSER = 0x10000000;
 export const CLONE_NEWIPC = 0x8000000;
 export const CLONE_NEWPID = 0x20000000;
 export const CLONE_NEWNET = 0x40000000;

@@ -1,7 +1,7 @@
 /** What a RUN can be given, from the flag on the command line to the command in the container. */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chownSync, cpSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { canRunContainers } from "../support/container.ts";
@@ -308,5 +308,52 @@ describe.skipIf(!canRunContainers)("a context that belongs to somebody", () => {
     expect(built.code).toBe(0);
     expect(built.stderr).toMatch(/ x\n.* 0:0\n.* 0:0\n.* refused\n/);
     expect(statSync(`${context}/d/x`).uid).toBe(1234);
+  });
+
+  const script = `stat -c '%u:%g %a %n' /c/* /c/d/*; cat /c/d/x; ls -ln /c/d/x | cut -c1-10; (echo n >/c/n) 2>&1; id`;
+  const somebodys = (name: string): string => {
+    const context = workshop.context({ "d/x@640": name, "s@4755": "" });
+    for (const path of ["", "/d", "/d/x", "/s"]) chownSync(`${context}${path}`, 1234, 4321);
+    // Set by its owner: a change of owner takes it away.
+    chmodSync(`${context}/s`, 0o4755);
+    return context;
+  };
+
+  test.for([
+    { name: "one user has all of it", change: (_: string) => undefined },
+    { name: "several users have parts of it", change: (context: string) => chownSync(`${context}/d/x`, 7, 8) },
+    {
+      name: "something in it is hidden",
+      change: (context: string) => writeFileSync(`${context}/.dockerignore`, "hidden\n.dockerignore\n"),
+    },
+  ])("is shown as root's in a bind when $name", async ({ name, change }) => {
+    const context = somebodys(name);
+    change(context);
+    const text = `FROM b⏎RUN --mount=type=bind,target=/c ${script}`;
+    const { stderr, image } = await workshop.buildIn(context, text, ["--no-cache"]);
+    for (const line of ["0:0 755 /c/d\n", "0:0 4755 /c/s\n", "0:0 640 /c/d/x\n", `${name}-rw-r-----\n`])
+      expect(stderr).toContain(line);
+    expect(stderr).toContain("Read-only file system");
+    expect(image.layers.at(-1)).toEqual([]);
+    // A user sees what root's modes let him see, whoever he is on the host.
+    const asUser = `FROM b⏎USER 1234:4321⏎RUN --mount=type=bind,target=/c cat /c/d/x`;
+    expect((await workshop.buildIn(context, asUser, ["--no-cache"])).stderr).toContain("Permission denied");
+  });
+
+  test("is root's in a bind that is written to, whose writes go nowhere", async () => {
+    const context = somebodys("written");
+    const text = "FROM b⏎RUN --mount=type=bind,rw,target=/c stat -c '%u:%g %n' /c/d/x; echo new >/c/d/x; cat /c/d/x";
+    const { stderr } = await workshop.buildIn(context, text, ["--no-cache"]);
+    expect(stderr).toContain("0:0 /c/d/x\n");
+    expect(stderr).toContain("new\n");
+    expect(readFileSync(`${context}/d/x`, "utf8")).toBe("written");
+    expect(statSync(`${context}/d/x`)).toMatchObject({ uid: 1234, gid: 4321 });
+  });
+
+  test("is root's with another runtime, which maps no owners", async () => {
+    if (lacks("runc")) return;
+    const text = "FROM b⏎RUN --mount=type=bind,target=/c stat -c '%u:%g %n' /c/d/x";
+    const { stderr } = await workshop.buildIn(somebodys("x"), text, ["--no-cache", "--runtime", "runc"]);
+    expect(stderr).toContain("0:0 /c/d/x\n");
   });
 });

@@ -90,7 +90,7 @@ async function run(
       ssh: new Map(),
       devices: [],
       trees: async () => [],
-      context: () => folder,
+      context: async () => ({ path: folder }),
       filling: () => undefined,
       onOutput: (_, bytes) => void chunks.push(bytes),
       signal: new AbortController().signal,
@@ -283,7 +283,7 @@ describe.skipIf(!canRunContainers)("mounts of a RUN", () => {
       "cat /m/f; touch /m/g 2>/dev/null || echo refused",
       { mounts: [bind()] },
       {
-        place: { context: () => `${folder}/ctx` },
+        place: { context: async () => ({ path: `${folder}/ctx` }) },
       },
     );
     expect(ran.output).toBe("from context\nrefused\n");
@@ -291,7 +291,7 @@ describe.skipIf(!canRunContainers)("mounts of a RUN", () => {
   });
 
   test("writes to an rw bind are seen by this step and thrown away", async () => {
-    const place = { context: () => `${folder}/ctx` };
+    const place = { context: async () => ({ path: `${folder}/ctx` }) };
     const ran = await run("echo new > /m/g; cat /m/f /m/g", { mounts: [bind({ readonly: false })] }, { place });
     expect(ran.output).toBe("from context\nnew\n");
     expect(readdirSync(`${folder}/ctx`).sort()).toEqual(["f", "sub"]);
@@ -409,7 +409,7 @@ describe.skipIf(!canRunContainers)("mounts of a RUN", () => {
 
   test("nested targets work in any order, and the inner one leaves no trace in the cache", async () => {
     const mounts = [bind({ target: "/c/in" }), cache({ id: "outer" })];
-    const ran = await run("cat /c/in/f", { mounts }, { place: { context: () => `${folder}/ctx` } });
+    const ran = await run("cat /c/in/f", { mounts }, { place: { context: async () => ({ path: `${folder}/ctx` }) } });
     expect(ran.output).toBe("from context\n");
     expect(readFileSync(`${folder}/ctx/f`, "utf8")).toBe("from context\n");
   });

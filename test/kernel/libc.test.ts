@@ -10,7 +10,15 @@ import { check, cPath, errno, errnoName, type LibcName, libc } from "../../src/k
 
 const NOFOLLOW = 0x100;
 const isRoot = process.getuid?.() === 0;
-const privileged = new Set<LibcName>(["mount", "umount2", "mknodat", "setns", "fchownat"]);
+const privileged = new Set<LibcName>([
+  "mount",
+  "open_tree",
+  "mount_setattr",
+  "umount2",
+  "mknodat",
+  "setns",
+  "fchownat",
+]);
 
 let folder: string;
 let file: number;
@@ -354,6 +362,23 @@ const cases: Record<LibcName, Case> = {
     gives: true,
     fails: () => libc("syscallName", 430, "nosuchfilesystem", 1, 0, 0, 0),
     errno: "ENODEV",
+  },
+  open_tree: {
+    // OPEN_TREE_CLONE
+    works: () => keep(libc("open_tree", 428, -100, cPath(folder), 1)) >= 0,
+    gives: true,
+    fails: () => libc("open_tree", 428, -100, cPath(join(folder, "missing")), 1),
+    errno: "ENOENT",
+  },
+  mount_setattr: {
+    // {MOUNT_ATTR_RDONLY} for a mount that is attached nowhere (AT_EMPTY_PATH)
+    works: () => {
+      const tree = keep(libc("open_tree", 428, -100, cPath(folder), 1));
+      return libc("mount_setattr", 442, tree, cPath(""), 0x1000, Buffer.from(`01${"00".repeat(31)}`, "hex"), 32);
+    },
+    gives: 0,
+    fails: () => libc("mount_setattr", 442, -1, cPath(""), 0x1000, Buffer.from(`01${"00".repeat(31)}`, "hex"), 32),
+    errno: "EBADF",
   },
   syscallOption: {
     // fsconfig(fd, FSCONFIG_SET_STRING, "size", "1m", 0)

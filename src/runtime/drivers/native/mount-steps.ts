@@ -8,6 +8,8 @@ import { parseMountOptions } from "./mount-options.ts";
 export interface MountStep {
   readonly spec: MountSpec;
   readonly target: MountPoint;
+  /** The descriptor at which the launcher finds the namespace whose mappings a bind is shown by. */
+  readonly userNamespace?: number;
 }
 
 /** Files of /proc that a mount may cover: they tell numbers, and nothing of ours is written through them. */

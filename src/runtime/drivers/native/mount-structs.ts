@@ -10,10 +10,11 @@ export function openHow(flags: number, resolve: number): Struct {
 }
 
 /** `struct mount_attr`. */
-export function mountAttr(set: number, clear: number, propagation = 0): Struct {
+export function mountAttr(set: number, clear: number, propagation = 0, userNamespace = 0): Struct {
   const bytes = Buffer.alloc(32);
   bytes.writeUInt32LE(set, 0);
   bytes.writeUInt32LE(clear, 8);
   bytes.writeUInt32LE(propagation, 16);
+  bytes.writeUInt32LE(userNamespace, 24);
   return struct(bytes, `{set 0x${set.toString(16)}, clear 0x${clear.toString(16)}, propagation ${propagation}}`);
 }

@@ -36,7 +36,7 @@ export function mountOps(step: MountStep, index: number, spec: RuntimeSpec, arch
       : target.path === "/dev/pts" && mount.type === "devpts"
         ? [syscall("dup3", [registers.mount, PTS_FD, linux.O_CLOEXEC], { into: registers.pts, doing })]
         : [];
-  const source = isBind(mount) ? bindSource(mount, doing) : makeFilesystem(mount, doing);
+  const source = isBind(mount) ? bindSource(mount, step.userNamespace, doing) : makeFilesystem(mount, doing);
   return [...source, ...keep, ...attach(step, index, arch, doing)];
 }
 
@@ -77,7 +77,7 @@ export function setOption(word: string, doing: string): Op {
 }
 
 /** A detached copy of the source's mount in `registers.mount`, with its attributes already set. */
-function bindSource(mount: MountSpec, doing: string): Op[] {
+function bindSource(mount: MountSpec, userNamespace: number | undefined, doing: string): Op[] {
   const options = parseMountOptions(mount.options);
   const recursive = options.bind === "bind" ? 0 : linux.AT_RECURSIVE;
   const attributes = options.attributesSet !== 0 || options.attributesClear !== 0;
@@ -87,6 +87,22 @@ function bindSource(mount: MountSpec, doing: string): Op[] {
       [linux.AT_FDCWD, text(mount.source), linux.OPEN_TREE_CLONE | linux.OPEN_TREE_CLOEXEC | recursive],
       { into: registers.mount, doing },
     ),
+    // Only of a mount that is attached nowhere, and once.
+    ...(userNamespace === undefined
+      ? []
+      : [
+          syscall(
+            "mount_setattr",
+            [
+              registers.mount,
+              text(""),
+              linux.AT_EMPTY_PATH | recursive,
+              mountAttr(linux.MOUNT_ATTR_IDMAP, 0, 0, userNamespace),
+              32,
+            ],
+            { doing: `mapping the owners of ${mount.source}` },
+          ),
+        ]),
     ...(attributes
       ? [
           syscall(

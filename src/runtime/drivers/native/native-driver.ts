@@ -11,14 +11,14 @@ import { architectureUnsupported } from "../errors.ts";
 import { execProgram } from "./exec-program.ts";
 import { explainFailure } from "./explain.ts";
 import { launch, type Moments } from "./launch.ts";
-import { mountSteps, stubMountPoints } from "./mount-steps.ts";
+import { type MountStep, mountSteps, stubMountPoints } from "./mount-steps.ts";
 import { openContainer } from "./open-container.ts";
 import { removeMountPoints } from "./remove-mount-points.ts";
 import { startProgram } from "./start-program.ts";
 import { makeStdio, type Stdio } from "./stdio.ts";
 
 export function createNativeDriver(): Driver {
-  return { name: "native", start, exec: (request) => execute(request) };
+  return { name: "native", start, exec: (request) => execute(request), canMapOwners };
 }
 
 export function architecture(): SyscallArch {
@@ -30,7 +30,7 @@ async function start(request: ContainerRequest): Promise<RunningContainer> {
   const { rootfs, network } = request;
   const arch = architecture();
   checkSpec(request.spec);
-  const mounts = mountSteps(request.spec);
+  const { mounts, namespaces } = await withNamespaces(mountSteps(request.spec), arch);
   const paths = mountFolders(request, rootfs.kind === "overlay" ? stubMountPoints(mounts) : undefined);
   const terminal = request.spec.process.terminal === true;
   const moments = await momentsOf(request, paths.mountDir);
@@ -70,7 +70,7 @@ async function start(request: ContainerRequest): Promise<RunningContainer> {
     stdio,
     signal: request.signal,
     trace: request.trace,
-    passed: request.stateDir === undefined ? [] : stdio.readEnds,
+    passed: [...namespaces, ...(request.stateDir === undefined ? [] : stdio.readEnds)],
     detach: request.stateDir !== undefined,
     terminal,
     moments,
@@ -86,6 +86,31 @@ async function start(request: ContainerRequest): Promise<RunningContainer> {
     },
   });
 }
+
+/** Of binds that are shown under other owners, the namespaces that say which; they are passed first. */
+async function withNamespaces(
+  mounts: readonly MountStep[],
+  arch: SyscallArch,
+): Promise<{ readonly mounts: readonly MountStep[]; readonly namespaces: readonly number[] }> {
+  if (mounts.every(({ spec }) => spec.uidMappings === undefined)) return { mounts, namespaces: [] };
+  const { mappingNamespace, mappingsOf } = await import("./id-map.ts");
+  const namespaces: number[] = [];
+  const mapped = mounts.map((step) => {
+    const mappings = mappingsOf(step.spec);
+    return mappings === undefined
+      ? step
+      : { ...step, userNamespace: FIRST_PASSED + namespaces.push(mappingNamespace(mappings, arch)) - 1 };
+  });
+  return { mounts: mapped, namespaces };
+}
+
+/** The descriptor after the control channel. */
+const FIRST_PASSED = 4;
+
+const canMapOwners: NonNullable<Driver["canMapOwners"]> = async (source, mappings) => {
+  const { canMap } = await import("./id-map.ts");
+  return canMap(source, mappings, architecture());
+};
 
 /** The network first: hooks may look at it. */
 async function momentsOf(request: ContainerRequest, root: string): Promise<Moments> {
