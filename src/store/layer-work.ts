@@ -9,21 +9,24 @@ import { Worker } from "node:worker_threads";
 import { type ErrorFields, errnoOf, TsbuildError } from "../errors.ts";
 import { programFile } from "../program-file.ts";
 import { tooManyFiles } from "./errors.ts";
+import type { EstargzTask, WrittenEstargz } from "./estargz.ts";
 import type { Sealed, SealTask } from "./seal-layer.ts";
 import type { UnpackedBlob, UnpackTask } from "./unpack-blob.ts";
 import type { Faults, VerifyBlobTask, VerifyLayerTask } from "./verify-layer.ts";
 import type { WriteTask, Written } from "./write-layer.ts";
 
-export type LayerTask = SealTask | UnpackTask | WriteTask | VerifyLayerTask | VerifyBlobTask;
+export type LayerTask = SealTask | UnpackTask | WriteTask | EstargzTask | VerifyLayerTask | VerifyBlobTask;
 export type LayerTaskResult<Task extends LayerTask> = Task extends SealTask
   ? Sealed
   : Task extends UnpackTask
     ? UnpackedBlob
     : Task extends WriteTask
       ? Written
-      : Task extends VerifyLayerTask | VerifyBlobTask
-        ? Faults
-        : never;
+      : Task extends EstargzTask
+        ? WrittenEstargz
+        : Task extends VerifyLayerTask | VerifyBlobTask
+          ? Faults
+          : never;
 
 export type LayerReply =
   | { readonly kind: "done"; readonly result: unknown }

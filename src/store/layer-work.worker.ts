@@ -1,5 +1,6 @@
 import { parentPort } from "node:worker_threads";
 import { assertNever, TsbuildError } from "../errors.ts";
+import { writeEstargz } from "./estargz.ts";
 import type { LayerReply, LayerTask } from "./layer-work.ts";
 import { sealLayer } from "./seal-layer.ts";
 import { unpackBlob } from "./unpack-blob.ts";
@@ -36,6 +37,8 @@ async function perform(task: LayerTask): Promise<unknown> {
       return sealLayer(task);
     case "unpack":
       return unpackBlob(task);
+    case "estargz":
+      return writeEstargz(task);
     case "write":
       return writeLayer(task);
     case "verify-layer":

@@ -13,6 +13,7 @@ import { blobPath } from "./blobs.ts";
 import { chainIdOf, chainOf, recordChain, resultIdOf } from "./chains.ts";
 import type { Row } from "./database.ts";
 import { archiveInvalid, layerGone } from "./errors.ts";
+import { tocDigestAnnotation, uncompressedSizeAnnotation } from "./estargz.ts";
 import { explained, explainingRoot } from "./explain-root.ts";
 import { FoldedTar, isFolded, tarFile, unfoldLayer } from "./folded-layer.ts";
 import type { LayerEntry } from "./layer-entry.ts";
@@ -226,6 +227,35 @@ export class Layers implements LayerStore {
       const file = `${folder}/layer.tar`;
       await this.#write(id, { file, append: false, maxMtime }, "none", signal);
       return await this.addBlob({ file, descriptor: undefined, diffId: undefined }, parents, signal);
+    } finally {
+      removeTree(folder);
+    }
+  }
+
+  async asEstargz(
+    id: LayerId,
+    { level, known }: { readonly level: number; readonly known: DiffId | undefined },
+    parents: Chain,
+    signal: AbortSignal,
+  ): Promise<LayerId> {
+    const before = known === undefined ? undefined : this.#hold(this.findByDiffId(known));
+    const blob = before === undefined ? undefined : this.get(before).blob;
+    if (before !== undefined && blob !== undefined && this.#blobs.hold(blob.digest))
+      return this.#recordBlob(before, blob, parents);
+    this.tree(id);
+    const folder = this.#context.temporaryPath("estargz");
+    explainingRoot(this.#context.paths.root, () => mkdirSync(folder, { mode: 0o700 }));
+    try {
+      const file = `${folder}/layer`;
+      const made = await runLayerTask({ kind: "estargz", folder: this.folder(id), file, level }, signal);
+      const { digest, size, diffId, sizeBytes, tocDigest } = made;
+      const annotations = {
+        [tocDigestAnnotation]: tocDigest,
+        [uncompressedSizeAnnotation]: String(sizeBytes),
+      };
+      const descriptor = { mediaType: mediaTypes.ociLayerGzip, digest, size, annotations };
+      const { created } = this.get(id);
+      return await this.addBlob({ file, descriptor, diffId, created }, parents, signal);
     } finally {
       removeTree(folder);
     }

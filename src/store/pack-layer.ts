@@ -165,7 +165,7 @@ function openEntry(tree: BytePath, path: BytePath): number {
   }
 }
 
-function readExactly(fd: number, into: Buffer, path: BytePath): void {
+export function readExactly(fd: number, into: Buffer, path: BytePath): void {
   for (let done = 0; done < into.length; ) {
     const length = readSync(fd, into, done, into.length - done, null);
     if (length === 0)

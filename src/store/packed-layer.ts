@@ -13,6 +13,7 @@ import {
   nondistributableType,
   ociLayerType,
 } from "../oci/media-types.ts";
+import { tocDigestAnnotation, uncompressedSizeAnnotation } from "./estargz.ts";
 import type { LayerId, LayerRecord, Store } from "./store.ts";
 
 export interface Packing {
@@ -39,9 +40,10 @@ export async function packedLayer(
   const suits = arrived === compression || (!force && arrived !== "none");
   if (blob !== undefined && suits && store.blobs.hold(blob.digest)) {
     const { mediaType, digest, size, urls } = blob;
+    const described = { digest, size, ...formatAnnotations(blob) };
     return keepNondistributable && isNondistributable(mediaType)
-      ? { mediaType: nondistributableType(mediaType, "oci"), digest, size, ...(urls !== undefined && { urls }) }
-      : { mediaType: ociLayerType(mediaType), digest, size };
+      ? { mediaType: nondistributableType(mediaType, "oci"), ...described, ...(urls !== undefined && { urls }) }
+      : { mediaType: ociLayerType(mediaType), ...described };
   }
   if (compression === "none") {
     using folder = store.temporaryFolder("pack");
@@ -61,6 +63,15 @@ export async function packedLayer(
   store.blobs.adopt(file, made.digest);
   if (level === undefined) rememberCompressed(store, record, compression, made);
   return made;
+}
+
+/** What its reader needs to know of an eStargz blob. */
+function formatAnnotations({ annotations = {} }: Descriptor): Pick<Descriptor, "annotations"> {
+  const kept = [tocDigestAnnotation, uncompressedSizeAnnotation].flatMap((key) => {
+    const value = annotations[key];
+    return value === undefined ? [] : [[key, value] as const];
+  });
+  return kept.length === 0 ? {} : { annotations: Object.fromEntries(kept) };
 }
 
 export function rememberCompressed(

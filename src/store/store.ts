@@ -122,6 +122,16 @@ export interface LayerStore {
    * that was made so before, else a new one. `parents`: what it will stand on.
    */
   withMaxMtime(id: LayerId, maxMtime: number, parents: Chain, signal: AbortSignal): Promise<LayerId>;
+  /**
+   * The layer with the same entries whose tar and blob are eStargz, the latter with its annotations. `known`: what it
+   * became before, taken if it is still here. `level`: 0 to 9.
+   */
+  asEstargz(
+    id: LayerId,
+    options: { readonly level: number; readonly known: DiffId | undefined },
+    parents: Chain,
+    signal: AbortSignal,
+  ): Promise<LayerId>;
   /** The same, compressed; the descriptor of what was written. Deterministic for one version of Node. */
   writeCompressed(
     id: LayerId,

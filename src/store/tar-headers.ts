@@ -80,7 +80,7 @@ const typeFlags: Readonly<Record<LayerEntry["type"], string>> = {
 };
 
 /** The name in the tar: whiteouts are spelled as files, directories end in a slash. */
-function tarName(entry: LayerEntry): BytePath {
+export function tarName(entry: LayerEntry): BytePath {
   switch (entry.type) {
     case "dir":
       return bytePathOfLatin1(`${entry.path}/`);

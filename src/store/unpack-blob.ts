@@ -8,6 +8,7 @@ import type { DiffId, Digest } from "../oci/digest.ts";
 import { type Compression, mediaTypes } from "../oci/media-types.ts";
 import { compressionOfFile, uncompressed } from "./blob-stream.ts";
 import { archiveInvalid } from "./errors.ts";
+import { isEstargz, withoutFormatFiles } from "./estargz.ts";
 import { LayerExtractor } from "./extract-layer.ts";
 import { contentDigest, encodeIndex } from "./layer-index.ts";
 import { indexFile, type Sealed } from "./seal-layer.ts";
@@ -43,7 +44,7 @@ export async function unpackBlob(task: UnpackTask): Promise<UnpackedBlob> {
     if (task.verifyOnly) return await verifyOnly(fd, task);
     mkdirSync(tree, { mode: 0o700 });
     using extractor = new LayerExtractor({ tree, lowers: task.lowers, layout: task.layout });
-    const reader = new TarReader(extractor);
+    const reader = new TarReader(isEstargz(fd) ? withoutFormatFiles(extractor) : extractor);
     const read = await readTar(fd, task, (chunk) => reader.push(chunk));
     reader.finish({ isWhole: task.expected !== undefined || task.diffId !== undefined });
     if (task.diffId !== undefined && task.diffId !== read.diffId) throw wrongDiffId(read.diffId, task.diffId);

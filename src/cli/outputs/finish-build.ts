@@ -65,7 +65,7 @@ export async function finishBuild(
     descriptor: undefined,
   };
   for (const output of request.outputs) {
-    const retimed = await withTimes(targets, output, request, place);
+    const retimed = await inFormat(await withTimes(targets, output, request, place), output, place);
     const made = await finishOutput(retimed, output, request, place);
     built = {
       images: [...built.images, ...made.images],
@@ -112,6 +112,21 @@ async function withTimes(
     });
   const { rewriteTimes } = await import("../../executor/rewrite-times.ts");
   return await Promise.all(retimed.map((target) => rewriteTimes(store, target, context.signal)));
+}
+
+/** With layers as `compression=estargz` wants them. */
+async function inFormat(
+  targets: readonly FinishedTarget[],
+  output: BuildOutput,
+  { store, context }: OutputPlace,
+): Promise<readonly FinishedTarget[]> {
+  const level = "settings" in output ? output.settings.estargzLevel : undefined;
+  if (level === undefined) return targets;
+  const { asEstargz } = await import("../../executor/estargz-target.ts");
+  const converted: FinishedTarget[] = [];
+  // One after the other: platforms share layers.
+  for (const target of targets) converted.push(await asEstargz(store, target, level, context.signal));
+  return converted;
 }
 
 export interface Made {

@@ -119,6 +119,6 @@ function needsDocuments(
     return true;
   const isPackedAsUsual =
     packing.compression === "gzip" && packing.level === undefined && !packing.force && !packing.keepNondistributable;
-  const isUsual = isPackedAsUsual && ociMediaTypes;
+  const isUsual = isPackedAsUsual && ociMediaTypes && settings.estargzLevel === undefined;
   return targets.length > 1 || request.alwaysIndex || annotations.length > 0 || !isUsual;
 }

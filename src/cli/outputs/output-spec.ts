@@ -17,6 +17,8 @@ export type BuildOutput = ImageOutput | ArchiveOutput | FilesOutput | { readonly
 /** How manifests are made, for the outputs that have some. */
 export interface DocumentSettings {
   readonly packing: Packing;
+  /** Layers in that format, compressed so much; undefined: as they are. */
+  readonly estargzLevel: number | undefined;
   readonly ociMediaTypes: boolean;
   readonly annotations: readonly Annotation[];
   /** Times of files above the base image are at most SOURCE_DATE_EPOCH. */
@@ -270,6 +272,18 @@ function namesOf(fields: Fields): readonly Reference[] {
         .map((text) => parseTag(text.trim()));
 }
 
+const compressions = ["uncompressed", "gzip", "estargz", "zstd"] as const;
+
+function isCompression(text: string): text is (typeof compressions)[number] {
+  return (compressions as readonly string[]).includes(text);
+}
+
+/** eStargz is gzip to whoever does not know it. */
+function packingOf(compression: (typeof compressions)[number]): Packing["compression"] {
+  if (compression === "uncompressed") return "none";
+  return compression === "estargz" ? "gzip" : compression;
+}
+
 /** @throws {TsbuildError} `INVALID_REFERENCE`, `USAGE` for one with a tag */
 function danglingPrefix(fields: Fields): Reference | undefined {
   const prefix = fields.get("dangling-name-prefix");
@@ -286,29 +300,23 @@ function documentSettings(
 ): DocumentSettings {
   const annotations = [...fields.entries()].flatMap(([key, value]) => annotationOf(key, value));
   const compression = fields.get("compression") ?? "gzip";
-  if (compression === "estargz")
-    throw new TsbuildError({
-      code: "UNSUPPORTED",
-      what: "--output compression=estargz is not supported",
-      hint: "compression=zstd is smaller and faster to unpack",
-    });
-  if (compression !== "gzip" && compression !== "zstd" && compression !== "uncompressed")
-    throw fields.fail("compression must be uncompressed, gzip or zstd");
+  if (!isCompression(compression)) throw fields.fail(`compression must be one of ${compressions.join(", ")}`);
   const level = fields.number("compression-level", 0, compression === "zstd" ? 22 : 9);
-  const wantsOci = annotations.length > 0 || compression === "zstd";
+  const wantsOci = annotations.length > 0 || compression === "zstd" || compression === "estargz";
   const ociMediaTypes = fields.bool("oci-mediatypes", otherwise.oci || wantsOci);
   if (!ociMediaTypes && wantsOci)
     throw fields.fail(
-      compression === "zstd" ? "zstd needs OCI media types" : "annotations need OCI media types",
+      annotations.length > 0 ? "annotations need OCI media types" : `${compression} needs OCI media types`,
       "leave oci-mediatypes out",
     );
   return {
     packing: {
-      compression: compression === "uncompressed" ? "none" : compression,
-      level,
+      compression: packingOf(compression),
+      level: compression === "estargz" ? undefined : level,
       force: fields.bool("force-compression", false),
       keepNondistributable: fields.bool("prefer-nondist-layers", false),
     },
+    estargzLevel: compression === "estargz" ? (level ?? 6) : undefined,
     ociMediaTypes,
     annotations,
     rewriteTimestamp: fields.bool("rewrite-timestamp", false),
