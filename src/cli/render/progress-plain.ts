@@ -3,7 +3,7 @@
  * its place in its stage, so that lines of steps that run side by side can be told apart and searched for.
  */
 import type { BuildEvent } from "../../executor/events.ts";
-import { warningLines } from "./checks/text.ts";
+import { warningLines } from "./checks/finding-lines.ts";
 import { describeMiss, tellsNothingNew } from "./miss-reason.ts";
 import type { Progress, ProgressPlace } from "./progress.ts";
 import { secondsText, summaryLines, titlesOf } from "./progress-text.ts";

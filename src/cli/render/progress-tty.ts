@@ -4,7 +4,7 @@
  */
 
 import { styleText } from "node:util";
-import { warningLines } from "./checks/text.ts";
+import { warningLines } from "./checks/finding-lines.ts";
 import { describeMiss, tellsNothingNew } from "./miss-reason.ts";
 import { printable } from "./printable.ts";
 import { type Progress, type ProgressPlace, remember, type StepOutput } from "./progress.ts";
