@@ -1,6 +1,6 @@
 /**
  * What a history entry says, by either builder. The reference's texts are older: no flags of COPY and ADD, an ARG with its
- * default instead of its value, and Go's own form of ports and health checks.
+ * default instead of its value, no ARGs of a RUN that another stage declared, and Go's own form of ports and health checks.
  */
 
 export function isSameHistory(ours: string | undefined, theirs: string | undefined): boolean {
@@ -8,6 +8,7 @@ export function isSameHistory(ours: string | undefined, theirs: string | undefin
   if (theirs.startsWith("EXPOSE map[")) return ours.startsWith("EXPOSE [");
   if (theirs.startsWith("HEALTHCHECK &{")) return ours.startsWith("HEALTHCHECK {");
   if (theirs.startsWith("ARG ")) return firstName(ours) === firstName(theirs);
+  if (argumentsOf(theirs) < argumentsOf(ours)) return withoutArguments(ours) === withoutArguments(theirs);
   return withoutCopyFlags(ours) === withoutCopyFlags(theirs);
 }
 
@@ -17,4 +18,13 @@ function firstName(text: string): string | undefined {
 
 function withoutCopyFlags(text: string): string {
   return text.replace(/^(COPY|ADD) (?:--(?:chown|chmod)=\S+ )+/, "$1 ");
+}
+
+/** `RUN |2 a=1 b=2 /bin/sh -c …`: two. */
+function argumentsOf(text: string): number {
+  return Number(/^RUN \|(\d+) /.exec(text)?.[1] ?? 0);
+}
+
+function withoutArguments(text: string): string {
+  return text.replace(/^RUN \|\d+ .*?(?=\/bin\/sh -)/s, "RUN ");
 }

@@ -81,6 +81,14 @@ function verdict(
   ours: Made,
   theirs: Made | undefined,
 ): readonly string[] {
+  if (outcome.kind === "agrees") {
+    if (ours.run.log.includes("a defect of tsbuild")) return [ours.run.log];
+    if (theirs === undefined || (!ours.run.ok && !theirs.run.ok)) return [];
+    if (ours.image === undefined) return [`the reference builds it: ${ours.run.log}`];
+    if (theirs.image === undefined && isOldRefusal(theirs.run.log)) return [];
+    if (theirs.image === undefined) return [`the reference refuses it: ${theirs.run.log.trim().split("\n").at(-1)}`];
+    return [...ours.image.problems, ...surprises(bench, name, ours.image, theirs.image)];
+  }
   const failures = [ours.failure, theirs?.failure && `reference: ${theirs.failure}`].filter(
     (each) => each !== undefined,
   );
@@ -88,13 +96,6 @@ function verdict(
   if (outcome.kind === "rejected" || outcome.kind === "failed") {
     const succeeds = theirs?.run.ok === true ? ["the reference builds it"] : [];
     return [...judgeRefusal(outcome, ours.run), ...succeeds];
-  }
-  if (outcome.kind === "agrees") {
-    if (theirs === undefined || (!ours.run.ok && !theirs.run.ok)) return [];
-    if (ours.image === undefined) return [`the reference builds it: ${ours.run.log}`];
-    if (theirs.image === undefined && isOldRefusal(theirs.run.log)) return [];
-    if (theirs.image === undefined) return [`the reference refuses it: ${theirs.run.log.trim().split("\n").at(-1)}`];
-    return [...ours.image.problems, ...surprises(bench, name, ours.image, theirs.image)];
   }
   const problems = judgeMade(bench, outcome, ours, true);
   if (theirs === undefined) return problems;

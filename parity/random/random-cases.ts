@@ -6,12 +6,16 @@
 import fc from "fast-check";
 import type { Entry, ParityCase, Tree } from "../../fixtures/parity/case.ts";
 import { archives } from "./archives.ts";
+import { changes } from "./changes.ts";
 import type { Draft } from "./draft.ts";
+import { inherited } from "./inherited.ts";
 import { mixed } from "./mixed.ts";
 
 export const kinds: { readonly [name: string]: fc.Arbitrary<Draft> } = {
   mixed,
   archives,
+  changes,
+  inherited,
 };
 
 export interface RandomSettings {
