@@ -7,6 +7,7 @@ import fc from "fast-check";
 import type { Entry, ParityCase, Tree } from "../../fixtures/parity/case.ts";
 import { archives } from "./archives.ts";
 import { changes } from "./changes.ts";
+import { damagedFiles } from "./damaged.ts";
 import type { Draft } from "./draft.ts";
 import { inherited } from "./inherited.ts";
 import { mixed } from "./mixed.ts";
@@ -15,6 +16,7 @@ export const kinds: { readonly [name: string]: fc.Arbitrary<Draft> } = {
   mixed,
   archives,
   changes,
+  damaged: damagedFiles,
   inherited,
 };
 

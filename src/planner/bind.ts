@@ -16,7 +16,7 @@ import { findNamedContext } from "./named-contexts.ts";
 import { Problems } from "./problems.ts";
 import { builderArgs, type GlobalScope, globalScope, isProxyArg, platformArgs } from "./scopes.ts";
 import { type ResolveTime, sourceDateEpoch } from "./source-date-epoch.ts";
-import { type StageSource, stageAbove } from "./stage-names.ts";
+import { imageFailed, type StageSource, stageAbove } from "./stage-names.ts";
 import { checkOrigins, stageNeeds } from "./stage-references.ts";
 import { imageTemplate, type StageState } from "./stage-state.ts";
 
@@ -121,6 +121,7 @@ async function bindPlatform(
     return bound ?? { index, name: stage.from.stageName, image: "", platform: undefined, ...stage };
   });
   checkOrigins(stages, source, (error) => problems.keep(error));
+  for (const stage of stages) problems.attempt(() => checkBaseName(stage, stages, given, platform.platform, source));
   const epoch = await sourceDateEpoch({
     options: given,
     global: written,
@@ -201,6 +202,27 @@ function graphStage(state: StageState, labels: ReadonlyMap<string, string>, cont
 function isOnFor(value: string | undefined, stage: string | undefined): boolean {
   if (value === undefined || /^(?:0|f|false)$/i.test(value)) return false;
   return /^(?:1|t|true)$/i.test(value) || value.split(",").some((name) => name === stage);
+}
+
+/** Every base must have the form of a name, also where its stage is not needed. As in BuildKit. */
+function checkBaseName(
+  { index, name, image, platform, from }: StageSource,
+  stages: readonly StageSource[],
+  { namedContexts }: BuildOptions,
+  target: Platform,
+  source: Dockerfile,
+): void {
+  if (image === "" || image === "scratch" || stageAbove(image, stages, index) !== undefined) return;
+  const isReplaced = [image, name].some(
+    (each) => each !== undefined && findNamedContext(namedContexts, each, platform ?? target) !== undefined,
+  );
+  if (isReplaced) return;
+  try {
+    parseReference(image);
+  } catch (error) {
+    const where = whereOf(source, from.image.range);
+    throw imageFailed(image, error, { where, origin: "base", stages: stages.slice(0, index) });
+  }
 }
 
 // The stages of the file -----------------------------------------------------------------------------------------
