@@ -165,7 +165,8 @@ async function copy(input: CopyInput, place: StepPlace): Promise<void> {
   const { files, bytes } = weightOf(task);
   if (place.folding !== undefined && files > someFiles && bytes <= foldableBytes) {
     const { foldedCopy } = await import("./fold-copy.ts");
-    const folded = foldedCopy(task, place.folding.earlier(), place.folding.now);
+    const earlier = isAtHand(task) ? undefined : place.folding.earlier();
+    const folded = foldedCopy(task, earlier, place.folding.now);
     if (folded !== undefined) return await inTurns(snapshot.fold(folded), signal);
   }
   if (files > manyFiles) warmLayerWorker();
@@ -184,6 +185,13 @@ async function inTurns(steps: Iterable<void>, signal: AbortSignal): Promise<void
     await setImmediate();
     signal.throwIfAborted();
   }
+}
+
+/** All that was read to be hashed: a first copy, mostly, for which no earlier layer has anything. */
+function isAtHand({ sources }: CopyTask): boolean {
+  return sources.every(({ entries }) =>
+    entries.every(({ type, content, size }) => type !== "file" || size === 0 || content !== undefined),
+  );
 }
 
 function weightOf({ sources }: CopyTask): { readonly files: number; readonly bytes: number } {

@@ -33,6 +33,7 @@ export class ContextOrigin implements Origin {
   readonly #digests: FileDigests;
   readonly #nodes = new Map<BytePath, ContextNode | undefined>();
   readonly #children = new Map<BytePath, readonly ContextNode[]>();
+  #stats: ReadonlyMap<BytePath, BigIntStats> = new Map();
 
   constructor(folder: string, rules: IgnoreRules, digests: FileDigests, owners: Origin["owners"] = "root") {
     this.folder = folder;
@@ -57,6 +58,11 @@ export class ContextOrigin implements Origin {
       owners: this.owners,
       facts: (files, signal) => this.facts(files, signal),
     };
+  }
+
+  /** These names were looked at a moment ago, and were this. */
+  believe(stats: ReadonlyMap<BytePath, BigIntStats>): void {
+    this.#stats = stats;
   }
 
   #lookup(
@@ -131,7 +137,7 @@ export class ContextOrigin implements Origin {
 
   #look(path: BytePath, observe: Observe): ContextNode | undefined {
     const hostPath = fsPathBelow(this.folder, path);
-    const stat = statOf(hostPath);
+    const stat = this.#stats.get(path) ?? statOf(hostPath);
     const folder = path === "" || this.rules.isEmpty ? undefined : this.#node(parentOf(path), observe);
     return stat === undefined ? undefined : this.#made(path, hostPath, stat, folder?.matches);
   }
@@ -171,7 +177,7 @@ export class ContextOrigin implements Origin {
       // Nobody sees it, so nobody asks what it is: most of a large context is hidden.
       if (!(mayBeFolder && this.rules.hasNegations) && this.#isExcluded(path, folder)) continue;
       const hostPath = fsPathBelow(this.folder, path);
-      const stat = statOf(hostPath);
+      const stat = this.#stats.get(path) ?? statOf(hostPath);
       // Gone since the folder was read.
       if (stat !== undefined) children.push(this.#made(path, hostPath, stat, folder.matches));
     }

@@ -113,31 +113,30 @@ function shown(name: string, value: string | undefined): string | undefined {
 
 // Files ----------------------------------------------------------------------------------------------------------
 
-interface FileLine {
-  readonly type: string;
-  readonly mode: string;
-  readonly owner: string;
-  readonly rest: string;
-}
-
 function files(old: readonly string[], now: readonly string[]): readonly MissReason[] {
-  if (equal(old, now)) return [];
-  // Of thousands of lines most are the same, and need not be taken apart.
-  const [oldLines, newLines] = [new Set(old), new Set(now)];
-  const before = fileLines(old.filter((line) => !newLines.has(line)));
-  const after = fileLines(now.filter((line) => !oldLines.has(line)));
+  // Thousands of lines, of which mostly all or nearly all are the same: none is taken apart without need.
+  const before = new Map<string, string>();
+  for (const line of old) before.set(pathOf(line), line);
   const changed: string[] = [];
   const added: string[] = [];
   const mode: string[] = [];
   const owner: string[] = [];
-  for (const [path, line] of after) {
+  const paths = new Set<string>();
+  for (const line of now) {
+    const path = pathOf(line);
+    paths.add(path);
     const known = before.get(path);
+    if (known === line) continue;
     if (known === undefined) added.push(path);
-    else if (known.type !== line.type || known.rest !== line.rest) changed.push(path);
-    else if (known.mode !== line.mode) mode.push(path);
-    else if (known.owner !== line.owner) owner.push(path);
+    else {
+      const [one, other] = [known.split("\t"), line.split("\t")];
+      const differs = (field: number): boolean => one[field] !== other[field];
+      if (differs(1) || one.slice(4).join("\t") !== other.slice(4).join("\t")) changed.push(path);
+      else if (differs(2)) mode.push(path);
+      else if (differs(3)) owner.push(path);
+    }
   }
-  const removed = [...before.keys()].filter((path) => !after.has(path));
+  const removed = [...before.keys()].filter((path) => !paths.has(path));
   const reasons = [
     ...pathReason("file-changed", changed),
     ...pathReason("file-added", added),
@@ -145,19 +144,16 @@ function files(old: readonly string[], now: readonly string[]): readonly MissRea
     ...pathReason("mode-changed", mode),
     ...pathReason("owner-changed", owner),
   ];
-  if (reasons.length > 0) return reasons;
+  if (reasons.length > 0 || (old.length === now.length && old.every((line, at) => line === now[at]))) return reasons;
   return [
     { code: "option-changed", option: "sources", from: `${old.length} in another order`, to: String(now.length) },
   ];
 }
 
-function fileLines(lines: readonly string[]): ReadonlyMap<string, FileLine> {
-  const files = new Map<string, FileLine>();
-  for (const line of lines) {
-    const [path = "", type = "", mode = "", owner = "", ...rest] = line.split("\t");
-    files.set(path, { type, mode, owner, rest: rest.join("\t") });
-  }
-  return files;
+/** A line is path, type, mode, owner and what the type has: see selection-lines.ts. */
+function pathOf(line: string): string {
+  const end = line.indexOf("\t");
+  return end < 0 ? line : line.slice(0, end);
 }
 
 type PathCode = "file-changed" | "file-added" | "file-removed" | "mode-changed" | "owner-changed";

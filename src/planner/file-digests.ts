@@ -22,7 +22,8 @@ export class FileDigests {
   #read: Memo | undefined;
   /** Asked for in this build. */
   readonly #used = new Set<string>();
-  #changed = false;
+  /** Lines of the memo that are not in the store. */
+  #learned = 0;
 
   /** `storeRoot` tells the memos of several stores apart in memory. */
   constructor(store: MemoStore, storeRoot: string, folder: string) {
@@ -68,22 +69,25 @@ export class FileDigests {
       digests[index] = digest;
       if (isOldEnough(file.stat, started)) {
         memo.set(file.path, signatureOf(file.stat) + hexOf(digest));
-        this.#changed = true;
-      } else if (memo.delete(file.path)) this.#changed = true;
+        this.#learned += 1;
+      } else if (memo.delete(file.path)) this.#learned += 1;
     }
     return digests;
   }
 
-  /** Writes what was learned. Losing it costs reading the files again. */
+  /**
+   * Writes what was learned, unless that is so little that reading these files again costs less than writing what is known
+   * of all.
+   */
   save(): void {
-    if (!this.#changed) return;
+    if (this.#learned * 100 < this.#memo.size || this.#learned === 0) return;
     // Files that other builds of this folder take stay, but not without end those that are long gone.
     if (this.#memo.size > 4 * this.#used.size + maxUnused)
       for (const path of this.#memo.keys()) if (!this.#used.has(path)) this.#memo.delete(path);
     const lines: string[] = [];
     for (const [path, line] of this.#memo) lines.push(`${path.length} ${path}${line}\n`);
     this.#store.set(this.#name, Buffer.from(lines.join(""), "latin1"));
-    this.#changed = false;
+    this.#learned = 0;
   }
 }
 

@@ -1,16 +1,17 @@
 /**
  * A COPY of many files whose files nobody has touched since it was defined the last time. To see that takes one lstat for
  * each name that was looked at, a tenth of what it takes to walk, select and hash them again: so the digest of the
- * definition is remembered with what every name was, and that of the whole list where nothing differs.
+ * definition is remembered with the names, and believed where all of them are what they were.
  *
  * A folder's times say whether names came or went, a file's inode, size and times whether it is the same: what the digests
  * of single files trust in, too. See file-digests.ts.
  */
 import { type BigIntStats, lstatSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
-import { bytePathOfLatin1, fsPathBelow } from "../kernel/byte-path.ts";
+import { type BytePath, bytePathOfLatin1, fsPathBelow } from "../kernel/byte-path.ts";
 import { canonicalJson } from "../oci/canonical-json.ts";
 import { type Digest, hexOf, sha256 } from "../oci/digest.ts";
+import { whereOf } from "../parser/position.ts";
 import type { CopyInput, Step } from "./build-graph.ts";
 import type { Observe } from "./context-origin.ts";
 import { isOldEnough } from "./file-digests.ts";
@@ -32,15 +33,21 @@ export async function knownDefinition(step: Step, context: DefinitionContext): P
   const folder = step.noCache ? undefined : contextFolder(step, context);
   if (folder === undefined || step.input.kind !== "copy") return known(await defineStep(step, context));
   const name = memoName(step.input, folder, context);
+  // Before the first look: what changes later has a later ctime.
+  const started = BigInt(Date.now()) * 1_000_000n;
   const memo = context.store.memo.get(name);
-  const digest = memo === undefined ? undefined : await unchangedDefinition(memo, folder, context.signal);
+  const remembered = memo === undefined ? undefined : await lookAgain(memo, folder, context.signal);
   let whole: Promise<StepDefinition> | undefined;
   const define = (): Promise<StepDefinition> => {
-    whole ??= defineObserved(step, context, name);
+    whole ??= defineObserved(step, context, { name, started });
     return whole;
   };
-  if (digest === undefined) return known(await define());
-  return { digest, needsParent: needsParent(step.input), whole: define };
+  if (remembered?.digest !== undefined)
+    return { digest: remembered.digest, needsParent: needsParent(step.input), whole: define };
+  // What was just looked at is not looked at again.
+  const origin = await context.contexts.open(undefined, whereOf(context.graph, step.range), context.signal);
+  if (remembered !== undefined) origin?.believe(remembered.stats);
+  return known(await define());
 }
 
 function known(definition: StepDefinition): KnownDefinition {
@@ -64,10 +71,12 @@ function memoName(input: CopyInput, folder: string, { contexts }: DefinitionCont
   return `context-definitions/1/${hexOf(sha256(`${folder}\n${contexts.ignoreText}\n${what}`)).slice(0, 32)}`;
 }
 
-async function defineObserved(step: Step, context: DefinitionContext, name: string): Promise<StepDefinition> {
-  // Before the first look: what changes later has a later ctime.
-  const started = BigInt(Date.now()) * 1_000_000n;
-  const seen = new Map<string, OriginStat | undefined>();
+async function defineObserved(
+  step: Step,
+  context: DefinitionContext,
+  { name, started }: { readonly name: string; readonly started: bigint },
+): Promise<StepDefinition> {
+  const seen = new Map<BytePath, OriginStat | undefined>();
   const observe: Observe = (path, stat) => void seen.set(path, stat);
   const definition = await defineStep(step, { ...context, observe });
   const isSettled = [...seen.values()].every((stat) => stat === undefined || isOldEnough(stat, started));
@@ -75,64 +84,67 @@ async function defineObserved(step: Step, context: DefinitionContext, name: stri
   return definition;
 }
 
-// The memo: digest, count, numbers of each name, the names with a NUL behind each --------------------------------------
+// The memo: the definition's digest, that of all stats, and the names with a NUL between them ---------------------------
 
-const digestBytes = 72;
-const headBytes = digestBytes + 8;
-const numbersPerName = 6;
-/** No inode has this number. */
-const absent = 0n;
+const digestLength = "sha256:".length + 64;
+const headLength = 2 * digestLength;
 
-/** Exact to the last bit, and comparable one by one without an object. */
-function numbersOf(stat: OriginStat | BigIntStats | undefined, into: BigInt64Array, at: number): void {
-  if (stat === undefined) {
-    into[at] = absent;
-    return;
+/** What was looked at, in the order of the names. */
+class StatTable {
+  readonly #numbers: BigInt64Array;
+  #at = 0;
+
+  constructor(count: number) {
+    this.#numbers = new BigInt64Array(count * 6);
   }
-  into[at] = stat.ino;
-  into[at + 1] = stat.mtimeNs;
-  into[at + 2] = stat.ctimeNs;
-  into[at + 3] = stat.size;
-  into[at + 4] = stat.dev;
-  into[at + 5] = stat.mode;
+
+  /** What is not there leaves zeros: no inode has that number. */
+  add(stat: OriginStat | undefined): void {
+    const numbers = this.#numbers;
+    const at = this.#at;
+    this.#at += 6;
+    if (stat === undefined) return;
+    numbers[at] = stat.ino;
+    numbers[at + 1] = stat.mtimeNs;
+    numbers[at + 2] = stat.ctimeNs;
+    numbers[at + 3] = stat.size;
+    numbers[at + 4] = stat.dev;
+    numbers[at + 5] = stat.mode;
+  }
+
+  digest(): Digest {
+    return sha256(new Uint8Array(this.#numbers.buffer));
+  }
 }
 
-function encode(digest: Digest, seen: ReadonlyMap<string, OriginStat | undefined>): Buffer {
-  const numbers = new BigInt64Array(seen.size * numbersPerName);
-  let at = 0;
-  for (const stat of seen.values()) {
-    numbersOf(stat, numbers, at);
-    at += numbersPerName;
-  }
-  const head = Buffer.alloc(headBytes);
-  head.write(digest, 0, "latin1");
-  head.writeUInt32LE(seen.size, digestBytes);
-  return Buffer.concat([head, new Uint8Array(numbers.buffer), Buffer.from([...seen.keys(), ""].join("\0"), "latin1")]);
+function encode(definition: Digest, seen: ReadonlyMap<BytePath, OriginStat | undefined>): Buffer {
+  const table = new StatTable(seen.size);
+  for (const stat of seen.values()) table.add(stat);
+  return Buffer.from(`${definition}${table.digest()}${[...seen.keys()].join("\0")}`, "latin1");
 }
 
-/** The remembered digest, if no name is another thing than it was. A memo that cannot be read is none. */
-async function unchangedDefinition(memo: Buffer, folder: string, signal: AbortSignal): Promise<Digest | undefined> {
-  if (memo.length < headBytes) return undefined;
-  const count = memo.readUInt32LE(digestBytes);
-  const end = headBytes + count * numbersPerName * 8;
-  if (memo.length < end) return undefined;
-  // A copy: aligned to eight bytes.
-  const expected = new BigInt64Array(Uint8Array.from(memo.subarray(headBytes, end)).buffer);
-  const names = memo.toString("latin1", end).split("\0");
-  if (names.length !== count + 1) return undefined;
-  const found = new BigInt64Array(numbersPerName);
-  for (let index = 0; index < count; index += 1) {
+interface Remembered {
+  /** Undefined: some name is another thing than it was. */
+  readonly digest: Digest | undefined;
+  readonly stats: ReadonlyMap<BytePath, BigIntStats>;
+}
+
+/** A memo that cannot be read is that of other files. */
+async function lookAgain(memo: Buffer, folder: string, signal: AbortSignal): Promise<Remembered> {
+  const names = memo.toString("latin1", headLength).split("\0").map(bytePathOfLatin1);
+  const table = new StatTable(names.length);
+  const stats = new Map<BytePath, BigIntStats>();
+  for (const [index, name] of names.entries()) {
     if (index % namesAtOnce === namesAtOnce - 1) {
       await setImmediate();
       signal.throwIfAborted();
     }
-    numbersOf(statOf(fsPathBelow(folder, bytePathOfLatin1(names[index] ?? ""))), found, 0);
-    const at = index * numbersPerName;
-    if (found[0] === absent && expected[at] === absent) continue;
-    for (let number = 0; number < numbersPerName; number += 1)
-      if (found[number] !== expected[at + number]) return undefined;
+    const stat = statOf(fsPathBelow(folder, name));
+    table.add(stat);
+    if (stat !== undefined) stats.set(name, stat);
   }
-  return memo.toString("latin1", 0, digestBytes).replace(/\0+$/, "") as string as Digest;
+  const isSame = memo.toString("latin1", digestLength, headLength) === table.digest();
+  return { digest: isSame ? (memo.toString("latin1", 0, digestLength) as string as Digest) : undefined, stats };
 }
 
 function statOf(path: string | Buffer): BigIntStats | undefined {
