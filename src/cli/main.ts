@@ -79,6 +79,15 @@ function setColor(color: "always" | "never"): void {
   process.env[color === "always" ? "FORCE_COLOR" : "NO_COLOR"] = "1";
 }
 
+/** Its old name where somebody has removed it: relative paths are not found then, and all else works. */
+function currentFolder(): string {
+  try {
+    return process.cwd();
+  } catch {
+    return process.env["PWD"] ?? "/";
+  }
+}
+
 async function main(): Promise<void> {
   for (const name of endingSignals) process.on(name, onSignal);
   // Node announces node:sqlite as experimental on stderr, which is ours.
@@ -88,7 +97,7 @@ async function main(): Promise<void> {
     stdout: () => (stdout ??= watched(plainOutput(1, () => process.stdout) ?? process.stdout, onOutputError)),
     stderr: () => (stderr ??= watched(plainOutput(2, () => process.stderr) ?? process.stderr, onProgressError)),
     environment: process.env,
-    cwd: process.cwd(),
+    cwd: currentFolder(),
     uid: process.getuid?.() ?? 0,
     signal: ending.signal,
     interceptSignals,

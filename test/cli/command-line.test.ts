@@ -132,6 +132,22 @@ test.for([
   expect(stderr.startsWith(beginning)).toBe(true);
 });
 
+test("a current folder that was removed is no folder, and no reason to fail", async () => {
+  const gone = `${cwd}/gone`;
+  const script = `mkdir -p '${gone}'; cd '${gone}'; rmdir '${gone}'; exec '${process.execPath}' '${program}' "$@"`;
+  const run = (...words: readonly string[]): { readonly status: number | null; readonly stderr: string } =>
+    spawnSync("/bin/sh", ["-c", script, "sh", ...words], {
+      encoding: "utf8",
+      env: { ...process.env, TSBUILD_ROOT: `${cwd}/store` },
+    });
+  expect(run("version")).toMatchObject({ status: 0, stderr: "" });
+  expect(run("images")).toMatchObject({ status: 0, stderr: "" });
+  expect(run("parse", "Dockerfile")).toMatchObject({
+    status: 1,
+    stderr: expect.stringMatching(/no such file or directory\n$/),
+  });
+});
+
 test("the sources run as they are", async () => {
   const { code, stdout } = await tsbuild(["--version"], { cwd, program: sourceProgram });
   expect(stdout).toMatch(/^tsbuild version .*, build source\n$/);
