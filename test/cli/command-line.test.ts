@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
 import { commands } from "../../src/cli/command-table.ts";
+import { parseCommand } from "../../src/cli/parse-command.ts";
 import { program, sourceProgram, startTsbuild, tsbuild } from "../support/tsbuild.ts";
 
 const cwd = mkdtempSync("/tmp/tsbuild-test-command-line-");
@@ -89,12 +90,12 @@ test("a template that does not parse exits 64, one that fails 1, each in one lin
   );
 });
 
-test.for([...commands.keys()])("the usage of %s is in docker's style", async (name) => {
-  const { code, stdout } = await tsbuild([...name.split(" "), "--help"], { cwd });
-  expect(code).toBe(0);
+test.for([...commands])("the usage of %s is in docker's style", async ([name, entry]) => {
+  const help = await parseCommand({ name, entry, words: ["--help"], globals: { debug: false } });
+  const usage = help.kind === "help" ? help.text.split("\n")[0] : undefined;
   // Capitals for what the user puts in, brackets for what may be left out.
-  expect(stdout).toMatch(new RegExp(`^Usage:  tsbuild ${name}(?: [[\\]A-Z_:./|@,a-z -]*)?\\n`));
-  expect(stdout.split("\n")[0]).not.toMatch(/[<>]|\[options\]/);
+  expect(usage).toMatch(new RegExp(`^Usage:  tsbuild ${name}(?: |$)`));
+  expect(usage).not.toMatch(/[<>]|\\[options\\]/);
 });
 
 test("a stack is shown with --debug and TSBUILD_DEBUG only", async () => {

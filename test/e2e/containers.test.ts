@@ -94,7 +94,11 @@ describe("life", () => {
       code: 1,
       stderr: expect.stringContaining("container is running: stop the container before removing or force remove"),
     });
-    expect(await place.t("rm -f up nosuch")).toEqual({ code: 0, stdout: "up\nnosuch\n", stderr: "" });
+    expect(await place.t("rm -f up nosuch")).toEqual({
+      code: 0,
+      stdout: "up\n",
+      stderr: "warning: No such container: nosuch\n",
+    });
     expect(await place.t("rm nosuch")).toMatchObject({
       code: 1,
       stderr: expect.stringContaining("No such container: nosuch"),

@@ -9,6 +9,7 @@ import { removeContainer } from "../../runtime/containers/remove-container.ts";
 import { isUp, killContainer } from "../../runtime/containers/stop-container.ts";
 import type { CommandContext } from "../command.ts";
 import { eachName } from "../each-name.ts";
+import { printable } from "../render/printable.ts";
 
 interface Flags {
   readonly force?: boolean;
@@ -46,6 +47,8 @@ export async function run(command: Command, context: CommandContext): Promise<nu
     } catch (error) {
       const absent = error instanceof TsbuildError && error.code === "CONTAINER_NOT_FOUND";
       if (!force || !absent) throw error;
+      context.stderr.write(`warning: ${printable(error.message)}\n`);
+      return;
     }
     context.stdout.write(`${name}\n`);
   });
