@@ -1,11 +1,11 @@
 /**
  * rtnetlink: links, addresses and routes, in 1 ms where `ip` commands take 40. A socket belongs to the network namespace
- * it was opened in, so one opened inside a container's namespace serves it from anywhere. Everything is synchronous:
- * the kernel has answered when send(2) returns. Source: rtnetlink(7), linux/rtnetlink.h, linux/if_link.h.
+ * it was opened in, so one opened inside a container's namespace serves it from anywhere. The kernel has answered when
+ * send(2) returns. Source: rtnetlink(7), linux/rtnetlink.h, linux/if_link.h.
  */
 import { closeSync, openSync } from "node:fs";
 import { TsbuildError } from "../errors.ts";
-import { check, errnoName, libc } from "./libc.ts";
+import { check, errnoName, libc, libcInBackground } from "./libc.ts";
 import { attribute, nested, text } from "./netlink-attributes.ts";
 
 const AF_INET = 2;
@@ -27,12 +27,22 @@ const RT = { TABLE_MAIN: 254, PROTOCOL_STATIC: 4, SCOPE_UNIVERSE: 0, TYPE_UNICAS
 export interface Netlink extends Disposable {
   /** Creates a bridge. EEXIST is fine. */
   addBridge(name: string): void;
-  /** Creates a veth pair: `name` here, up and in `bridge`; `peer` with `mac` in the namespace `peerNamespace` (an fd). */
-  addVeth(pair: VethPair): void;
+  /**
+   * Creates a veth pair: `name` here, up and in `bridge`; `peer` with `mac` in the namespace `peerNamespace` (an fd). The
+   * kernel takes 2 ms and more for it, which this thread is spared.
+   */
+  addVeth(pair: VethPair): Promise<void>;
   removeLink(name: string): void;
   linkUp(name: string): void;
   addAddress(link: string, address: string, prefixLength: number): void;
-  addDefaultRoute(gateway: string, link: string): void;
+  /** All that a namespace needs whose one link is the peer of a pair: loopback, address and route, up. */
+  setUpPeer(link: string, peer: PeerAddress): void;
+}
+
+export interface PeerAddress {
+  readonly address: string;
+  readonly prefixLength: number;
+  readonly gateway: string;
 }
 
 export interface VethPair {
@@ -50,24 +60,11 @@ export function openNetlink(): Netlink {
   return netlinkOn(fd);
 }
 
-/** Opens a socket in the network namespace of process `pid`: enters it on this thread, and comes back. */
-export function openNetlinkOf(pid: number): Netlink {
-  const fd = inNetworkNamespace(pid, () =>
-    check(libc("socket", AF_NETLINK, SOCK_RAW_CLOEXEC, 0), "opening an rtnetlink socket"),
-  );
-  return netlinkOn(fd);
-}
-
-/** Runs `work`, which must be synchronous, with this thread in the network namespace of process `pid`. */
-export function inNetworkNamespace<T>(pid: number, work: () => T): T {
+/** Runs `work`, which must be synchronous, with this thread in a network namespace: an fd. */
+export function inNetworkNamespace<T>(namespace: number, work: () => T): T {
   const own = openSync("/proc/thread-self/ns/net", "r");
   try {
-    const theirs = openSync(`/proc/${pid}/ns/net`, "r");
-    try {
-      check(libc("setns", theirs, CLONE_NEWNET), "entering the container's network namespace");
-    } finally {
-      closeSync(theirs);
-    }
+    check(libc("setns", namespace, CLONE_NEWNET), "entering the container's network namespace");
     try {
       return work();
     } finally {
@@ -81,23 +78,21 @@ export function inNetworkNamespace<T>(pid: number, work: () => T): T {
 function netlinkOn(fd: number): Netlink {
   let sequence = 0;
 
-  /** Sends one request and reads its answer; returns the first message that is no acknowledgement. */
-  function request(
-    doing: string,
-    type: number,
-    flags: number,
-    body: Buffer,
-    tolerated: readonly string[] = [],
-  ): Buffer {
+  function message(type: number, flags: number, ...body: readonly Buffer[]): Buffer {
     sequence += 1;
     const header = Buffer.alloc(16);
-    header.writeUInt32LE(16 + body.length, 0);
+    header.writeUInt32LE(
+      body.reduce((length, part) => length + part.length, header.length),
+      0,
+    );
     header.writeUInt16LE(type, 4);
     header.writeUInt16LE(NLM.REQUEST | flags, 6);
     header.writeUInt32LE(sequence, 8);
-    const message = Buffer.concat([header, body]);
-    check(libc("send", fd, message, message.length, 0), doing);
-    const answer = Buffer.alloc(16384);
+    return Buffer.concat([header, ...body]);
+  }
+
+  /** Reads the answer to one request; the bytes are good until the next one. */
+  function answerTo(doing: string, tolerated: readonly string[] = []): Buffer {
     const length = check(libc("recv", fd, answer, answer.length, 0), doing);
     if (length >= 20 && answer.readUInt16LE(4) === NLMSG_ERROR) {
       const result = answer.readInt32LE(16);
@@ -108,72 +103,97 @@ function netlinkOn(fd: number): Netlink {
     return answer.subarray(0, length);
   }
 
-  function indexOf(link: string): number {
-    const answer = request(`finding the link ${link}`, RTM.GETLINK, 0, Buffer.concat([linkInfo(0, 0), name(link)]));
-    return answer.readInt32LE(20);
+  function request(doing: string, bytes: Buffer, tolerated: readonly string[] = []): Buffer {
+    check(libc("send", fd, bytes, bytes.length, 0), doing);
+    return answerTo(doing, tolerated);
   }
 
+  function indexOf(link: string): number {
+    return request(`finding the link ${link}`, message(RTM.GETLINK, 0, linkInfo({}), name(link))).readInt32LE(20);
+  }
+
+  function address(index: number, local: string, prefixLength: number): Buffer {
+    const header = Buffer.alloc(8);
+    header.writeUInt8(AF_INET, 0);
+    header.writeUInt8(prefixLength, 1);
+    header.writeUInt32LE(index, 4);
+    const bytes = ipv4(local);
+    const broadcast = Buffer.alloc(4);
+    broadcast.writeUInt32BE((bytes.readUInt32BE(0) | (0xffffffff >>> prefixLength)) >>> 0);
+    const attributes = [
+      attribute(IFA.LOCAL, bytes),
+      attribute(IFA.ADDRESS, bytes),
+      attribute(IFA.BROADCAST, broadcast),
+    ];
+    return message(RTM.NEWADDR, NLM.ACK | NLM.CREATE | NLM.EXCL, header, ...attributes);
+  }
+
+  function defaultRoute(gateway: string, index: number): Buffer {
+    const header = Buffer.alloc(12);
+    header.writeUInt8(AF_INET, 0);
+    header.writeUInt8(RT.TABLE_MAIN, 4);
+    header.writeUInt8(RT.PROTOCOL_STATIC, 5);
+    header.writeUInt8(RT.SCOPE_UNIVERSE, 6);
+    header.writeUInt8(RT.TYPE_UNICAST, 7);
+    const attributes = [attribute(RTA.GATEWAY, ipv4(gateway)), number(RTA.OIF, index)];
+    return message(RTM.NEWROUTE, NLM.ACK | NLM.CREATE | NLM.EXCL, header, ...attributes);
+  }
+
+  const up = { flags: IFF_UP, change: IFF_UP } as const;
   return {
     addBridge(link) {
-      const body = [linkInfo(0, 0), name(link), nested(IFLA.LINKINFO, text(IFLA_INFO.KIND, "bridge"))];
-      request(`creating the bridge ${link}`, RTM.NEWLINK, NLM.ACK | NLM.CREATE | NLM.EXCL, Buffer.concat(body), [
-        "EEXIST",
-      ]);
+      const info = nested(IFLA.LINKINFO, text(IFLA_INFO.KIND, "bridge"));
+      const bytes = message(RTM.NEWLINK, NLM.ACK | NLM.CREATE | NLM.EXCL, linkInfo({}), name(link), info);
+      request(`creating the bridge ${link}`, bytes, ["EEXIST"]);
     },
-    addVeth(pair) {
+    async addVeth(pair) {
       const peer = [
-        linkInfo(0, 0),
+        linkInfo({}),
         name(pair.peer),
         attribute(IFLA.ADDRESS, Buffer.from(pair.mac.replaceAll(":", ""), "hex")),
         number(IFLA.MTU, pair.mtu),
         number(IFLA.NET_NS_FD, pair.peerNamespace),
       ];
       const data = nested(IFLA_INFO.DATA, attribute(VETH_INFO_PEER, Buffer.concat(peer)));
-      const body = [
-        linkInfo(IFF_UP, IFF_UP),
+      const bytes = message(
+        RTM.NEWLINK,
+        NLM.ACK | NLM.CREATE | NLM.EXCL,
+        linkInfo(up),
         name(pair.name),
         number(IFLA.MTU, pair.mtu),
         number(IFLA.MASTER, indexOf(pair.bridge)),
         nested(IFLA.LINKINFO, text(IFLA_INFO.KIND, "veth"), data),
-      ];
+      );
       const doing = `connecting the container to ${pair.bridge}`;
-      request(doing, RTM.NEWLINK, NLM.ACK | NLM.CREATE | NLM.EXCL, Buffer.concat(body));
+      const sent = await new Promise<number>((resolve) =>
+        libcInBackground("send", [fd, bytes, bytes.length, 0], resolve),
+      );
+      // Looking at the bytes here keeps them alive for that thread.
+      if (sent !== bytes.length)
+        throw new TsbuildError({ code: "SYSCALL_FAILED", what: `${doing}: the kernel refuses` });
+      answerTo(doing);
     },
     removeLink(link) {
-      request(`removing the link ${link}`, RTM.DELLINK, NLM.ACK, Buffer.concat([linkInfo(0, 0), name(link)]), [
-        "ENODEV",
-      ]);
+      request(`removing the link ${link}`, message(RTM.DELLINK, NLM.ACK, linkInfo({}), name(link)), ["ENODEV"]);
     },
     linkUp(link) {
-      const body = Buffer.concat([linkInfo(IFF_UP, IFF_UP), name(link)]);
-      request(`setting the link ${link} up`, RTM.NEWLINK, NLM.ACK, body);
+      request(`setting the link ${link} up`, message(RTM.NEWLINK, NLM.ACK, linkInfo(up), name(link)));
     },
-    addAddress(link, address, prefixLength) {
-      const header = Buffer.alloc(8);
-      header.writeUInt8(AF_INET, 0);
-      header.writeUInt8(prefixLength, 1);
-      header.writeUInt32LE(indexOf(link), 4);
-      const bytes = ipv4(address);
-      const broadcast = Buffer.alloc(4);
-      broadcast.writeUInt32BE((bytes.readUInt32BE(0) | (0xffffffff >>> prefixLength)) >>> 0);
-      const body = [
-        header,
-        attribute(IFA.LOCAL, bytes),
-        attribute(IFA.ADDRESS, bytes),
-        attribute(IFA.BROADCAST, broadcast),
+    addAddress(link, local, prefixLength) {
+      request(`giving ${link} the address ${local}`, address(indexOf(link), local, prefixLength), ["EEXIST"]);
+    },
+    setUpPeer(link, { address: local, prefixLength, gateway }) {
+      const peerIndex = indexOf(link);
+      const messages = [
+        message(RTM.NEWLINK, NLM.ACK, linkInfo({ ...up, index: loopbackIndex })),
+        address(peerIndex, local, prefixLength),
+        message(RTM.NEWLINK, NLM.ACK, linkInfo({ ...up, index: peerIndex })),
+        defaultRoute(gateway, peerIndex),
       ];
-      const doing = `giving ${link} the address ${address}`;
-      request(doing, RTM.NEWADDR, NLM.ACK | NLM.CREATE | NLM.EXCL, Buffer.concat(body), ["EEXIST"]);
-    },
-    addDefaultRoute(gateway, link) {
-      const header = Buffer.alloc(12);
-      header.writeUInt8(AF_INET, 0);
-      header.writeUInt8(RT.TABLE_MAIN, 4);
-      header.writeUInt8(RT.PROTOCOL_STATIC, 5);
-      header.writeUInt8(RT.SCOPE_UNIVERSE, 6);
-      header.writeUInt8(RT.TYPE_UNICAST, 7);
-      const body = [header, attribute(RTA.GATEWAY, ipv4(gateway)), number(RTA.OIF, indexOf(link))];
-      request(`setting the default route`, RTM.NEWROUTE, NLM.ACK | NLM.CREATE | NLM.EXCL, Buffer.concat(body));
+      const doing = `giving the container the address ${local}`;
+      const bytes = Buffer.concat(messages);
+      check(libc("send", fd, bytes, bytes.length, 0), doing);
+      for (const _ of messages) answerTo(doing);
     },
     [Symbol.dispose]() {
       closeSync(fd);
@@ -181,9 +201,15 @@ function netlinkOn(fd: number): Netlink {
   };
 }
 
-/** struct ifinfomsg, for the link named by an attribute. */
-function linkInfo(flags: number, change: number): Buffer {
+/** Of the first link of a namespace. */
+const loopbackIndex = 1;
+
+const answer = Buffer.alloc(16384);
+
+/** struct ifinfomsg; without an index an attribute names the link. */
+function linkInfo({ index = 0, flags = 0, change = 0 }): Buffer {
   const header = Buffer.alloc(16);
+  header.writeInt32LE(index, 4);
   header.writeUInt32LE(flags, 8);
   header.writeUInt32LE(change, 12);
   return header;

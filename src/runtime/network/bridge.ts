@@ -21,7 +21,7 @@ import {
 } from "node:fs";
 import { errnoOf, TsbuildError } from "../../errors.ts";
 import { check, libc } from "../../kernel/libc.ts";
-import { inNetworkNamespace, openNetlink, openNetlinkOf } from "../../kernel/netlink.ts";
+import { inNetworkNamespace, openNetlink, type PeerAddress } from "../../kernel/netlink.ts";
 import { openNftables } from "../../kernel/nftables.ts";
 import { startTimeOf } from "../../kernel/processes.ts";
 import type { NetworkMode } from "../driver.ts";
@@ -202,7 +202,7 @@ function connect(place: BridgePlace, subnet: Subnet, gateway: string): BridgeCon
   const file = `${place.stateDir}/addresses/${address}`;
   const attach = async (pid: number): Promise<void> => {
     writeFileSync(file, identity(pid), { mode: 0o600 });
-    plug(place.bridge, pid, { address, mac, gateway, prefixLength: subnet.prefixLength });
+    await plug(place.bridge, pid, { address, mac, gateway, prefixLength: subnet.prefixLength });
   };
   return {
     mode: { kind: "attached", attach },
@@ -215,18 +215,14 @@ function connect(place: BridgePlace, subnet: Subnet, gateway: string): BridgeCon
 }
 
 /** Puts a veth end `eth0` into the network namespace of `pid`. It goes away with the namespace. */
-function plug(
-  bridge: string,
-  pid: number,
-  end: { readonly address: string; readonly mac: string; readonly gateway: string; readonly prefixLength: number },
-): void {
+async function plug(bridge: string, pid: number, end: PeerAddress & { readonly mac: string }): Promise<void> {
   using host = openNetlink();
   const namespace = openSync(`/proc/${pid}/ns/net`, "r");
   try {
     // Not from the address: the kernel may still be taking down the link of who had it before, and waiting for that
     // costs 20 ms a container.
     const name = `tsb${randomBytes(6).toString("hex")}`;
-    host.addVeth({
+    await host.addVeth({
       name,
       bridge,
       peer: "eth0",
@@ -234,15 +230,14 @@ function plug(
       mac: end.mac,
       mtu: outsideMtu(),
     });
+    using inside = inNetworkNamespace(namespace, () => {
+      writeIfThere("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "1");
+      return openNetlink();
+    });
+    inside.setUpPeer("eth0", end);
   } finally {
     closeSync(namespace);
   }
-  inNetworkNamespace(pid, () => writeIfThere("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "1"));
-  using inside = openNetlinkOf(pid);
-  inside.linkUp("lo");
-  inside.addAddress("eth0", end.address, end.prefixLength);
-  inside.linkUp("eth0");
-  inside.addDefaultRoute(end.gateway, "eth0");
 }
 
 /** Packets that fit in here must fit where they go out. */
