@@ -70,7 +70,7 @@ export function pruneCache(store: Store, options: PruneOptions & { readonly all:
     );
   const freedBytes = options.dryRun
     ? unused.reduce((sum, record) => sum + record.sizeBytes, 0)
-    : store.cache.remove(unused.map((record) => record.key));
+    : store.cache.remove(unused.map((record) => record.key)) + (options.all ? store.dropCompressedForms() : 0);
   return { lines: unused.map(describeRecord), freedBytes };
 }
 

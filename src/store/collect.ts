@@ -1,12 +1,13 @@
 /**
- * What nothing reaches goes. Roots are images, cache records, pins of containers, and what living processes hold. Rows
+ * What nothing reaches goes. Roots are images, cache records, pins of containers, and what living processes hold; of
+ * compressed layers so much as is worth keeping. Rows
  * go first, in one transaction; the files follow, each named in `removals` until it is gone, so that a kill between the
  * two leaves work for the next process and not a row without its files.
  */
-import { existsSync, readdirSync, readFileSync, renameSync, unlinkSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, statSync, unlinkSync } from "node:fs";
 import { errnoOf } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
-import type { Digest } from "../oci/digest.ts";
+import { type Digest, isDigest } from "../oci/digest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
 import { soundOrUndefined, storedManifest } from "../oci/stored-documents.ts";
 import { blobPath } from "./blobs.ts";
@@ -132,6 +133,7 @@ function unreachableBlobs({ db, paths }: StoreContext): readonly Digest[] {
     "SELECT target FROM holds WHERE kind = 'blob' UNION SELECT target FROM pins WHERE kind = 'blob'",
   ))
     live.add(String(row["target"]));
+  for (const digest of keptForms(db, paths.root)) live.add(digest);
   const victims: Digest[] = [];
   for (const algorithm of readdirSync(`${paths.root}/blobs`))
     for (const hex of readdirSync(`${paths.root}/blobs/${algorithm}`)) {
@@ -139,6 +141,40 @@ function unreachableBlobs({ db, paths }: StoreContext): readonly Digest[] {
       if (!live.has(digest)) victims.push(digest as Digest);
     }
   return victims;
+}
+
+/** What memos of compressed forms of layers are called, in front of form and diffID; they say digest and size. */
+export const compressedForms = "compressed ";
+
+/** So many bytes of them stay although no manifest names them, for the next archive or push. */
+const keptFormBytes = 1 << 30;
+
+/** Those that were used last, of layers that are here. */
+function keptForms(db: StoreContext["db"], root: string): readonly string[] {
+  const kept: string[] = [];
+  let left = keptFormBytes;
+  const rows = db.all(
+    "SELECT name, value FROM memos WHERE substr(name, 1, ?) = ? ORDER BY written_ms DESC, name",
+    compressedForms.length,
+    compressedForms,
+  );
+  for (const { name, value } of rows) {
+    const diffId = String(name).split(" ").at(-1) ?? "";
+    const [digest = ""] = Buffer.from(value as Uint8Array)
+      .toString()
+      .split(" ");
+    const stat = isDigest(digest) ? statSync(blobPath(root, digest), { throwIfNoEntry: false }) : undefined;
+    if (stat === undefined || db.get("SELECT 1 FROM layers WHERE diff_id = ?", diffId) === undefined) continue;
+    left -= stat.size;
+    if (left < 0) break;
+    kept.push(digest);
+  }
+  return kept;
+}
+
+/** Forgets all of them; the next collection takes the blobs. */
+export function forgetForms({ db }: StoreContext): void {
+  db.run("DELETE FROM memos WHERE substr(name, 1, ?) = ?", compressedForms.length, compressedForms);
 }
 
 /** Configs, manifests, what the manifests name, and the blobs that layers came from. */

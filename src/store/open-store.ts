@@ -10,7 +10,7 @@ import type { ImageId } from "../oci/digest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
 import { blobStore } from "./blobs.ts";
 import { cacheStore } from "./cache-records.ts";
-import { collectGarbage, finishRemovals, hasFreshGarbage } from "./collect.ts";
+import { collectGarbage, finishRemovals, forgetForms, hasFreshGarbage } from "./collect.ts";
 import { Database } from "./database.ts";
 import { layerGone, notOurFolder, rootNotAFolder } from "./errors.ts";
 import { explained, explainingRoot } from "./explain-root.ts";
@@ -200,6 +200,11 @@ class OpenStore implements Store {
   collect(): { readonly freedBytes: number; readonly layers: number; readonly blobs: number } {
     const { freedBytes, layers, blobs } = collectGarbage(this.context);
     return { freedBytes, layers: layers.length, blobs: blobs.length };
+  }
+
+  dropCompressedForms(): number {
+    forgetForms(this.context);
+    return collectGarbage(this.context).freedBytes;
   }
 
   temporaryFolder(purpose: string): TemporaryFolder {

@@ -1,6 +1,6 @@
 /**
  * A layer as a blob of this store, packed as a manifest wants it. Compressing the same layer again makes the same bytes,
- * so what came out last time need not be computed to be named.
+ * so what came out last time need not be computed to be named. The blobs that were used last stay, up to a limit.
  */
 import { join } from "node:path";
 import type { Descriptor } from "../oci/descriptor.ts";
@@ -13,6 +13,7 @@ import {
   nondistributableType,
   ociLayerType,
 } from "../oci/media-types.ts";
+import { compressedForms } from "./collect.ts";
 import { tocDigestAnnotation, uncompressedSizeAnnotation } from "./estargz.ts";
 import type { LayerId, LayerRecord, Store } from "./store.ts";
 
@@ -55,13 +56,17 @@ export async function packedLayer(
     }
     return { mediaType: mediaTypes.ociLayer, digest, size: record.sizeBytes };
   }
-  const known = level === undefined ? recallCompressed(store, record, compression) : undefined;
-  if (known !== undefined && store.blobs.hold(known.digest)) return known;
+  const known = recallCompressed(store, record, compression, level);
+  if (known !== undefined && store.blobs.hold(known.digest)) {
+    // What is used last is kept longest.
+    rememberCompressed(store, record, compression, known, level);
+    return known;
+  }
   using folder = store.temporaryFolder("pack");
   const file = join(folder.path, hexOf(diffId));
   const made = await store.layers.writeCompressed(id, file, compression, signal, level === undefined ? {} : { level });
   store.blobs.adopt(file, made.digest);
-  if (level === undefined) rememberCompressed(store, record, compression, made);
+  rememberCompressed(store, record, compression, made, level);
   return made;
 }
 
@@ -79,16 +84,22 @@ export function rememberCompressed(
   record: LayerRecord,
   kind: "gzip" | "zstd",
   { digest, size }: Descriptor,
+  level?: number,
 ): void {
-  store.memo.set(memoName(record, kind), Buffer.from(`${digest} ${size}`));
+  store.memo.set(memoName(record, kind, level), Buffer.from(`${digest} ${size}`));
 }
 
-export function recallCompressed(store: Store, record: LayerRecord, kind: "gzip" | "zstd"): Descriptor | undefined {
-  const [digest = "", size] = (store.memo.get(memoName(record, kind))?.toString() ?? "").split(" ");
+export function recallCompressed(
+  store: Store,
+  record: LayerRecord,
+  kind: "gzip" | "zstd",
+  level?: number,
+): Descriptor | undefined {
+  const [digest = "", size] = (store.memo.get(memoName(record, kind, level))?.toString() ?? "").split(" ");
   const mediaType = kind === "gzip" ? mediaTypes.ociLayerGzip : mediaTypes.ociLayerZstd;
   return isDigest(digest) ? { mediaType, digest, size: Number(size) } : undefined;
 }
 
-function memoName({ diffId }: LayerRecord, kind: "gzip" | "zstd"): string {
-  return `compressed ${kind} ${diffId}`;
+function memoName({ diffId }: LayerRecord, kind: "gzip" | "zstd", level: number | undefined): string {
+  return `${compressedForms}${kind}${level === undefined ? "" : `-${level}`} ${diffId}`;
 }

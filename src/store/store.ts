@@ -38,6 +38,8 @@ export interface Store extends Disposable {
   unpin(owner: string): void;
   /** The owners whose pins name this image, sorted. */
   pinnedBy(image: ImageId): readonly string[];
+  /** Compressed forms of layers that are kept for the next archive or push go. Returns freed bytes. */
+  dropCompressedForms(): number;
   /** Removes what no image, cache record, pin or living process reaches. Bytes as du counts. */
   collect(): { readonly freedBytes: number; readonly layers: number; readonly blobs: number };
   /** A fresh folder under `tmp/`, removed on dispose, or by a later process if this one is killed. */

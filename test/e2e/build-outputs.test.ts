@@ -208,3 +208,29 @@ test.for([
   if (what !== "did you mean") expect(built.stderr).toContain(what);
   expect(built.stderr).toContain(hint);
 });
+
+test("an archive that is written again takes the compressed layers of the last time, until they are pruned", async () => {
+  using own = new Workshop();
+  const context = own.context({ f: "f".repeat(100_000), g: "g" });
+  const blobs = (): readonly string[] => readdirSync(`${own.root}/blobs/sha256`).sort();
+  const archive = async (name: string, keys = ""): Promise<string> => {
+    const spec = `type=oci,dest=${own.folder}/${name}${keys}`;
+    const built = await own.buildIn(context, "FROM scratch⏎COPY f /⏎COPY g /", ["-o", spec]);
+    expect(built.code, built.stderr).toBe(0);
+    return execFileSync("sha256sum", [`${own.folder}/${name}`], { encoding: "utf8" }).split(" ")[0] ?? "";
+  };
+  const first = await archive("1.tar");
+  const kept = blobs();
+  expect(kept.length).toBe(2);
+  const [blob = ""] = kept;
+  const before = lstatSync(`${own.root}/blobs/sha256/${blob}`).ctimeMs;
+  expect(await archive("2.tar")).toBe(first);
+  expect(blobs()).toEqual(kept);
+  expect(lstatSync(`${own.root}/blobs/sha256/${blob}`).ctimeMs).toBe(before);
+  // Another level is another form.
+  await archive("3.tar", ",compression-level=1");
+  expect(blobs().length).toBeGreaterThan(2);
+  expect((await own.tsbuild(["system", "check"])).stdout).toContain("0 faults");
+  expect((await own.tsbuild(["cache", "prune", "-a", "-f"])).code).toBe(0);
+  expect(blobs()).toEqual([]);
+});

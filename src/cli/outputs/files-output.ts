@@ -1,5 +1,6 @@
 /** The files of a result alone: into a folder, or as one tar. */
-import type { ExportedTree } from "../../executor/export-files.ts";
+import type { FolderExport } from "../../executor/export-folder.ts";
+import type { ExportedTree } from "../../executor/exported-tree.ts";
 import type { FinishedTarget } from "../../executor/finished-target.ts";
 import { standardOutput, tarFile } from "../containers/tar-output.ts";
 import { replaceFile } from "../replace-file.ts";
@@ -14,27 +15,28 @@ export async function toFiles(
   output: FilesOutput,
   { store, context, attest }: OutputPlace,
 ): Promise<void> {
-  const { addToTar, endTar, exportToFolder, exportToTar } = await import("../../executor/export-files.ts");
   const split = output.platformSplit ?? targets.length > 1;
   const treeOf = (target: FinishedTarget): ExportedTree => ({
     trees: store.layers.trees(target.chain.filter((layer, at) => target.chain.lastIndexOf(layer) === at)),
     mtime: target.sourceDateEpoch,
-    signal: context.signal,
+    checkAbort: () => context.signal.throwIfAborted(),
   });
   if (output.kind === "local") {
     const { dest } = output;
     if (dest === undefined) throw new Error("a folder needs a name");
-    for (const [at, target] of targets.entries())
-      exportToFolder({
-        ...treeOf(target),
-        folder: split ? `${dest}/${platformFolder(target.platform)}` : dest,
-        removesOthers: output.mode === "delete" && (split || at === 0),
-      });
+    for (const [at, target] of targets.entries()) {
+      const { trees, mtime } = treeOf(target);
+      const folder = split ? `${dest}/${platformFolder(target.platform)}` : dest;
+      const removesOthers = output.mode === "delete" && (split || at === 0);
+      const weight = target.chain.reduce((sum, layer) => sum + store.layers.get(layer).sizeBytes, 0);
+      await toFolder({ trees, mtime, folder, removesOthers }, weight, context.signal);
+    }
     for (const target of targets)
       for (const { name, content } of await filesAbout(target, treeOf(target), output, attest))
         replaceFile(`${split ? `${dest}/${platformFolder(target.platform)}` : dest}/${name}`, content);
     return;
   }
+  const { addToTar, endTar, exportToTar } = await import("../../executor/export-tar.ts");
   using file = output.dest === undefined ? undefined : tarFile(output.dest);
   const write = file?.output ?? standardOutput(context, refusal);
   for (const target of targets) {
@@ -48,6 +50,19 @@ export async function toFiles(
   file?.complete();
 }
 
+/** Up to here writing takes less time than starting a thread for it. */
+const inlineBytes = 2 << 20;
+
+async function toFolder(options: FolderExport, weight: number, signal: AbortSignal): Promise<void> {
+  if (weight > inlineBytes) {
+    const { exportToFolderInThread } = await import("../../executor/export-folder-thread.ts");
+    await exportToFolderInThread(options, signal);
+    return;
+  }
+  const { exportToFolder } = await import("../../executor/export-folder.ts");
+  exportToFolder(options, { checkAbort: () => signal.throwIfAborted(), onStaged: () => undefined });
+}
+
 /** Statements that lie beside the files, about the files. */
 async function filesAbout(
   target: FinishedTarget,
@@ -58,7 +73,7 @@ async function filesAbout(
   if (attest === undefined) return [];
   const [{ printFileStatement }, { fileDigests }] = await Promise.all([
     import("../../executor/attestation-manifest.ts"),
-    import("../../executor/export-files.ts"),
+    import("../../executor/exported-tree.ts"),
   ]);
   const all = [...(await attest.scans(target)), ...(await attest.provenance(target, undefined))];
   const statements = all.filter(({ filename }) => filename !== undefined);

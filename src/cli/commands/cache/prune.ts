@@ -64,7 +64,8 @@ export async function run(command: Command, context: CommandContext): Promise<nu
           const records = choosePrunable(store, { ...limits, filters, nowMs });
           const layers = new Map(records.map((record) => [record.layer, record.sizeBytes]));
           const weight = [...layers.values()].reduce((sum, bytes) => sum + bytes, 0);
-          const freedBytes = dryRun ? weight : store.cache.remove(records.map((record) => record.key));
+          const packed = all && !dryRun ? store.dropCompressedForms() : 0;
+          const freedBytes = dryRun ? weight : packed + store.cache.remove(records.map((record) => record.key));
           const rows = records.map((record) => [
             hexOf(record.key).slice(0, 12),
             formatSize(record.sizeBytes),
