@@ -2,8 +2,10 @@
  * Build checks: what is legal and still worth a word. Nothing is built and nothing is read but the ignore file and the
  * configs of base images. Source: docs.docker.com, "Build checks".
  */
+import { nearestWord } from "../nearest-word.ts";
 import { hostPlatform, parsePlatform } from "../oci/platform.ts";
-import type { Diagnostic, Instruction, ParseResult, Range } from "../parser/ast.ts";
+import type { Diagnostic, Dockerfile, Instruction, ParseResult, Range } from "../parser/ast.ts";
+import type { CheckOptions as CheckSettings } from "../parser/directives.ts";
 import { whereOf } from "../parser/position.ts";
 import { splitStages } from "../planner/bind.ts";
 import { type IgnoreRules, parseIgnoreFile } from "../planner/ignore-rules.ts";
@@ -94,7 +96,25 @@ async function checkForPlatform(request: CheckRequest): Promise<readonly Diagnos
   }
   for (const { code, range, message, hint } of file.parsed)
     if (code === "NoEmptyContinuation") report(code, range, message, hint);
+  if (request.withOwn) found.push(...unknownChecks(dockerfile, settings));
   return found.sort(byPlace);
+}
+
+/** Names in the directive that no check has; those with dashes are of the parser's warnings. */
+function unknownChecks({ directives }: Dockerfile, { skip, experimental }: CheckSettings): readonly Diagnostic[] {
+  const directive = directives.find(({ name }) => name === "check");
+  if (directive === undefined) return [];
+  return [...skip, ...experimental]
+    .filter((name) => name !== "all" && /[A-Z]/.test(name) && !rules.has(name) && directive.value.includes(name))
+    .map((name) => {
+      const near = nearestWord(name, rules.keys());
+      const warning = { severity: "warning", code: "unknown-check", range: directive.range } as const;
+      return {
+        ...warning,
+        message: `there is no check ${name}`,
+        ...(near !== undefined && { hint: `did you mean ${near}?` }),
+      };
+    });
 }
 
 /** The instruction that a place is in; of an empty continuation at the end of the file the one above. */

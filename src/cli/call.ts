@@ -90,7 +90,13 @@ async function answerCheck(
     );
   }
   const errors = await findErrors({ parsed, options, findBase, allStages });
-  const findings = [...errors, ...(call.errorsOnly ? [] : warnings)].sort((a, b) => a.range.start - b.range.start);
+  // What the parser wonders about; checks have their own way to say what it says in their name.
+  const doubts = parsed.diagnostics.filter(
+    ({ severity, code }) => severity === "warning" && code !== "NoEmptyContinuation",
+  );
+  const findings = [...errors, ...(call.errorsOnly ? [] : [...doubts, ...warnings])].sort(
+    (a, b) => a.range.start - b.range.start,
+  );
   const report = {
     dockerfile: parsed.dockerfile,
     findings,

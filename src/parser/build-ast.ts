@@ -5,7 +5,7 @@
 import type { CstNode, IToken } from "chevrotain";
 import { assertNever } from "../errors.ts";
 import { nearestWord } from "../nearest-word.ts";
-import type { Instruction } from "./ast.ts";
+import type { Diagnostic, Instruction } from "./ast.ts";
 import type {
   CommandCstNode,
   DockerfileCstNode,
@@ -15,11 +15,19 @@ import type {
   OnbuildCstNode,
   TriggerCstNode,
 } from "./cst.ts";
-import { badTrigger, notStrings, type Report, strayLine, unknownInstruction, unreadable } from "./diagnostics.ts";
+import {
+  badTrigger,
+  invisibleCharacter,
+  notStrings,
+  type Report,
+  strayLine,
+  unknownInstruction,
+  unreadable,
+} from "./diagnostics.ts";
 import { unquotedFlag } from "./flag-words.ts";
 import { type Flags, readFlags } from "./flags.ts";
 import type { GrammarError } from "./grammar.ts";
-import { type InstructionKind, instructionKinds, instructionRow } from "./instruction-table.ts";
+import { type InstructionKind, instructionKinds, instructionMeant, instructionRow } from "./instruction-table.ts";
 import { buildCmd, buildEntrypoint, buildShell, type CommandArguments } from "./instructions/command.ts";
 import { buildAdd, buildCopy, type PathArguments } from "./instructions/copy.ts";
 import { buildFrom } from "./instructions/from.ts";
@@ -48,9 +56,11 @@ export function buildInstructions(
   const recovered = new Map(errors.map((error) => [lineAt(lines, error.token, error.previous)?.start, error]));
   return lines.map((line) => {
     let failed = line.broken;
+    const warnings: Diagnostic[] = [];
     const reportHere: Report = (diagnostic) => {
       failed ||= diagnostic.severity === "error";
-      report(diagnostic);
+      if (diagnostic.severity === "error") report(diagnostic);
+      else warnings.push(diagnostic);
     };
     const node = nodes.get(line.start);
     const keyword = node === undefined ? undefined : keywordIn(node);
@@ -78,6 +88,8 @@ export function buildInstructions(
       if (error !== undefined || built === undefined)
         reportHere(unreadable(context.keyword, errorRange(context, error)));
     }
+    // What a line that is wrong means is not known: its warnings would be about what it does not say.
+    if (!failed) for (const warning of warnings) report(warning);
     return built === undefined || failed ? { kind: "invalid", ...context.node } : built;
   });
 }
@@ -159,15 +171,42 @@ function buildInstruction(node: InstructionCstNode, line: Line): Built {
 function buildForm(form: FormNode, line: Line): Built {
   if (form.name === "unknown") {
     const names = instructionKinds.map((kind) => kind.toUpperCase());
-    const hint = nearestWord(line.keyword, names);
     const { text, range } = line.node.keyword;
+    const invisible = invisibleIn(text);
+    if (invisible !== undefined) return void line.report(invisibleCharacter(visible(text), range, invisible));
+    const hint = instructionMeant(line.keyword, nearestWord(line.keyword, names));
     if (hint !== undefined) return void line.report(unknownInstruction(text, range, hint));
     const context = { names, escape: line.escape, first: line.span.start === 0, terminator: isLostTerminator(line) };
     return void line.report(strayLine(text, range, context));
   }
   // The keyword is one that the lexer found in the table.
   const kind = line.keyword.toLowerCase() as InstructionKind;
-  return buildKind(kind, form, { ...line, flags: flagsOf(form, line) });
+  let lacksValue = false;
+  const report: Report = (diagnostic) => {
+    lacksValue ||= diagnostic.code === "flag-needs-value";
+    // The value that a flag lacks stands among the arguments, where it is one too many.
+    if (!lacksValue || !countsArguments.has(diagnostic.code)) line.report(diagnostic);
+  };
+  const flags = flagsOf(form, { ...line, report });
+  return buildKind(kind, form, { ...line, report, flags });
+}
+
+const countsArguments: ReadonlySet<string> = new Set(["from-arguments", "healthcheck-type", "missing-argument"]);
+
+/** No-break and other blanks that separate nothing, and characters that nobody sees. */
+const unseen = /[\u00a0\u00ad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]/g;
+
+const nameOf = (character: string): string =>
+  `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}`;
+
+const visible = (text: string): string => text.replace(unseen, (character) => `<${nameOf(character)}>`);
+
+function invisibleIn(text: string): string | undefined {
+  const [character] = text.match(unseen) ?? [];
+  if (character === undefined) return undefined;
+  return text.startsWith(character)
+    ? `remove the invisible character ${nameOf(character)} in front of it`
+    : `${nameOf(character)} is no blank that separates words: write an ordinary one`;
 }
 
 /** How far above a marker is looked for, so that many such lines cost no more than their number. */
@@ -192,7 +231,18 @@ function flagsIn(node: FlagsCstNode | undefined, line: Line, row: Parameters<typ
     const span = spanOf(token);
     return { word: unquotedFlag(line.joined, span.start, span.end, line.escape), range: rangeOf(line, span) };
   });
-  return readFlags(line.keyword, row, words, line.report);
+  const last = node?.children.Flag?.at(-1);
+  const behind = last === undefined ? "" : line.joined.text.slice(spanOf(last).end, line.span.end);
+  // `--chown = x`, too.
+  const [next, ...more] = behind.replace(/^[\t ]+=?[\t ]*/, "").split(/[\t ]+/, 4);
+  // As many as the instruction needs are its own.
+  const own = row.form === "from" ? 1 : row.form === "paths" ? 2 : row.form === "command" ? 1 : 0;
+  const isValue =
+    next !== undefined &&
+    next !== "" &&
+    more.length >= own &&
+    !(row.form === "healthcheck" && /^(?:cmd|none)$/i.test(next));
+  return readFlags(line.keyword, row, { words, next: isValue ? next : undefined }, line.report);
 }
 
 function buildKind(kind: InstructionKind, form: FormNode, line: Line): Built {

@@ -52,6 +52,11 @@ export const foreignSyntax = (reference: string, range: Range): Diagnostic => ({
 
 export const unknownInstruction = (keyword: string, range: Range, nearest?: string): Diagnostic =>
   error("unknown-instruction", `unknown instruction ${keyword}`, range, didYouMean(nearest));
+/** An invisible character stands in the first word of a line. */
+export const invisibleCharacter = (keyword: string, range: Range, hint: string): Diagnostic =>
+  error("unknown-instruction", `unknown instruction ${keyword}`, range, hint);
+export const notDockerfile = (range: Range): Diagnostic =>
+  error("not-a-dockerfile", "no line of this file is an instruction", range, "name the Dockerfile with -f");
 /** A line whose first word is near to nothing: what it may have been meant as. */
 export function strayLine(keyword: string, range: Range, context: StrayContext): Diagnostic {
   return error("unknown-instruction", `unknown instruction ${keyword}`, range, strayHint(keyword, context));
@@ -122,8 +127,9 @@ export const noFlags = (keyword: string, flag: string, range: Range, isArgument:
   );
 export const repeatedFlag = (flag: string, range: Range): Diagnostic =>
   error("repeated-flag", `${flag} is given twice`, range);
-export const flagNeedsValue = (flag: string, range: Range): Diagnostic =>
-  error("flag-needs-value", `${flag} needs a value`, range, `write ${flag}=VALUE`);
+/** `next`: the word behind it, which may have been meant. */
+export const flagNeedsValue = (flag: string, range: Range, next = "VALUE"): Diagnostic =>
+  error("flag-needs-value", `${flag} needs a value`, range, `write ${flag}=${next}`);
 export const badFlagValue = (
   flag: string,
   value: string,
@@ -148,7 +154,7 @@ export const unclosedQuote = (quote: string, range: Range, escaper: string): Dia
     `for the character itself write ${escaper}${quote}`,
   );
 export const unclosedSubstitution = (range: Range): Diagnostic =>
-  error("bad-substitution", "${ is never closed with }", range);
+  error("bad-substitution", "${ is never closed with }", range, "a variable is written $NAME or ${NAME}");
 /** A blank ended the word it stands in. */
 export const cutSubstitution = (diagnostic: Diagnostic): Diagnostic => ({
   ...diagnostic,
@@ -235,9 +241,13 @@ export const pairWithoutEquals = (keyword: string, words: string, range: Range, 
     range,
     words.startsWith("#")
       ? ownLine
-      : before !== undefined && !/['"\\`]/.test(before + words)
-        ? `a value with blanks needs quotes: ${before.replace("=", '="')} ${words}"`
-        : "write NAME=VALUE, with quotes round a value that has blanks",
+      : hasTypographicQuote(`${before ?? ""}${words}`)
+        ? typographicHint
+        : before?.endsWith("=") === true
+          ? `no blanks stand round the =: ${before}${words}`
+          : before !== undefined && !/['"\\`]/.test(before + words)
+            ? `a value with blanks needs quotes: ${before.replace("=", '="')} ${words}"`
+            : "write NAME=VALUE, with quotes round a value that has blanks",
   );
 const ownLine = "a comment needs a line of its own";
 export const pairWithoutValue = (keyword: string, name: string, range: Range): Diagnostic =>
@@ -245,9 +255,10 @@ export const pairWithoutValue = (keyword: string, name: string, range: Range): D
 export const heredocDestination = (keyword: string, range: Range): Diagnostic =>
   error("heredoc-destination", `a heredoc cannot be the destination of ${keyword}`, range);
 /** Quotes do not hold a path together there, so a blank may be what left this one open. */
-export const quoteInPaths = (keyword: string, quote: Diagnostic): Diagnostic => ({
+/** `flaw`: of an array that is nearly one. */
+export const quoteInPaths = (keyword: string, quote: Diagnostic, flaw: string | undefined): Diagnostic => ({
   ...quote,
-  hint: `a path with blanks needs the JSON form: ${keyword} ["A PATH", …]`,
+  hint: flaw ?? `a path with blanks needs the JSON form: ${keyword} ["A PATH", …]`,
 });
 export const variableInFrom = (flag: string, range: Range): Diagnostic =>
   error(
@@ -265,15 +276,82 @@ export const badChmod = (value: string, range: Range): Diagnostic =>
 export const emptyVolume = (range: Range): Diagnostic => error("empty-volume", "a path in VOLUME is empty", range);
 export const badPort = (port: string, range: Range, hint: string): Diagnostic =>
   error("bad-port", `${port} is no port`, range, port.startsWith("#") ? ownLine : hint);
+
+// taken as text --------------------------------------------------------------------------------------------------
+
+const takenAsText = (code: string, message: string, range: Range, hint: string): Diagnostic => ({
+  severity: "warning",
+  code,
+  message,
+  range,
+  hint,
+});
+
+const typographic = /[\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb]/;
+export const hasTypographicQuote = (text: string): boolean => typographic.test(text);
+export const typographicHint = "only \" and ' are quotes, not the typographic ones";
+
+export const typographicQuote = (quote: string, range: Range): Diagnostic =>
+  takenAsText("typographic-quote", `${quote} is an ordinary character here`, range, typographicHint);
+export const commentInArguments = (keyword: string, range: Range): Diagnostic =>
+  takenAsText("comment-in-arguments", `# and what follows it are arguments of ${keyword}`, range, ownLine);
+export const commandInValue = (keyword: string, command: string, range: Range): Diagnostic =>
+  takenAsText(
+    "command-in-value",
+    `${keyword} runs no commands: ${command} stays as it is`,
+    range,
+    "take what it prints in a RUN, or give it from outside with ARG and --build-arg",
+  );
+export const bracesInPath = (path: string, paths: string, range: Range): Diagnostic =>
+  takenAsText("braces-in-path", `braces are no wildcard: ${path} is one name`, range, `write ${paths}`);
+export const commaBehindPath = (path: string, range: Range): Diagnostic =>
+  takenAsText("comma-behind-path", `${path} is a name with a comma`, range, "paths stand with blanks between them");
+export const blankBehindBackslash = (keyword: string, path: string, range: Range): Diagnostic =>
+  takenAsText(
+    "blank-in-path",
+    `the path ends at the blank, also behind ${path}`,
+    range,
+    `a path with blanks needs the JSON form: ${keyword} ["A PATH", …]`,
+  );
+export const singleDash = (word: string, as: string, range: Range): Diagnostic =>
+  takenAsText("single-dash", `${word} is ${as} here`, range, `a flag has two dashes: -${word}`);
+export const optionBehindBlank = (flag: string, option: string, range: Range): Diagnostic =>
+  takenAsText(
+    "option-behind-blank",
+    `${option} is part of the command`,
+    range,
+    `a comma joins options: ${flag},${option}`,
+  );
+export const blankInUser = (user: string, range: Range): Diagnostic =>
+  takenAsText(
+    "blank-in-user",
+    `the user is ${JSON.stringify(user)}, with the blank`,
+    range,
+    "USER takes NAME or NAME:GROUP",
+  );
+export const heredocGoesOn = (name: string, range: Range): Diagnostic =>
+  takenAsText(
+    "heredoc-goes-on",
+    `this line does not end the heredoc ${name}, because of the blanks behind it`,
+    range,
+    "remove the blanks, or give the heredoc another name",
+  );
+export const nearDirective = (name: string, nearest: string, range: Range): Diagnostic =>
+  takenAsText("near-directive", `${name} is no directive, so the line is a comment`, range, `did you mean ${nearest}?`);
 export const badSignal = (signal: string, range: Range, nearest?: string): Diagnostic =>
   error(
     "bad-signal",
     `${signal} is no signal`,
     range,
-    didYouMean(nearest) ?? "write a name such as SIGTERM, or a number",
+    signal.includes(" #") ? ownLine : (didYouMean(nearest) ?? "write a name such as SIGTERM, or a number"),
   );
 export const healthcheckType = (word: string, range: Range): Diagnostic =>
-  error("healthcheck-type", `HEALTHCHECK knows CMD and NONE, not ${word}`, range, "write HEALTHCHECK CMD COMMAND");
+  error(
+    "healthcheck-type",
+    `HEALTHCHECK knows CMD and NONE, not ${word}`,
+    range,
+    `write CMD in front of the command: CMD ${word} …`,
+  );
 export const healthcheckNone = (range: Range): Diagnostic =>
   error("healthcheck-none", "HEALTHCHECK NONE takes no arguments", range);
 export const badTrigger = (keyword: string, range: Range): Diagnostic =>

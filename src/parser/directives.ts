@@ -1,7 +1,8 @@
 /** Parser directives, `# name=value` above everything else. Source: Dockerfile reference, "Parser directives". */
+import { nearestWord } from "../nearest-word.ts";
 import type { Directive, Range } from "./ast.ts";
 import { trimStart } from "./blanks.ts";
-import { badCheck, badEscape, foreignSyntax, type Report, repeatedDirective } from "./diagnostics.ts";
+import { badCheck, badEscape, foreignSyntax, nearDirective, type Report, repeatedDirective } from "./diagnostics.ts";
 
 export interface DirectiveState {
   escape: "\\" | "`";
@@ -24,6 +25,8 @@ export const openDirectives = (): DirectiveState => ({
   directives: [],
 });
 
+const known: readonly string[] = ["syntax", "escape", "check"];
+
 // Go's \s: TAB, LF, FF, CR, SPACE.
 const directive = /^#[\t\f\r ]*([a-zA-Z][a-zA-Z0-9]*)[\t\f\r ]*=[\t\f\r ]*(.*[^\t\f\r ])[\t\f\r ]*$/;
 
@@ -39,8 +42,10 @@ export function takeDirective(state: DirectiveState, line: string, range: Range,
   const match = directive.exec(trimmed);
   const name = match?.[1]?.toLowerCase();
   const value = match?.[2];
-  if (name === undefined || value === undefined || !["syntax", "escape", "check"].includes(name)) {
+  if (name === undefined || value === undefined || !known.includes(name)) {
     state.open = false;
+    const near = name === undefined || known.includes(name) ? undefined : nearestWord(name, known);
+    if (near !== undefined) report(nearDirective(name ?? "", `# ${near}=${value ?? ""}`, range));
     return false;
   }
   if (state.seen.has(name)) report(repeatedDirective(name, range));

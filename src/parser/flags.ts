@@ -17,18 +17,18 @@ export interface FlagUse {
   readonly range: Range;
 }
 
+export interface FlagWords {
+  readonly words: readonly { readonly word: MappedText; readonly range: Range }[];
+  readonly next: string | undefined;
+}
+
 export type Flags = ReadonlyMap<string, readonly FlagUse[]>;
 
-/** `words`: unquoted flag words, each with its range. */
-export function readFlags(
-  keyword: string,
-  row: InstructionRow,
-  words: readonly { readonly word: MappedText; readonly range: Range }[],
-  report: Report,
-): Flags {
+/** `words`: unquoted flag words, each with its range; `next`: the word behind them. */
+export function readFlags(keyword: string, row: InstructionRow, { words, next }: FlagWords, report: Report): Flags {
   const flags = new Map<string, FlagUse[]>();
   if (row.flags === "ignored") return flags;
-  for (const { word, range } of words) {
+  for (const [index, { word, range }] of words.entries()) {
     const use = splitFlag(word, range);
     const kind = row.flags?.[use.name];
     const earlier = flags.get(use.name);
@@ -38,7 +38,7 @@ export function readFlags(
       const about = { keyword, flag: use.name, flags, others: instructionsWithFlag(use.name) };
       report(unknownFlag(about, range, nearestWord(use.name, flags)));
     } else if (earlier !== undefined && kind !== "list") report(repeatedFlag(use.name, range));
-    else if (isUsable(use, kind, report)) {
+    else if (isUsable(use, kind, { next: index === words.length - 1 ? next : undefined, report })) {
       if (earlier === undefined) flags.set(use.name, [use]);
       else earlier.push(use);
     }
@@ -54,7 +54,11 @@ function splitFlag(word: MappedText, range: Range): FlagUse {
 }
 
 /** False when its value does not fit, which is reported. */
-function isUsable(use: FlagUse, kind: FlagKind, report: Report): boolean {
+function isUsable(
+  use: FlagUse,
+  kind: FlagKind,
+  { next, report }: { readonly next: string | undefined; readonly report: Report },
+): boolean {
   const text = use.value?.text;
   if (kind === "boolean") {
     if (text === undefined || ["true", "false"].includes(text.toLowerCase())) return true;
@@ -67,7 +71,7 @@ function isUsable(use: FlagUse, kind: FlagKind, report: Report): boolean {
     return false;
   }
   if (text !== undefined && (text !== "" || (kind !== "choice" && use.name !== "--mount"))) return true;
-  report(flagNeedsValue(use.name, use.range));
+  report(flagNeedsValue(use.name, use.range, text === undefined ? next : undefined));
   return false;
 }
 

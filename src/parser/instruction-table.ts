@@ -104,6 +104,35 @@ export const instructionKinds: readonly InstructionKind[] = Object.keys(rows) as
 export const instructionRow = (keyword: string): InstructionRow | undefined =>
   keyword.length > 16 ? undefined : table.get(keyword.toLowerCase());
 
+/** What people call them elsewhere. */
+const synonyms: Readonly<Record<string, InstructionKind>> = {
+  BASE: "from",
+  CD: "workdir",
+  CHDIR: "workdir",
+  COMMAND: "cmd",
+  CWD: "workdir",
+  EXEC: "run",
+  EXPORT: "env",
+  IMAGE: "from",
+  MOVE: "copy",
+  MV: "copy",
+  PORT: "expose",
+  PORTS: "expose",
+  PWD: "workdir",
+  SET: "env",
+  SIGNAL: "stopsignal",
+  START: "cmd",
+};
+
+/** The one that a word is a synonym of, else the nearest, else one that it begins with. Upper case. */
+export function instructionMeant(keyword: string, nearest: string | undefined): string | undefined {
+  const synonym = Object.hasOwn(synonyms, keyword) ? synonyms[keyword] : undefined;
+  if (synonym !== undefined) return synonym.toUpperCase();
+  if (nearest !== undefined) return nearest;
+  const names = instructionKinds.map((kind) => kind.toUpperCase());
+  return /^[A-Z_]+$/.test(keyword) ? names.find((name) => keyword.startsWith(name)) : undefined;
+}
+
 /** Upper case. */
 export const instructionsWithFlag = (flag: string): readonly string[] =>
   instructionKinds

@@ -2,6 +2,7 @@
  * Arguments that were meant as a JSON array and are none: the language takes them as plain text, without a word.
  * Source: Dockerfile reference, "Exec form".
  */
+import { hasTypographicQuote, typographicHint } from "./diagnostics.ts";
 
 /** What keeps `text` from being the JSON form, as a hint; undefined when it does not look like it. */
 export function jsonNearMiss(text: string): string | undefined {
@@ -16,6 +17,7 @@ export function jsonNearMiss(text: string): string | undefined {
   if (!(quoted ? adjacent || (close > 0 && behind.startsWith(",")) : adjacent && text.trimEnd().endsWith("]"))) {
     return undefined;
   }
+  if (hasTypographicQuote(quote)) return typographicHint;
   if (quote === "'") return 'JSON strings stand in double quotes: ["…", "…"]';
   if (!quoted) return 'each string stands in double quotes: ["…", "…"]';
   const last = text.lastIndexOf("]");

@@ -6,7 +6,7 @@
  */
 import type { Comment, Directive, Range } from "./ast.ts";
 import { trimmedEnd, trimmedStart } from "./blanks.ts";
-import { emptyContinuation, lineTooLong, type Report, unterminatedHeredoc } from "./diagnostics.ts";
+import { emptyContinuation, heredocGoesOn, lineTooLong, type Report, unterminatedHeredoc } from "./diagnostics.ts";
 import { openDirectives, takeDirective } from "./directives.ts";
 import { type HeredocMarker, heredocMarkers } from "./heredoc-markers.ts";
 import { mayHoldHeredocs } from "./instruction-table.ts";
@@ -185,6 +185,7 @@ function readHeredocs(
   for (const marker of heredocMarkers(joined, 0, joined.length)) {
     const bodyStart = reader.at;
     let bodyEnd: number | undefined;
+    const almost: Range[] = [];
     for (let line = nextLine(reader); line !== undefined; line = nextLine(reader)) {
       let start = line.start;
       if (marker.stripTabs) while (reader.text[start] === "\t" && start < line.end) start++;
@@ -193,6 +194,11 @@ function readHeredocs(
         end = line.end;
         break;
       }
+      if (
+        reader.text.startsWith(marker.name, start) &&
+        trimmedEnd(reader.text, start, line.end) === start + marker.name.length
+      )
+        almost.push({ start, end: line.end });
     }
     if (bodyEnd === undefined) {
       const hint = terminatorHint(reader.text.slice(bodyStart), marker);
@@ -201,6 +207,7 @@ function readHeredocs(
       end = bodyEnd;
       broken = true;
     }
+    if (!broken) for (const range of almost) reader.report(heredocGoesOn(marker.name, range));
     const bodyRange = { start: bodyStart, end: bodyEnd };
     heredocs.push({ ...marker, body: reader.text.slice(bodyStart, bodyEnd), bodyRange });
     // The rest of the file is gone, so one mistake is one message.

@@ -4,7 +4,7 @@
  * `logical-lines.ts` joins lines, `tokens.ts` and `grammar.ts` read them, `build-ast.ts` makes nodes and checks them.
  * Load this folder with `import()`: the grammar is built when the first file is parsed.
  */
-import type { Diagnostic, Instruction, ParseResult } from "./ast.ts";
+import type { Diagnostic, Directive, Instruction, ParseResult } from "./ast.ts";
 import { buildInstructions } from "./build-ast.ts";
 import {
   badTrigger,
@@ -12,10 +12,12 @@ import {
   emptyFile,
   noInstruction,
   noStage,
+  notDockerfile,
   notOneTrigger,
   notText,
   type Report,
 } from "./diagnostics.ts";
+import { checkOfDoc, parseCheck } from "./directives.ts";
 import { parseTokens } from "./grammar.ts";
 import { logicalLines } from "./logical-lines.ts";
 import { lexerFor } from "./tokens.ts";
@@ -30,7 +32,14 @@ export function parse(text: string, options: ParseOptions): ParseResult {
   const result = parseLines(text, options, checkFile);
   const failed = result.diagnostics.some((diagnostic) => diagnostic.severity === "error");
   // What is wrong with each line of a program or a picture helps nobody.
-  return failed && isBinary(text) ? { ...result, diagnostics: [notText({ start: 0, end: 0 })] } : result;
+  if (failed && isBinary(text)) return { ...result, diagnostics: [notText({ start: 0, end: 0 })] };
+  const { instructions } = result.dockerfile;
+  const [first] = instructions;
+  // So is it of a file in another language; one that has a few lines may be a Dockerfile's beginning.
+  const foreign = instructions.length > 2 && result.diagnostics.filter(({ code }) => code === "unknown-instruction");
+  if (!foreign || foreign.length < instructions.length || foreign.some(({ hint }) => hint?.startsWith("did you mean")))
+    return result;
+  return { ...result, diagnostics: first === undefined ? [] : [notDockerfile(first.keyword.range)] };
 }
 
 /** An ONBUILD trigger as a base image holds it: one instruction, always with backslash as the escape. */
@@ -58,8 +67,34 @@ function parseLines(text: string, { file }: ParseOptions, check: FileCheck): Par
   const { escape: escaper, directives, comments } = lines;
   return {
     dockerfile: { text, file, escape: escaper, directives, comments, instructions },
-    diagnostics: diagnostics.sort((a, b) => a.range.start - b.range.start),
+    diagnostics: unskipped(
+      diagnostics.sort((a, b) => a.range.start - b.range.start),
+      lines.directives,
+      instructions,
+    ),
   };
+}
+
+/** In order of place, without the warnings that `# check=skip=` names, of the file or of an instruction. Checks see to theirs themselves. */
+function unskipped(
+  diagnostics: readonly Diagnostic[],
+  directives: readonly Directive[],
+  instructions: readonly Instruction[],
+): readonly Diagnostic[] {
+  const isOurs = ({ severity, code }: Diagnostic): boolean => severity === "warning" && code !== "NoEmptyContinuation";
+  if (!diagnostics.some(isOurs)) return diagnostics;
+  const directive = directives.find(({ name }) => name === "check")?.value;
+  const ofFile = directive === undefined ? undefined : parseCheck(directive);
+  const skips = (check: ReturnType<typeof parseCheck> | undefined, code: string): boolean =>
+    typeof check === "object" && (check.skip.includes("all") || check.skip.includes(code));
+  let next = 0;
+  return diagnostics.filter((diagnostic) => {
+    if (!isOurs(diagnostic)) return true;
+    if (skips(ofFile, diagnostic.code)) return false;
+    while ((instructions[next]?.range.start ?? Number.POSITIVE_INFINITY) <= diagnostic.range.start) next++;
+    const doc = instructions[next - 1]?.doc;
+    return doc === undefined || !skips(checkOfDoc(doc), diagnostic.code);
+  });
 }
 
 /** What only the whole file can tell. */

@@ -57,8 +57,7 @@ export const emptyPlatform = (where: Where): TsbuildError =>
 export function invalidBaseName(
   name: string,
   cause: TsbuildError,
-  stages: readonly string[],
-  where: Where,
+  { stages, where, unset }: { stages: readonly string[]; where: Where; unset?: string },
 ): TsbuildError {
   const stage = stages.find((stageName) => stageName === name.toLowerCase());
   return new TsbuildError({
@@ -66,7 +65,12 @@ export function invalidBaseName(
     what: cause.message,
     where,
     cause,
-    hint: stage === undefined ? cause.hint : `FROM ${stage} names the stage: stage names are lower case here`,
+    hint:
+      stage !== undefined
+        ? `FROM ${stage} names the stage: stage names are lower case here`
+        : unset !== undefined
+          ? `${unset} has no value: FROM sees the ARGs above the first FROM, with their defaults and --build-args`
+          : cause.hint,
   });
 }
 

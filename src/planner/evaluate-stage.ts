@@ -103,7 +103,15 @@ async function resolveBase(
   try {
     return await context.resolve(name, platform, layout);
   } catch (error) {
-    throw imageFailed(name, error, { where, origin: "base", stages: context.stages.slice(0, stage.index) });
+    const unset = stage.from.image.parts.find(
+      (part) => part.kind === "variable" && !context.global.variables.has(part.name),
+    );
+    throw imageFailed(name, error, {
+      where,
+      origin: "base",
+      stages: context.stages.slice(0, stage.index),
+      ...(unset?.kind === "variable" && { unset: unset.name }),
+    });
   }
 }
 

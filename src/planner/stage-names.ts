@@ -66,11 +66,17 @@ function indexesOf(stages: readonly Named[]): ReadonlyMap<string, readonly numbe
 export function imageFailed(
   name: string,
   error: unknown,
-  place: { readonly where: Where; readonly origin: "base" | "origin"; readonly stages: readonly StageSource[] },
+  place: {
+    readonly where: Where;
+    readonly origin: "base" | "origin";
+    readonly stages: readonly StageSource[];
+    /** A variable of the line that nobody has set. */
+    readonly unset?: string;
+  },
 ): unknown {
   if (!(error instanceof TsbuildError)) return error;
   const names = place.stages.flatMap((stage) => stage.name ?? []);
   if (place.origin === "origin") return originNotFound(name, names, error, place.where);
-  if (error.code === "INVALID_REFERENCE") return invalidBaseName(name, error, names, place.where);
+  if (error.code === "INVALID_REFERENCE") return invalidBaseName(name, error, { ...place, stages: names });
   return baseNotFound(name, names, error, place.where);
 }

@@ -134,6 +134,28 @@ test("SARIF has what its schema requires, and the places of the text", async () 
   expect(casing.help.markdown).toContain("## Bad");
 });
 
+const doubtful = `# check=skip=JSONArgRecommended,braces-in-path
+FROM scratch
+CMD ["x",]
+COPY a, {b,c} /
+# check=skip=comma-behind-path
+COPY a, b /
+`;
+
+test("what the parser wonders about is in every report, unless the file skips it", async () => {
+  using folder = project(doubtful);
+  const wanted = ["unknown-check", "near-json", "JSONArgsRecommended", "comma-behind-path"];
+  const json = JSON.parse((await folder.run("check", "--format=json")).stdout);
+  const codes: readonly string[] = json.warnings.map(({ ruleName }: { readonly ruleName: string }) => ruleName);
+  expect(codes.toSorted()).toEqual(wanted.toSorted());
+  expect(json.warnings[0]).not.toHaveProperty("page");
+  const { stdout } = await folder.run("check");
+  expect(stdout).toContain("Dockerfile:1:1: warning: there is no check JSONArgRecommended");
+  expect(stdout).toContain("hint: did you mean JSONArgsRecommended?");
+  expect(stdout).toContain("hint: no comma stands in front of ]");
+  expect((await folder.run("check", "--severity=error")).code).toBe(0);
+});
+
 test("SARIF has the edits of --fix, which applied by their regions make the same file", async () => {
   const text = `from scratch AS Build\nENV greeting "hello  world" again\nRUN a \\\n\n  && b\nEXPOSE 53/UDP\nCOPY --from=BUILD x /\nCOPY a b /\nWORKDIR x\nCMD x\n`;
   using folder = project(text);

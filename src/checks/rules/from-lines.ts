@@ -2,7 +2,7 @@
 
 import { formatPlatform, normalisePlatform, parsePlatform } from "../../oci/platform.ts";
 import { parseReference } from "../../oci/reference.ts";
-import type { FromInstruction } from "../../parser/ast.ts";
+import type { FromInstruction, Instruction } from "../../parser/ast.ts";
 import type { Check, CheckedFile, Report } from "../checked-file.ts";
 import { suggester } from "../suggestions.ts";
 import { variablesIn } from "../variables-in.ts";
@@ -19,12 +19,16 @@ export const fromLines: Check = (file, report) => {
   otherPlatform(file, report);
 };
 
+const declares = (body: readonly Instruction[], name: string): boolean =>
+  body.some((line) => line.kind === "arg" && line.args.some((arg) => arg.name === name));
+
 function undeclared(
-  { global }: CheckedFile,
+  file: CheckedFile,
   { image, platform }: FromInstruction,
   nearest: ReturnType<typeof suggester>,
   report: Report,
 ): void {
+  const { global } = file;
   for (const word of platform === undefined ? [image] : [image, platform]) {
     const told = new Set<string>();
     for (const { name, range } of variablesIn(word)) {
@@ -32,7 +36,9 @@ function undeclared(
       told.add(name);
       const near = nearest(name, global.names);
       const suggestion = near === undefined ? "" : ` (did you mean ${near}?)`;
-      report("UndefinedArgInFrom", range, `FROM argument '${name}' is not declared${suggestion}`);
+      const own = file.stages.some(({ body }) => declares(body, name));
+      const hint = own ? `FROM sees what stands above the first FROM: move ARG ${name} there` : undefined;
+      report("UndefinedArgInFrom", range, `FROM argument '${name}' is not declared${suggestion}`, hint);
     }
   }
 }

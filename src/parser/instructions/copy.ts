@@ -17,6 +17,7 @@ import { rangeIn } from "../mapped-text.ts";
 import { parseWord } from "../word.ts";
 import { fileHeredoc } from "./heredoc.ts";
 import { type Built, flagWord, type JsonArray, type Line, rangeOf, type Span, textOf, wordOf } from "./line.ts";
+import { nearJsonFlaw, warnOfCommand, warnOfPaths } from "./taken-as-text.ts";
 
 export interface PathArguments {
   readonly words: readonly Span[];
@@ -87,7 +88,7 @@ function buildCommon(line: Line, { words, json }: PathArguments): Common | undef
     destination = all.length < 2 ? undefined : all.pop();
     sources.push(...all);
   } else {
-    const split: Line = { ...line, report: splitReport(line) };
+    const split: Line = { ...line, report: splitReport(line, words) };
     // Of two heredocs with one name the last body is it, for both.
     const bodies = new Map(line.heredocs.map((heredoc) => [heredoc.name, heredoc]));
     for (const [index, span] of words.entries()) {
@@ -101,6 +102,10 @@ function buildCommon(line: Line, { words, json }: PathArguments): Common | undef
       else sources.push(wordOf(split, span));
     }
     if (words.length === 0) destination = undefined;
+    else if (destination !== undefined) {
+      warnOfPaths(line, words);
+      for (const word of [...sources, destination]) warnOfCommand(line, word);
+    }
     if (words.length > 1 && destination === undefined) return undefined;
   }
   if (destination === undefined || sources.length + heredocs.length === 0) {
@@ -131,11 +136,11 @@ function buildCommon(line: Line, { words, json }: PathArguments): Common | undef
 }
 
 /** Of quotes that blanks have cut, one message for the line. */
-export function splitReport(line: Line): Report {
+export function splitReport(line: Line, words: readonly Span[]): Report {
   let told = false;
   return (diagnostic) => {
     const cut = diagnostic.code === "unclosed-quote";
-    if (cut && !told) line.report(quoteInPaths(line.keyword, diagnostic));
+    if (cut && !told) line.report(quoteInPaths(line.keyword, diagnostic, nearJsonFlaw(line, words)));
     else if (!cut) line.report(diagnostic);
     told ||= cut;
   };

@@ -20,9 +20,7 @@ export function buildFrom(line: Line, { image, as, stage, surplus }: FromArgumen
   if (first !== undefined) {
     const range = rangeOf(line, { ...spanOf(first), end: line.span.end });
     if (first.image.startsWith("#")) return void line.report(commentInFrom(range));
-    const named = surplus.length === 1 && as === undefined && isStageName(first.image);
-    const image = imageToken.image.toLowerCase() === "as" ? "IMAGE" : imageToken.image;
-    return void line.report(fromArity(range, named ? `FROM ${image} AS ${first.image}` : undefined));
+    return void line.report(fromArity(range, as === undefined ? meantBy(imageToken.image, surplus) : undefined));
   }
   if (as !== undefined && stageToken === undefined) {
     return void line.report(namelessStage(as.image, imageToken.image, rangeOf(line, spanOf(as))));
@@ -48,6 +46,16 @@ export function buildFrom(line: Line, { image, as, stage, surplus }: FromArgumen
         }),
     ...(as === undefined ? {} : { asText: as.image, asRange: rangeOf(line, spanOf(as)) }),
   };
+}
+
+/** What the words behind the image were meant as. */
+function meantBy(image: string, [first, ...more]: readonly IToken[]): string | undefined {
+  if (first === undefined) return undefined;
+  const name = image.toLowerCase() === "as" ? "IMAGE" : image;
+  const rest = more.map((token) => ` ${token.image}`).join("");
+  if (first.image.startsWith("--")) return `FROM ${first.image} ${name}${rest}`;
+  if (/^[:@]./.test(first.image)) return `FROM ${name}${first.image}${rest}`;
+  return more.length === 0 && isStageName(first.image) ? `FROM ${name} AS ${first.image}` : undefined;
 }
 
 const isStageName = (text: string): boolean => /^[a-z][a-z0-9\-_.]*$/.test(text.toLowerCase());

@@ -21,20 +21,20 @@ export function buildHealthcheck(line: Line, args: HealthcheckArguments): Built 
     if (surplus !== undefined) return void line.report(healthcheckNone(rangeOf(line, surplus)));
     return { kind: "healthcheck", ...line.node };
   }
-  if (word !== "CMD") return void line.report(healthcheckType(textOf(line, type), rangeOf(line, type)));
-  if (json === undefined ? text === undefined : json.elements.length === 0) {
-    return void line.report(needsArgument("HEALTHCHECK CMD", rangeOf(line, type), "HEALTHCHECK CMD COMMAND"));
-  }
   const durations: { [Key in "interval" | "timeout" | "startPeriod" | "startInterval"]?: number } = {};
   for (const [flag, key] of durationFlags) {
     const nanoseconds = duration(line, flag);
     if (nanoseconds !== undefined) durations[key] = nanoseconds;
   }
+  const retries = retriesOf(line);
+  if (word !== "CMD") return void line.report(healthcheckType(textOf(line, type), rangeOf(line, type)));
+  if (json === undefined ? text === undefined : json.elements.length === 0) {
+    return void line.report(needsArgument("HEALTHCHECK CMD", rangeOf(line, type), "HEALTHCHECK CMD COMMAND"));
+  }
   const flag = text === undefined ? undefined : /^--[a-z-]+/.exec(textOf(line, text))?.[0];
   if (flag !== undefined && text !== undefined && instructionsWithFlag(flag).includes("HEALTHCHECK")) {
     line.report(flagBehindCommand(flag, rangeOf(line, { start: text.start, end: text.start + flag.length })));
   }
-  const retries = retriesOf(line);
   return {
     kind: "healthcheck",
     ...line.node,

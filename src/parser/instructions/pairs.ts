@@ -2,6 +2,7 @@
 import type { Diagnostic, Pair } from "../ast.ts";
 import {
   blankBeforeEquals,
+  commentInArguments,
   cutSubstitution,
   emptyName,
   pairWithoutEquals,
@@ -9,6 +10,7 @@ import {
   type Report,
 } from "../diagnostics.ts";
 import { type Built, type Line, rangeOf, reportMissing, type Span, textOf, wordOf } from "./line.ts";
+import { warnOfCommand, warnOfPairs, warnOfValue } from "./taken-as-text.ts";
 
 export interface PairArguments {
   readonly words: readonly Span[];
@@ -24,13 +26,21 @@ export function buildArg(line: Line, words: readonly Span[]): Built {
     if (equals === 0) line.report(emptyName("ARG", range));
     if (equals === -1) return { name: textOf(line, span), range };
     const name = textOf(line, { start: span.start, end: span.start + equals });
-    return { name, defaultValue: wordOf(line, { start: span.start + equals + 1, end: span.end }), range };
+    const defaultValue = wordOf(line, { start: span.start + equals + 1, end: span.end });
+    warnOfCommand(line, defaultValue);
+    return { name, defaultValue, range };
   });
+  warnOfPairs(line, words);
+  const hash = words.findIndex((span, index) => index > 0 && textOf(line, span).startsWith("#"));
+  const [comment] = hash < 0 ? [] : words.slice(hash);
+  if (comment !== undefined) line.report(commentInArguments("ARG", rangeOf(line, { ...comment, end: line.span.end })));
   return { kind: "arg", ...line.node, args };
 }
 
 export function buildEnv(line: Line, args: PairArguments): Built {
   const pairs = buildPairs(line, args);
+  // A prompt runs its commands later.
+  for (const { key, value } of pairs ?? []) if (!/^P(?:S[0-9]|ROMPT)/.test(key.raw)) warnOfCommand(line, value);
   return pairs === undefined ? undefined : { kind: "env", ...line.node, pairs };
 }
 
@@ -48,9 +58,11 @@ function buildPairs(line: Line, { words, legacy }: PairArguments): readonly Pair
     if (line.joined.text[value.start] === "=") {
       line.report(blankBeforeEquals(line.keyword, text, textOf(line, value), range));
     }
+    warnOfValue(line, value);
     return [{ key: wordOf(line, name), value: wordOf(line, value), legacy: true, range }];
   }
   if (words.length === 0) return reportMissing(line);
+  warnOfPairs(line, words);
   const pairs: Pair[] = [];
   for (let at = 0; at < words.length; at++) {
     const span = words[at];

@@ -7,12 +7,17 @@ import { parseDevice } from "./device.ts";
 import { shellHeredoc } from "./heredoc.ts";
 import type { Built, Line } from "./line.ts";
 import { parseMount } from "./mount.ts";
+import { warnOfDash, warnOfOption } from "./taken-as-text.ts";
 
 const networks = ["default", "none", "host"] as const;
 const securities = ["sandbox", "insecure"] as const;
 
 export function buildRun(line: Line, args: CommandArguments): Built {
   const heredocs = line.heredocs.map((raw) => shellHeredoc(line, raw));
+  if (args.text !== undefined) {
+    warnOfDash(line, args.text, "part of the command");
+    warnOfOption(line, args.text);
+  }
   const network = choice(line, "--network", networks);
   const security = choice(line, "--security", securities);
   const mounts = (line.flags.get("--mount") ?? []).flatMap((use) => {

@@ -3,12 +3,21 @@ import { nearestWord } from "../../nearest-word.ts";
 import { badSignal } from "../diagnostics.ts";
 import { literalOf } from "../literal.ts";
 import { type Built, type Line, reportMissing, type Span, textOf, wordOf } from "./line.ts";
+import { warnOfText } from "./taken-as-text.ts";
 
-export const buildUser = (line: Line, text: Span | undefined): Built =>
-  text === undefined ? reportMissing(line) : { kind: "user", ...line.node, user: wordOf(line, text) };
+export function buildUser(line: Line, text: Span | undefined): Built {
+  if (text === undefined) return reportMissing(line);
+  const user = wordOf(line, text);
+  warnOfText(line, text, user);
+  return { kind: "user", ...line.node, user };
+}
 
-export const buildWorkdir = (line: Line, text: Span | undefined): Built =>
-  text === undefined ? reportMissing(line) : { kind: "workdir", ...line.node, path: wordOf(line, text) };
+export function buildWorkdir(line: Line, text: Span | undefined): Built {
+  if (text === undefined) return reportMissing(line);
+  const path = wordOf(line, text);
+  warnOfText(line, text, path);
+  return { kind: "workdir", ...line.node, path };
+}
 
 export const buildMaintainer = (line: Line, text: Span | undefined): Built =>
   text === undefined ? reportMissing(line) : { kind: "maintainer", ...line.node, name: textOf(line, text) };

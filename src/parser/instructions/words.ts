@@ -5,6 +5,7 @@ import { literalOf } from "../literal.ts";
 import { parseWord } from "../word.ts";
 import { type PathArguments, splitReport } from "./copy.ts";
 import { type Built, type Line, reportMissing, type Span, wordOf } from "./line.ts";
+import { warnOfPaths } from "./taken-as-text.ts";
 
 export function buildExpose(line: Line, words: readonly Span[]): Built {
   if (words.length === 0) return reportMissing(line);
@@ -20,6 +21,8 @@ export function buildExpose(line: Line, words: readonly Span[]): Built {
 
 function portHint(text: string): string {
   if (text.endsWith(",")) return "ports stand with blanks between them";
+  if (/^\d+(?:[,;]\d+)+$/.test(text)) return `ports stand with blanks between them: ${text.split(/[,;]+/).join(" ")}`;
+  if (text === "-") return "a range has no blanks: 80-90";
   const [range = "", protocol = ""] = text.split("/");
   const [from = "", to = from] = range.split("-");
   if (!/^\d+$/.test(from) || !/^\d+$/.test(to)) return "write PORT, PORT-PORT, PORT/udp";
@@ -38,13 +41,14 @@ function isPort(text: string): boolean {
 }
 
 export function buildVolume(line: Line, { words, json }: PathArguments): Built {
-  const split: Line = { ...line, report: splitReport(line) };
+  const split: Line = { ...line, report: splitReport(line, words) };
   const options = { escape: line.escape, quotes: true, report: line.report };
   const paths: readonly Word[] =
     json === undefined
       ? words.map((span) => wordOf(split, span))
       : json.elements.map((element) => parseWord(element, 0, element.text.length, options));
   if (paths.length === 0) return reportMissing(line);
+  if (json === undefined) warnOfPaths(line, words);
   for (const path of paths) if (literalOf(path)?.trim() === "") line.report(emptyVolume(path.range));
   return { kind: "volume", ...line.node, paths };
 }

@@ -23,7 +23,7 @@ export function checkJson({ dockerfile, findings }: CheckReport): string {
         location: locationOf(dockerfile, warning),
         range: rangeJson(dockerfile, warning.range),
         hint: warning.hint,
-        page: pageOf(warning.code),
+        page: rules.has(warning.code) ? pageOf(warning.code) : undefined,
       })),
     sources: [sourceJson(dockerfile)],
     buildError: first && { message: first.message, location: locationOf(dockerfile, first) },
