@@ -59,6 +59,7 @@ const collect = (value: string, before: readonly string[] | boolean | undefined)
 export function defineBuildFlags(command: Command): void {
   const list = (flags: string, description: string): Option => new Option(flags, description).argParser(collect);
   command
+    .usage("[OPTIONS] PATH | URL | -")
     .argument("[context]", "a directory, a git or http URL, or - for a Dockerfile or a tar on standard input")
     .option("-f, --file <file>", "the Dockerfile (default: Dockerfile in the context; - for standard input)")
     .addOption(list("-t, --tag <name>", "name the image (repeatable)"))

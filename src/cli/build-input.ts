@@ -3,11 +3,15 @@
  * Source: Docker docs, "Build context".
  */
 import {
+  closeSync,
+  constants,
   existsSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
+  readSync,
   realpathSync,
   renameSync,
   statSync,
@@ -126,7 +130,7 @@ async function inputOfDirectory(
   }
   const dockerfile = findDockerfile(flags.file, folder, context.cwd);
   const source: Source = {
-    dockerfile: { text: textOf(readDockerfile(dockerfile), dockerfile.shown), file: dockerfile.shown },
+    dockerfile: { text: textOf(await readDockerfile(dockerfile), dockerfile.shown), file: dockerfile.shown },
     context: buildContext,
     ignore: readIgnoreFile(folder, dockerfile.path),
   };
@@ -210,7 +214,7 @@ async function inputOfTree(folder: string, { flags, context, owners, time, remot
     return { dockerfile: { text, file: "Dockerfile" }, context: tree, ignore: undefined };
   }
   const dockerfile = findDockerfileInside(flags.file, folder);
-  const text = textOf(readDockerfile(dockerfile), dockerfile.shown);
+  const text = textOf(await readDockerfile(dockerfile), dockerfile.shown);
   return { dockerfile: { text, file: dockerfile.shown }, context: tree, ignore: undefined };
 }
 
@@ -257,11 +261,11 @@ export function findDockerfile(given: string | undefined, folder: string, cwd: s
     const kind = kindOf(path);
     if (kind === "file") return { path, shown: shownPath(path, folder, given) };
     if (kind === "directory" && given !== undefined)
-      throw new TsbuildError({
-        code: "DOCKERFILE_NOT_FOUND",
-        what: `${given} is a directory, not a Dockerfile`,
-        hint: existsSync(join(path, "Dockerfile")) ? `-f ${join(given, "Dockerfile")}` : undefined,
-      });
+      throw notADockerfile(
+        given,
+        "a directory",
+        existsSync(join(path, "Dockerfile")) ? `-f ${join(given, "Dockerfile")}` : undefined,
+      );
   }
   throw dockerfileNotFound(given, wanted, folder);
 }
@@ -302,16 +306,46 @@ function shownPath(path: string, folder: string, given: string | undefined): str
   return inside.startsWith("..") || isAbsolute(inside) ? (given ?? path) : inside;
 }
 
-export function readDockerfile(dockerfile: FoundDockerfile): Buffer {
+function notADockerfile(shown: string, kind: string, hint?: string): TsbuildError {
+  return new TsbuildError({ code: "DOCKERFILE_NOT_FOUND", what: `${shown} is ${kind}, not a Dockerfile`, hint });
+}
+
+/** Also of a pipe, as a shell's `-f <(…)` makes one. */
+export async function readDockerfile(dockerfile: FoundDockerfile): Promise<Buffer> {
+  const { path, shown } = dockerfile;
   try {
-    return readFileSync(dockerfile.path);
+    const stat = statSync(path);
+    if (stat.isCharacterDevice() || stat.isBlockDevice()) throw notADockerfile(shown, "a device");
+    if (!stat.isFIFO()) return readFileSync(path);
+    return await readPipe(path);
   } catch (error) {
+    if (error instanceof TsbuildError) throw error;
     throw new TsbuildError({
       code: errnoOf(error) === "EACCES" ? "PERMISSION_DENIED" : "DOCKERFILE_NOT_FOUND",
       what: `cannot read ${dockerfile.shown}: ${errnoOf(error) ?? "failed"}`,
       cause: error,
     });
   }
+}
+
+/** Never waits for a writer, which would be to hear no signal: without one it is empty. */
+async function readPipe(path: string): Promise<Buffer> {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const first = Buffer.alloc(64 * 1024);
+  let length = 0;
+  try {
+    length = readSync(fd, first);
+    if (length === 0) {
+      closeSync(fd);
+      return first.subarray(0, 0);
+    }
+  } catch (error) {
+    // There is a writer, and nothing yet.
+    if (errnoOf(error) !== "EAGAIN") throw error;
+  }
+  const { Socket } = await import("node:net");
+  const rest: Buffer[] = await new Socket({ fd, readable: true, writable: false }).toArray();
+  return Buffer.concat([first.subarray(0, length), ...rest]);
 }
 
 /** A NUL among the first bytes, or many that no text has: then every line of it would be an error of its own. */

@@ -16,6 +16,26 @@ const architectures: Readonly<Record<string, readonly [string, string?]>> = {
   i386: ["386"],
 };
 
+/** Source: containerd/platforms, `isKnownArch`. */
+const knownArchitectures: ReadonlySet<string> = new Set([
+  ...[
+    "386",
+    "amd64",
+    "amd64p32",
+    "arm",
+    "armbe",
+    "arm64",
+    "arm64be",
+    "loong64",
+    "mips",
+    "mipsle",
+    "mips64",
+    "mips64le",
+  ],
+  ...["mips64p32", "mips64p32le", "ppc", "ppc64", "ppc64le", "riscv", "riscv64", "s390", "s390x", "sparc", "sparc64"],
+  "wasm",
+]);
+
 /** amd64/v1 and arm64/v8 have no variant, arm means v7. */
 export function normalisePlatform(platform: Platform): Platform {
   const [architecture, implied] = architectures[platform.architecture.toLowerCase()] ?? [
@@ -44,7 +64,9 @@ export function parsePlatform(text: string): Platform {
     // One word is an operating system or an architecture, as docker reads it.
     if (/^(linux|windows|darwin|freebsd)$/i.test(first))
       return normalisePlatform({ os: first, architecture: hostPlatform().architecture });
-    return normalisePlatform({ os: "linux", architecture: first });
+    const platform = normalisePlatform({ os: "linux", architecture: first });
+    if (!knownArchitectures.has(platform.architecture)) throw invalid();
+    return platform;
   }
   return normalisePlatform(
     third === undefined ? { os: first, architecture: second } : { os: first, architecture: second, variant: third },

@@ -146,6 +146,13 @@ test.for([
   { name: "secret that is not there", words: ["--secret", "id=a,src=b", "."], code: "USAGE", what: /no such file: b/ },
   { name: "secret key", words: ["--secret", "id=a,scr=b", "."], code: "USAGE", what: /unexpected key 'scr'/ },
   {
+    name: "a device as Dockerfile",
+    words: ["-f", "/dev/zero", "."],
+    code: "DOCKERFILE_NOT_FOUND",
+    what: /is a device/,
+  },
+  { name: "a word that is no platform", words: ["--platform", "foo", "."], code: "INVALID_PLATFORM", what: /"foo"/ },
+  {
     name: "a platform of a list",
     words: ["--platform", "linux/arm64,a/b/c/d", "."],
     code: "INVALID_PLATFORM",
@@ -199,6 +206,6 @@ test("nothing of a tar is written through a link in it", async () => {
   tar.finalize();
   const chunks: Buffer[] = [];
   for await (const chunk of tar) chunks.push(chunk as Buffer);
-  expect(await failure(["-"], { stdin: Buffer.concat(chunks) })).toMatchObject({ code: "DOCKERFILE_NOT_FOUND" });
+  expect(await failure(["-"], { stdin: Buffer.concat(chunks) })).toMatchObject({ code: "COPY_FAILED" });
   expect(existsSync(join(folder, "escaped"))).toBe(false);
 });

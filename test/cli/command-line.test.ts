@@ -95,7 +95,7 @@ test.for([...commands])("the usage of %s is in docker's style", async ([name, en
   const usage = help.kind === "help" ? help.text.split("\n")[0] : undefined;
   // Capitals for what the user puts in, brackets for what may be left out.
   expect(usage).toMatch(new RegExp(`^Usage:  tsbuild ${name}(?: |$)`));
-  expect(usage).not.toMatch(/[<>]|\\[options\\]/);
+  expect(usage).not.toMatch(/[<>]|\[options\]/);
 });
 
 test("a stack is shown with --debug and TSBUILD_DEBUG only", async () => {

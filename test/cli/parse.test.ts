@@ -1,7 +1,8 @@
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { temporaryTestFolder } from "../support/temporary-folder.ts";
-import { tsbuild } from "../support/tsbuild.ts";
+import { program, tsbuild } from "../support/tsbuild.ts";
 
 test("a good file is printed as a tree, exit 0", async () => {
   using folder = temporaryTestFolder("parse");
@@ -68,6 +69,12 @@ test("--json is the tree and the diagnostics, from a file or from standard input
   expect(await tsbuild(["parse", "-f", "-"], { input: "FROM a\n" })).toMatchObject({ code: 0 });
 });
 
+test("a pipe can be the Dockerfile, as a shell's <(…) makes one", () => {
+  const script = `printf 'FROM scratch\\n' | { exec 3<&0; exec '${process.execPath}' '${program}' parse -f /dev/fd/3 .; }`;
+  const { status, stdout, stderr } = spawnSync("/bin/sh", ["-c", script], { cwd: "/", encoding: "utf8" });
+  expect({ status, stderr, stdout }).toEqual({ status: 0, stderr: "", stdout: expect.stringContaining("scratch") });
+});
+
 test.for([
   {
     name: "no such file",
@@ -85,11 +92,13 @@ test.for([
     stderr: /^error: noise is not a Dockerfile: it holds binary data\n$/,
   },
   { name: "an empty file", args: ["parse", "-f", "empty", "."], stderr: /^empty:1:1: error: the file is empty\n/ },
+  { name: "a pipe nobody writes", args: ["parse", "-f", "pipe", "."], stderr: /^pipe:1:1: error: the file is empty\n/ },
 ])("$name is one clear line, exit 1", async ({ args, stderr }) => {
   using folder = temporaryTestFolder("parse");
   mkdirSync(`${folder.path}/folder`);
   writeFileSync(`${folder.path}/noise`, Buffer.from(Array.from({ length: 4096 }, (_, index) => (index * 7919) % 256)));
   writeFileSync(`${folder.path}/empty`, "");
+  execFileSync("mkfifo", [`${folder.path}/pipe`]);
   const result = await tsbuild(args, { cwd: folder.path });
   expect(result).toMatchObject({ code: 1, stdout: "" });
   expect(result.stderr).toMatch(stderr);

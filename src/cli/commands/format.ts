@@ -10,6 +10,7 @@ import { replaceFile } from "../replace-file.ts";
 
 export function define(command: Command): void {
   command
+    .usage("[OPTIONS] [FILE | PATH | -]...")
     .argument("[files...]", "Dockerfiles, directories that hold one, or - for standard input (default: Dockerfile)")
     .option("--check", "name the files that would change, and exit with 1 if there are any")
     .option("-w, --write", "write them back instead of printing them");
@@ -59,7 +60,7 @@ async function readSource(name: string, context: CommandContext): Promise<Source
   const folder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
   const found = findDockerfile(folder ? undefined : name, folder ? path : context.cwd, context.cwd);
   const shown = !folder ? name : name === "." ? found.shown : `${name.replace(/\/+$/, "")}/${found.shown}`;
-  return { ...decoded(readDockerfile(found), shown), file: shown, path: found.path };
+  return { ...decoded(await readDockerfile(found), shown), file: shown, path: found.path };
 }
 
 /** Bytes that are no UTF-8 would not survive being written. */

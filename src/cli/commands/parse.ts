@@ -9,6 +9,7 @@ import { renderTree } from "../render/syntax-tree.ts";
 
 export function define(command: Command): void {
   command
+    .usage("[OPTIONS] [PATH | -]")
     .argument("[context]", "the directory that holds the Dockerfile, or - for a Dockerfile on standard input")
     .option("-f, --file <file>", "the Dockerfile (default: Dockerfile in the directory; - for standard input)")
     .option("--json", "the whole tree with its ranges, and the diagnostics, as one JSON object");
@@ -38,5 +39,5 @@ async function readSource(
     return { text: textOf(await readStandardInput(context), "Dockerfile"), file: "Dockerfile" };
   }
   const found = findDockerfile(file, resolve(context.cwd, folder), context.cwd);
-  return { text: textOf(readDockerfile(found), found.shown), file: found.shown };
+  return { text: textOf(await readDockerfile(found), found.shown), file: found.shown };
 }
