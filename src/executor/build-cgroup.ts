@@ -2,8 +2,8 @@
  * Names of the control groups of RUN steps. The name tells whose it is, so that what a killed build left empty is taken
  * away by the next one.
  */
-import { randomBytes } from "node:crypto";
 import { existsSync, readdirSync, rmdirSync } from "node:fs";
+import { randomBytes } from "../kernel/random.ts";
 import { cgroupFolders } from "../runtime/cgroup/cgroup.ts";
 
 /** Unique on this machine. */

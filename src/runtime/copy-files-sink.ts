@@ -3,7 +3,6 @@
  * the folder may change meanwhile: parents are opened by openat2(2) and cannot lead out, the last name is never
  * followed, content is written under a name of ours and renamed, modes and owners are set through descriptors.
  */
-import { randomBytes } from "node:crypto";
 import {
   chmodSync,
   closeSync,
@@ -24,6 +23,7 @@ import { errnoOf } from "../errors.ts";
 import { type BytePath, bytePathOfLatin1, textOfBytePath } from "../kernel/byte-path.ts";
 import { makeNode, setMtime } from "../kernel/files.ts";
 import { errno, errnoName } from "../kernel/libc.ts";
+import { randomBytes } from "../kernel/random.ts";
 import { closeInRoot, openFolderInRoot, pathBelowFd } from "../kernel/resolve-in-root.ts";
 import { setXattr } from "../kernel/xattr.ts";
 import type { TarHandler, TarHeader } from "../store/tar-reader.ts";

@@ -11,7 +11,9 @@ import type { StoreContext } from "./store-context.ts";
 
 const maxCandidates = 20;
 /** A list of ten thousand files takes half as long as at the usual level, and is no larger. */
-const quickly = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+function compressed(input: string): Buffer {
+  return zstdCompressSync(input, { params: { [constants.ZSTD_c_compressionLevel]: 1 } });
+}
 
 const columns = `
   cache_records.key, definition, cache_records.parent, cache_records.node, kind, site, instruction, duration_ms,
@@ -70,11 +72,7 @@ export function cacheStore(context: StoreContext): CacheStore {
       db.lossyTransaction(() => {
         const node = recordChain(db, record.chain);
         if (db.get("SELECT 1 FROM cache_inputs WHERE digest = ?", inputDigest) === undefined)
-          db.run(
-            "INSERT INTO cache_inputs (digest, bytes) VALUES (?, ?)",
-            inputDigest,
-            zstdCompressSync(record.input, quickly),
-          );
+          db.run("INSERT INTO cache_inputs (digest, bytes) VALUES (?, ?)", inputDigest, compressed(record.input));
         db.run(
           `INSERT OR REPLACE INTO cache_records (key, definition, parent, node, kind, site, instruction, input_digest,
              duration_ms, created_ms, last_used_ms, uses, added)

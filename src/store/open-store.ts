@@ -2,10 +2,10 @@
  * Opens a store: one folder with an OCI image layout (blobs), one SQLite file (what exists), and the trees of layers.
  * Nothing in it is believed to exist before its row does; nothing has its final name before it is complete.
  */
-import { randomBytes } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { errnoOf } from "../errors.ts";
+import { randomBytes } from "../kernel/random.ts";
 import type { ImageId } from "../oci/digest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
 import { blobStore } from "./blobs.ts";

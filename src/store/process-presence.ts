@@ -6,10 +6,10 @@
  * The lock is SQLite's own (fcntl locks on a file of no bytes): it needs no native module, so opening the store and
  * taking a lease cost less than a millisecond, and it works across pid namespaces, where a pid would say nothing.
  */
-import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, statSync, unlinkSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { errnoOf } from "../errors.ts";
+import { randomBytes } from "../kernel/random.ts";
 import { sqliteCode } from "./database.ts";
 
 const lockSuffix = ".lock";

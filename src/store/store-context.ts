@@ -1,6 +1,6 @@
 /** What the parts of an open store share. Only src/store knows it. */
-import { randomBytes } from "node:crypto";
 import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync } from "node:fs";
+import { randomBytes } from "../kernel/random.ts";
 import type { Database } from "./database.ts";
 import { explainingRoot } from "./explain-root.ts";
 import { announce, type Presence } from "./process-presence.ts";

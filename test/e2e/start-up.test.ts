@@ -1,5 +1,5 @@
 /** What a command does not need must not be read when it starts: the program works without it. */
-import { cpSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { afterAll, beforeAll, expect } from "vitest";
 import { needs } from "../support/needs.ts";
@@ -39,4 +39,36 @@ test.for([
   [["run", "--rm", "--network", "none", "b", "true"]],
 ] as const)("%j needs none of the rare packages", async ([args]) => {
   expect(await run(...args)).toMatchObject({ code: 0, stderr: "" });
+});
+
+/** Prints which of Node's modules that take a millisecond or more to load were asked for. */
+const listing = `
+const Module = require("node:module");
+const load = Module._load;
+const slow = /^node:(child_process|crypto|http|net|readline|sqlite|tls|tty|worker_threads|zlib)$/;
+const asked = new Set();
+Module._load = (id, ...rest) => {
+  if (slow.test(id)) asked.add(id);
+  return load(id, ...rest);
+};
+process.on("exit", () => process.stderr.write("asked for:" + [...asked].sort().join() + "\\n"));
+`;
+
+test.for([
+  ["node:sqlite", ["images"]],
+  ["node:sqlite", ["ps"]],
+  ["node:sqlite", ["cache", "ls"]],
+  ["node:net,node:sqlite", ["run", "--rm", "--network", "none", "b", "true"]],
+  ["node:crypto,node:sqlite", ["build", "-q", "known"]],
+] as const)("of Node's slow modules only %s are loaded for %j", async ([modules, args]) => {
+  const context = `${workshop.folder}/known`;
+  mkdirSync(context, { recursive: true });
+  writeFileSync(`${context}/Dockerfile`, "FROM b\nRUN true\n");
+  await workshop.tsbuild(["build", "-q", context]);
+  writeFileSync(`${workshop.folder}/listing.cjs`, listing);
+  const { stderr } = await tsbuild(args, {
+    cwd: workshop.folder,
+    env: { TSBUILD_ROOT: workshop.root, NODE_OPTIONS: `--require ${workshop.folder}/listing.cjs` },
+  });
+  expect(stderr).toBe(`asked for:${modules}\n`);
 });

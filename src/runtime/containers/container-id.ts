@@ -1,5 +1,5 @@
 /** Names of containers: IDs of 64 hex digits, and the names that people give or that are drawn for them. */
-import { randomBytes, randomInt } from "node:crypto";
+import { randomBelow, randomBytes } from "../../kernel/random.ts";
 import type { Brand } from "../../oci/digest.ts";
 import { invalidContainerName } from "../container-errors.ts";
 
@@ -41,11 +41,11 @@ export function parseContainerName(text: string): string {
 /** `adjective_surname`; from the second attempt on with a digit, as docker draws them. */
 export function randomContainerName(attempt: number): string {
   const name = `${pick(adjectives)}_${pick(surnames)}`;
-  return attempt === 0 ? name : `${name}${randomInt(10)}`;
+  return attempt === 0 ? name : `${name}${randomBelow(10)}`;
 }
 
 function pick(words: readonly string[]): string {
-  return words[randomInt(words.length)] ?? "";
+  return words[randomBelow(words.length)] ?? "";
 }
 
 const adjectives = (

@@ -7,7 +7,6 @@
  * the identity of the container's pid 1, so that a network outlives a dead monitor).
  */
 import { spawn, spawnSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import {
   closeSync,
   existsSync,
@@ -24,6 +23,7 @@ import { check, libc } from "../../kernel/libc.ts";
 import { inNetworkNamespace, openNetlink, type PeerAddress } from "../../kernel/netlink.ts";
 import { openNftables } from "../../kernel/nftables.ts";
 import { startTimeOf } from "../../kernel/processes.ts";
+import { randomBytes } from "../../kernel/random.ts";
 import type { NetworkMode } from "../driver.ts";
 import { freeSubnet, gatewayOf, hostAddresses, macOf, parseRoutes, type Subnet } from "./address-pool.ts";
 import { bridgeTable, findBlockingChain, iptablesChain, iptablesRules, mayDropByIptables } from "./nat-rules.ts";
