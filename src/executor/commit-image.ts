@@ -25,7 +25,7 @@ export interface FinishedStage {
 export function finishTarget(
   store: Store,
   stage: FinishedStage,
-  { platform, sourceDateEpoch }: Pick<FinishedTarget, "platform" | "sourceDateEpoch">,
+  { platform, base, sourceDateEpoch }: Pick<FinishedTarget, "platform" | "base" | "sourceDateEpoch">,
 ): FinishedTarget {
   const { chain, baseLayers, template } = stage;
   const config = imageConfig(
@@ -33,7 +33,7 @@ export function finishTarget(
     chain.map((layer) => store.layers.get(layer).diffId),
   );
   const ownHistory = template.history.length;
-  const target = withConfig({ platform, chain, baseLayers, ownHistory, sourceDateEpoch: undefined }, config);
+  const target = withConfig({ platform, base, chain, baseLayers, ownHistory, sourceDateEpoch: undefined }, config);
   return sourceDateEpoch === undefined ? target : atEpoch(target, sourceDateEpoch);
 }
 
@@ -71,6 +71,17 @@ export function withInlineCache(target: FinishedTarget, document: Uint8Array): F
 export function onLayers(store: Store, target: FinishedTarget, chain: Chain): FinishedTarget {
   const diffIds = chain.map((layer) => store.layers.get(layer).diffId);
   return withConfig({ ...target, chain }, { ...target.config, rootfs: { type: "layers", diff_ids: diffIds } });
+}
+
+/** The same on other layers, with another history of them. */
+export function withHistory(
+  store: Store,
+  target: FinishedTarget,
+  chain: Chain,
+  history: readonly HistoryEntry[],
+): FinishedTarget {
+  const { config, ...rest } = onLayers(store, target, chain);
+  return withConfig(rest, { ...config, history });
 }
 
 /** Writes the image and points `tags` at it. Idempotent. */

@@ -573,8 +573,16 @@ class Execution {
           return time;
         },
       },
-      { platform, sourceDateEpoch: this.#graph.sourceDateEpoch },
+      { platform, base: this.#baseImage(stage.result), sourceDateEpoch: this.#graph.sourceDateEpoch },
     );
+  }
+
+  /** Below all steps. */
+  #baseImage(result: TreeRef): ImageId | undefined {
+    const parents = new Map(this.#graph.steps.map(({ id, parent }) => [id, parent]));
+    let tree: TreeRef | undefined = result;
+    while (tree?.kind === "step") tree = parents.get(tree.step);
+    return tree?.kind === "image" ? tree.image.id : undefined;
   }
 
   /** Of a stage or image that is committed: what needs it waits for it first. */

@@ -8,6 +8,8 @@ export interface FinishedTarget {
   /** That was asked for. */
   readonly platform: Platform;
   readonly chain: Chain;
+  /** The image that it stands on; undefined for scratch. */
+  readonly base: ImageId | undefined;
   /** How many layers of `chain` came from the base image. */
   readonly baseLayers: number;
   /** How many entries of the history, its last ones, this build has made. */

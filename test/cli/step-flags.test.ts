@@ -166,8 +166,4 @@ describe("flags of the legacy builder", () => {
       warned.map((flag) => `warning: ${flag} has no effect here, it is for the legacy builder`),
     );
   });
-
-  test("--squash is an error, because its image would be another", () => {
-    expect(() => notesOf("--squash")).toThrow("--squash is not supported");
-  });
 });

@@ -3,6 +3,7 @@ import { assertNever, TsbuildError } from "../../errors.ts";
 import { atEpoch, withInlineCache } from "../../executor/commit-image.ts";
 import type { FinishedTarget } from "../../executor/finished-target.ts";
 import type { Annotation } from "../../executor/image-manifest.ts";
+import type { Squash } from "../../executor/squash.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { blobDigestOf, type Digest, type ImageId } from "../../oci/digest.ts";
 import type { Reference } from "../../oci/reference.ts";
@@ -27,6 +28,7 @@ export interface OutputRequest {
   /** Of every output: `--timestamp` means the files too. */
   readonly rewriteTimestamp: boolean;
   readonly attest: AttestSettings | undefined;
+  readonly squash: Squash | undefined;
   /** `--digest-file`: a manifest even where nobody else needs one. */
   readonly needsDigest: boolean;
 }
@@ -57,7 +59,8 @@ export async function finishBuild(
   place: OutputPlace,
 ): Promise<BuiltOutputs> {
   const inline = request.cacheTargets.some(({ kind }) => kind === "inline");
-  const targets = inline ? await withInlineRecords(result, place.store) : result.targets;
+  const recorded = inline ? await withInlineRecords(result, place.store) : result.targets;
+  const targets = await squashed(recorded, request.squash, place);
   let built: BuiltOutputs = {
     images: [],
     names: [],
@@ -90,6 +93,16 @@ async function withInlineRecords({ targets, keys }: ExportedBuild, store: Store)
     const { records } = externalRecords(store, keys, target.chain);
     return withInlineCache(target, printExternalCache(records, undefined));
   });
+}
+
+async function squashed(
+  targets: readonly FinishedTarget[],
+  extent: Squash | undefined,
+  { store, context }: OutputPlace,
+): Promise<readonly FinishedTarget[]> {
+  if (extent === undefined) return targets;
+  const { squash } = await import("../../executor/squash.ts");
+  return await Promise.all(targets.map((target) => squash(store, target, extent, context.signal)));
 }
 
 /** As its own SOURCE_DATE_EPOCH and `rewrite-timestamp` say. */

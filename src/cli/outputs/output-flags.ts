@@ -21,6 +21,9 @@ interface OutputFlags {
   readonly annotation?: readonly string[];
   readonly allow?: readonly string[];
   readonly digestFile?: string;
+  readonly squash?: boolean;
+  readonly singleSnapshot?: boolean;
+  readonly squashAll?: boolean;
 }
 
 export function defineOutputFlags(command: Command): void {
@@ -37,6 +40,9 @@ export function defineOutputFlags(command: Command): void {
     .addOption(listOption("--attest <spec>", "type=provenance[,mode=max] or type=sbom,generator=IMAGE"))
     .option("--provenance [spec]", "how the image was made: mode=min or max, or false")
     .option("--sbom [spec]", "what is in the image, by a scanner: generator=IMAGE")
+    .option("--squash", "one layer above the base image")
+    .option("--squash-all", "one layer with the base image in it")
+    .addOption(new Option("--single-snapshot", "the same as --squash, as kaniko has it").hideHelp())
     .option("--source-date-epoch <seconds>", "no time of the image lies behind this one; as the build-arg")
     .option("--timestamp <seconds>", "the same, for the files of its layers too")
     .addOption(listOption("--annotation <[type:]key=value>", "annotation of the manifest, or of index, …-descriptor"));
@@ -74,11 +80,20 @@ export async function readOutputFlags(
       what: "mode=delete removes what is in the folder and not in the result",
       hint: "if it should: --allow buildx.local.delete",
     });
+  const squash = flags.squashAll ? "all" : flags.squash || flags.singleSnapshot ? "own" : undefined;
+  const caches = await readCacheFlags(flags, buildArgs, context);
+  if (squash !== undefined && caches.cacheTargets.some(({ kind }) => kind === "inline"))
+    throw new TsbuildError({
+      code: "USAGE",
+      what: "a cache inside the image is about its layers, and one layer is left",
+      hint: "put the cache elsewhere: --cache-to type=local,dest=DIR",
+    });
   return {
     outputs,
     tags,
+    squash,
     annotations: (flags.annotation ?? []).flatMap(parseAnnotation),
-    ...(await readCacheFlags(flags, buildArgs, context)),
+    ...caches,
     attest: await readAttest(flags),
     rewriteTimestamp: flags.timestamp !== undefined,
     needsDigest: needsDigest(flags, outputs),
