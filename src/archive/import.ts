@@ -2,9 +2,10 @@
  * A root file system's tar → an image of one layer. The layer is the tar as it came, so its diffID is the digest of its
  * plain bytes. gzip and zstd stay packed in the store; xz and bzip2, which no image may have, are unpacked on the way.
  */
-import { closeSync, constants, copyFileSync, openSync, statSync } from "node:fs";
+import { closeSync, constants, copyFileSync, openSync, readSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { addAbortSignal, type Readable } from "node:stream";
+import { setImmediate } from "node:timers/promises";
 import { TsbuildError } from "../errors.ts";
 import { type ArchiveCompression, decompressor, sniffCompression, withStart } from "../oci/decompress.ts";
 import type { ContainerConfig, Timestamp } from "../oci/image-config.ts";
@@ -12,9 +13,10 @@ import { imageConfigJson } from "../oci/image-config-json.ts";
 import { hostPlatform, type Platform } from "../oci/platform.ts";
 import type { Reference } from "../oci/reference.ts";
 import { spaceExplained } from "../store/errors.ts";
+import { GrowingFile } from "../store/growing-file.ts";
 import { warmLayerWorker } from "../store/layer-work.ts";
 import type { LayerId, Store, StoredImage } from "../store/store.ts";
-import { openStream, sniffFile, writeFully } from "./archive-files.ts";
+import { openStream, sniffFile } from "./archive-files.ts";
 import { cannotImport, nothingRead } from "./errors.ts";
 
 export interface ImportOptions {
@@ -36,19 +38,12 @@ export interface ImportOptions {
 
 /** @throws {TsbuildError} `ARCHIVE_INVALID`, `NO_SPACE` */
 export async function importImage(options: ImportOptions): Promise<StoredImage> {
-  const { store, source, config, message, platform = hostPlatform(), created, reference, signal } = options;
+  const { store, source, config, message, platform = hostPlatform(), created, reference } = options;
   using folder = store.temporaryFolder("import");
   using lease = store.lease("import");
-  const file = join(folder.path, "layer");
   // Starts while the bytes come in.
   warmLayerWorker();
-  try {
-    await receive(source, file, signal);
-  } catch (error) {
-    throw spaceExplained(store.root, error);
-  }
-  if (statSync(file).size === 0) throw nothingRead(`nothing to import from ${source.name}: it is empty`);
-  const layer = await addLayer(options, file);
+  const layer = await receivedLayer(options, join(folder.path, "layer"));
   lease.addLayers([layer]);
   const image = store.images.add({
     config: imageConfigJson({
@@ -66,36 +61,89 @@ export async function importImage(options: ImportOptions): Promise<StoredImage> 
   return image;
 }
 
-async function addLayer({ store, source, signal }: ImportOptions, file: string): Promise<LayerId> {
+async function receivedLayer(options: ImportOptions, file: string): Promise<LayerId> {
+  const { store, source } = options;
+  if (source.kind === "path" && isCloned(source.path, file)) return await addLayer(options, { file });
+  const growing = new GrowingFile(file);
+  const layer = addLayer(options, { file, growing });
+  layer.catch(() => growing.abandon());
   try {
-    return await store.layers.addBlob({ file, descriptor: undefined, diffId: undefined }, [], signal);
+    await receive(options, growing);
+    growing.end();
+  } catch (error) {
+    growing.fail();
+    // What it says follows from this.
+    await layer.catch(() => undefined);
+    throw spaceExplained(store.root, error);
+  }
+  return await layer;
+}
+
+async function addLayer(
+  { store, source, signal }: ImportOptions,
+  blob: { readonly file: string; readonly growing?: GrowingFile },
+): Promise<LayerId> {
+  try {
+    return await store.layers.addBlob({ ...blob, descriptor: undefined, diffId: undefined }, [], signal);
   } catch (error) {
     // Below nobody knows what the user calls it.
     throw error instanceof TsbuildError && error.code === "ARCHIVE_INVALID" ? cannotImport(source.name, error) : error;
   }
 }
 
-/** The source's bytes in `file`, unpacked where no image may have them packed. */
-async function receive(source: ImportOptions["source"], file: string, signal: AbortSignal): Promise<void> {
-  if (source.kind === "path" && statSync(source.path).isFile() && !mustUnpack(sniffFile(source.path))) {
-    // Shares the blocks where the file system can, else copies within the kernel.
-    copyFileSync(source.path, file, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-    return;
+/** Shares the blocks of a file that can be kept as it is, where the file system can. */
+function isCloned(path: string, file: string): boolean {
+  const stat = statSync(path);
+  if (!stat.isFile() || stat.size === 0 || mustUnpack(sniffFile(path))) return false;
+  try {
+    copyFileSync(path, file, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE);
+    return true;
+  } catch {
+    // Not this file system, or another one: what is wrong with the file shows when it is read.
+    rmSync(file, { force: true });
+    return false;
   }
-  const stream = source.kind === "path" ? openStream(source.path) : source.stream;
-  addAbortSignal(signal, stream); // a silent stdin would wait for ever
-  const fd = openSync(file, "wx", 0o600);
+}
+
+/** The source's bytes, unpacked where no image may have them packed; no more of them once nobody wants them. */
+async function receive({ source, signal }: ImportOptions, growing: GrowingFile): Promise<void> {
+  if (source.kind === "path" && statSync(source.path).isFile() && !mustUnpack(sniffFile(source.path)))
+    await receiveFile(source.path, growing, signal);
+  else await receiveStream(source.kind === "path" ? openStream(source.path) : source.stream, growing, signal);
+  if (growing.size === 0 && !growing.abandoned.aborted)
+    throw nothingRead(`nothing to import from ${source.name}: it is empty`);
+}
+
+const pieceBytes = 1 << 20;
+
+/** In sync calls: a stream would read it in smaller pieces through the thread pool. */
+async function receiveFile(path: string, growing: GrowingFile, signal: AbortSignal): Promise<void> {
+  const fd = openSync(path, "r");
+  try {
+    const buffer = Buffer.allocUnsafeSlow(pieceBytes);
+    for (let length = readSync(fd, buffer); length > 0 && !growing.abandoned.aborted; length = readSync(fd, buffer)) {
+      growing.write(buffer.subarray(0, length));
+      await setImmediate();
+      signal.throwIfAborted();
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+async function receiveStream(stream: Readable, growing: GrowingFile, signal: AbortSignal): Promise<void> {
+  // A silent stdin would wait for ever.
+  addAbortSignal(AbortSignal.any([signal, growing.abandoned]), stream);
   try {
     const { start, whole } = await withStart(stream);
     const kind = sniffCompression(start);
     const bytes = mustUnpack(kind) ? whole.pipe(decompressor(kind)) : whole;
     if (bytes !== whole) whole.on("error", (error) => bytes.destroy(error));
-    for await (const chunk of bytes as AsyncIterable<Buffer>) writeFully(fd, chunk);
+    for await (const chunk of bytes as AsyncIterable<Buffer>) growing.write(chunk);
   } catch (error) {
     signal.throwIfAborted();
-    throw error;
+    if (!growing.abandoned.aborted) throw error;
   } finally {
-    closeSync(fd);
     stream.destroy();
   }
 }

@@ -4,21 +4,23 @@ import { errnoOf } from "../errors.ts";
 import { decompressor } from "../oci/decompress.ts";
 import type { Compression } from "../oci/media-types.ts";
 import { archiveInvalid } from "./errors.ts";
+import type { Growth } from "./growing-file.ts";
 
 const readBytes = 1 << 18;
 
 /**
- * Reads `fd` to its end; `onRaw` sees the bytes as they are in the file. What the bytes are counts, not what a media
+ * Reads `fd` to its end, with `growth` as it is written; `onRaw` sees the bytes as they are in the file. What the bytes are counts, not what a media
  * type says: docker's archives do not say. Decompression runs on a thread of Node's pool beside the caller.
  * @throws {TsbuildError} `ARCHIVE_INVALID` when they cannot be decompressed
  */
 export async function* uncompressed(
   fd: number,
   onRaw: (chunk: Buffer) => void,
-  { decompress }: { readonly decompress: boolean } = { decompress: true },
+  { decompress = true, growth }: { readonly decompress?: boolean; readonly growth?: Growth | undefined } = {},
 ): AsyncGenerator<Buffer, void> {
   let position = 0;
   const next = (): Buffer | undefined => {
+    growth?.waitBeyond(position);
     // Fresh each time: the decompressor may still hold the one before.
     const buffer = Buffer.allocUnsafeSlow(readBytes);
     const length = readSync(fd, buffer, 0, readBytes, position);

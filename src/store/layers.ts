@@ -166,6 +166,7 @@ export class Layers implements LayerStore {
         {
           kind: "unpack",
           file: blob.file,
+          growing: blob.growing?.shared,
           expected: descriptor && { digest: descriptor.digest, size: descriptor.size },
           diffId: blob.diffId,
           folder,

@@ -11,6 +11,7 @@ import type { ImageConfig } from "../oci/image-config.ts";
 import type { ImageIndex, Manifest } from "../oci/manifest.ts";
 import type { Reference } from "../oci/reference.ts";
 import type { FoldedContents, FoldedTar } from "./folded-layer.ts";
+import type { GrowingFile } from "./growing-file.ts";
 import type { LayerEntry } from "./layer-entry.ts";
 
 /** Names a layer's folder in this store; short, random, never reused. */
@@ -147,6 +148,8 @@ export interface LayerStore {
 export interface LayerBlob {
   /** A complete file holding the blob. It is moved into the blob store. */
   readonly file: string;
+  /** `file` is still being written through it, and unpacked meanwhile. */
+  readonly growing?: GrowingFile;
   /** Undefined: nobody has said what it is. It is found out while it is unpacked; its digest is not read twice. */
   readonly descriptor: Descriptor | undefined;
   readonly diffId: DiffId | undefined;

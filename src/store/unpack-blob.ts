@@ -10,6 +10,7 @@ import { compressionOfFile, uncompressed } from "./blob-stream.ts";
 import { archiveInvalid } from "./errors.ts";
 import { isEstargz, withoutFormatFiles } from "./estargz.ts";
 import { LayerExtractor } from "./extract-layer.ts";
+import { Growth } from "./growing-file.ts";
 import { contentDigest, encodeIndex } from "./layer-index.ts";
 import { indexFile, type Sealed } from "./seal-layer.ts";
 import type { Layout } from "./store-context.ts";
@@ -19,6 +20,8 @@ export interface UnpackTask {
   readonly kind: "unpack";
   /** The blob. */
   readonly file: string;
+  /** Of a file that is still being written, and by its writer hashed: what GrowingFile shares. */
+  readonly growing?: SharedArrayBuffer | undefined;
   /** Undefined: nobody has said what it is. */
   readonly expected: { readonly digest: Digest; readonly size: number } | undefined;
   readonly diffId: DiffId | undefined;
@@ -36,16 +39,23 @@ export interface UnpackedBlob extends Sealed {
   readonly blob: Descriptor;
 }
 
+/** As many as tell a compression. */
+const firstBytes = 4;
+
 /** @throws {TsbuildError} `ARCHIVE_INVALID`, `NO_SPACE` */
 export async function unpackBlob(task: UnpackTask): Promise<UnpackedBlob> {
   const tree = `${task.folder}/tree`;
   const fd = openSync(task.file, "r");
   try {
+    const growth = task.growing === undefined ? undefined : new Growth(task.growing);
+    growth?.waitBeyond(firstBytes);
+    // What is packed may say at its end how.
+    if (growth !== undefined && compressionOfFile(fd) !== "none") growth.digest();
     if (task.verifyOnly) return await verifyOnly(fd, task);
     mkdirSync(tree, { mode: 0o700 });
     using extractor = new LayerExtractor({ tree, lowers: task.lowers, layout: task.layout });
     const reader = new TarReader(isEstargz(fd) ? withoutFormatFiles(extractor) : extractor);
-    const read = await readTar(fd, task, (chunk) => reader.push(chunk));
+    const read = await readTar(fd, { ...task, growth }, (chunk) => reader.push(chunk));
     reader.finish({ isWhole: task.expected !== undefined || task.diffId !== undefined });
     if (task.diffId !== undefined && task.diffId !== read.diffId) throw wrongDiffId(read.diffId, task.diffId);
     const entries = extractor.finish();
@@ -69,8 +79,14 @@ const wrongDiffId = (found: DiffId, wanted: DiffId | undefined): TsbuildError =>
 type ReadTar = Pick<UnpackedBlob, "diffId" | "sizeBytes" | "blob">;
 
 /** Hands over the tar's bytes; the blob is verified when they have all come. */
-async function readTar(fd: number, { expected }: UnpackTask, take: (chunk: Buffer) => void): Promise<ReadTar> {
+async function readTar(
+  fd: number,
+  { expected, growth }: Pick<UnpackTask, "expected"> & { readonly growth?: Growth | undefined },
+  take: (chunk: Buffer) => void,
+): Promise<ReadTar> {
   const compression = compressionOfFile(fd);
+  // Then the writer's digest is that of the tar.
+  const isHashed = growth !== undefined && compression === "none";
   const algorithm = expected?.digest.startsWith("sha512:") ? "sha512" : "sha256";
   const tarHash = createHash("sha256");
   // The digest of a blob that is not compressed is that of its tar.
@@ -81,12 +97,12 @@ async function readTar(fd: number, { expected }: UnpackTask, take: (chunk: Buffe
     blobHash?.update(chunk);
     size += chunk.length;
   };
-  for await (const chunk of uncompressed(fd, onRaw)) {
-    tarHash.update(chunk);
+  for await (const chunk of uncompressed(fd, onRaw, { growth })) {
+    if (!isHashed) tarHash.update(chunk);
     sizeBytes += chunk.length;
     take(chunk);
   }
-  const tarDigest = `sha256:${tarHash.digest("hex")}`;
+  const tarDigest = isHashed ? growth.digest() : `sha256:${tarHash.digest("hex")}`;
   const digest = (blobHash === undefined ? tarDigest : `${algorithm}:${blobHash.digest("hex")}`) as string as Digest;
   if (expected !== undefined) verifyBlob(expected, { digest, size });
   return {

@@ -1,7 +1,8 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Readable } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
+import { setTimeout } from "node:timers/promises";
 import { zstdCompressSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { type ImportOptions, importImage } from "../../src/archive/import.ts";
@@ -149,6 +150,49 @@ describe.skipIf(lacks("root"))("an import", () => {
     const image = await importing(store, stream(hostileTar()));
     expect(existsSync("/tsbuild-test-escaped")).toBe(false);
     expect(existsSync(join(store.layers.tree(image.chain[0] as never), "tsbuild-test-escaped"))).toBe(true);
+  });
+
+  test("of what is no tar ends before a silent stream does", async () => {
+    using temporary = temporaryStore();
+    const silent = new PassThrough();
+    silent.write(Buffer.alloc(5000, "x"));
+    const source = { kind: "stream", name: "-", stream: silent } as const;
+    await expect(importing(temporary.store, source)).rejects.toMatchObject({ code: "ARCHIVE_INVALID" });
+    expect(silent.destroyed).toBe(true);
+  });
+
+  test("of a stream that breaks says what broke it, and leaves nothing", async () => {
+    using temporary = temporaryStore();
+    const { store, folder } = temporary;
+    const tar = rootfs(folder);
+    const broken = Readable.from(
+      (async function* () {
+        yield tar.subarray(0, 30_000);
+        throw new Error("the line is cut");
+      })(),
+      { objectMode: false },
+    );
+    await expect(importing(store, { kind: "stream", name: "-", stream: broken })).rejects.toThrow("the line is cut");
+    expect(readdirSync(join(store.root, "layers"))).toEqual([]);
+  });
+
+  test("is unpacked while it comes in", async () => {
+    using temporary = temporaryStore();
+    const { store, folder } = temporary;
+    const tar = rootfs(folder);
+    const slow = new PassThrough();
+    const imported = importing(store, { kind: "stream", name: "-", stream: slow });
+    slow.write(tar.subarray(0, 50_000));
+    const unpacked = (): readonly string[] =>
+      readdirSync(join(store.root, "tmp"), { recursive: true, encoding: "utf8" }).filter((name) =>
+        name.endsWith("hello"),
+      );
+    const deadline = Date.now() + 10_000;
+    while (unpacked().length === 0 && Date.now() < deadline) await setTimeout(5);
+    expect(unpacked()).toHaveLength(1);
+    slow.end(tar.subarray(50_000));
+    const [layer] = (await imported).chain;
+    expect(store.layers.get(layer as never).diffId).toBe(diffIdOf(sha256(tar)));
   });
 
   test("of a folder is refused", async () => {
