@@ -38,7 +38,13 @@ export async function freeze(container: Container): Promise<void> {
 function joinV1Freezer(container: Container): void {
   const group = cgroupFolders(groupOf(container)).get("freezer");
   if (group === undefined) return;
-  mkdirSync(group, { recursive: true });
+  try {
+    mkdirSync(group, { recursive: true });
+  } catch (error) {
+    // A recursive mkdir answers ENOENT on a read-only file system.
+    if (/^(?:EROFS|EACCES|EPERM|ENOENT)$/.test(errnoOf(error) ?? "")) throw freezerMissing();
+    throw error;
+  }
   for (;;) {
     const inside = new Set(readFileSync(`${group}/cgroup.procs`, "latin1").split("\n"));
     const outside = containerProcesses(container).filter((pid) => !inside.has(String(pid)));

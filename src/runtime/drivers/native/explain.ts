@@ -1,8 +1,10 @@
 /** From a failed operation to an error a person can act on. */
+import { statfsSync } from "node:fs";
 import type { TsbuildError } from "../../../errors.ts";
 import { errnoName } from "../../../kernel/libc.ts";
 import { commandNotExecutable, commandNotFound, runtimeFailed } from "../errors.ts";
 import type { Failure } from "./launch.ts";
+import { overlayDoing } from "./root.ts";
 
 const sentences: Readonly<Record<string, string>> = {
   EACCES: "permission denied",
@@ -29,18 +31,36 @@ export function errnoText(errno: number): string {
   return sentence === undefined ? name : `${sentence} (${name})`;
 }
 
-export function explainFailure({ op, errno, head }: Failure, args: readonly string[]): TsbuildError {
+/** `upperdir`: of the overlay that is the container's root, if there is one. */
+export function explainFailure(
+  { op, errno, head }: Failure,
+  args: readonly string[],
+  upperdir?: string | undefined,
+): TsbuildError {
   if (op === undefined || op.kind === "label") {
     return runtimeFailed(`the launcher refused its program: ${errnoText(errno)}`);
   }
   const command = args[0] ?? "";
   if (!op.doing.startsWith("executing ")) {
     const what = `${op.doing}: ${errnoText(errno)}`;
-    return op.exitCode === 126 ? commandNotExecutable(command, what) : runtimeFailed(what);
+    if (op.exitCode === 126) return commandNotExecutable(command, what);
+    return runtimeFailed(what, op.doing.startsWith(overlayDoing) ? overlayHint(upperdir) : needsHint(errno));
   }
   if (head !== undefined) return explainHead(command, head);
   if (op.exitCode === 127) return commandNotFound(command, notFoundReason(command));
   return commandNotExecutable(command, errnoText(errno));
+}
+
+const overlayMagic = 0x794c7630;
+
+/** The commonest reason for which an overlay is refused: the store lies in a container's own root. */
+function overlayHint(upperdir: string | undefined): string | undefined {
+  if (upperdir === undefined || statfsSync(upperdir).type !== overlayMagic) return undefined;
+  return "the store lies on an overlay itself, which cannot carry another: name a folder of ext4, xfs, btrfs or tmpfs with --root, such as a volume";
+}
+
+function needsHint(errno: number): string | undefined {
+  return errnoName(errno) === "EPERM" ? "inside another container, that one must be privileged" : undefined;
 }
 
 function notFoundReason(command: string): string {

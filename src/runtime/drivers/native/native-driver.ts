@@ -74,7 +74,8 @@ async function start(request: ContainerRequest): Promise<RunningContainer> {
     detach: request.stateDir !== undefined,
     terminal,
     moments,
-    explain: (failure) => explainFailure(failure, spec.process.args),
+    explain: (failure) =>
+      explainFailure(failure, spec.process.args, rootfs.kind === "overlay" ? rootfs.upperdir : undefined),
     afterExit: (created) => {
       if (rootfs.kind === "overlay") {
         removeMountPoints(created, mounts, { upperdir: rootfs.upperdir, mountDir: paths.mountDir });

@@ -21,6 +21,9 @@ const MOUNT_DATA_MAX_BYTES = 4095;
  */
 const options = { redirect_dir: "nofollow", metacopy: "off", index: "off", xino: "off" } as const;
 
+/** How the sentence of an overlay that was not mounted begins. */
+export const overlayDoing = "mounting the overlay of";
+
 export interface RootPaths {
   /** The stub tree: below all layers. */
   readonly stubTree: string;
@@ -77,7 +80,7 @@ function overlayOps(rootfs: OverlayRootfs, paths: RootPaths, arch: SyscallArch):
     upper: named.names[lowers.length] ?? rootfs.upperdir,
     work: named.names[lowers.length + 1] ?? rootfs.workdir,
   };
-  const doing = `mounting the overlay of ${lowers.length - 1} layers`;
+  const doing = `${overlayDoing} ${lowers.length - 1} layers`;
   const ops: Op[] = [
     ...named.opening,
     syscall("fsopen", [text("overlay"), linux.FSOPEN_CLOEXEC], { into: registers.mount, doing }),
