@@ -29,11 +29,12 @@ const { values } = parseArgs({
     kind: { type: "string", default: "mixed" },
     seed: { type: "string", default: "1" },
     print: { type: "boolean" },
+    edits: { type: "string" },
   },
 });
 const chosen = values.random === undefined ? choose(values.only) : await invented(Number(values.random));
 if (values.list) for (const { area, parityCase } of chosen) console.log(`${area}: ${parityCase.name}`);
-else process.exitCode = await main();
+else process.exitCode = values.edits === undefined ? await main() : await edits(Number(values.edits));
 
 /** Cases of an area of this name, or whose name has it. */
 function choose(only: readonly string[] | undefined): readonly Chosen[] {
@@ -50,6 +51,15 @@ async function invented(count: number): Promise<readonly Chosen[]> {
   return randomCases({ kind: values.kind, count, seed: Number(values.seed) })
     .map((parityCase) => ({ area: "random", parityCase }))
     .filter(({ parityCase }) => values.only?.includes(parityCase.name) ?? true);
+}
+
+/** `--edits N [--seed S]`: no cases, but N projects that are edited and built again; see `edits.ts`. */
+async function edits(count: number): Promise<number> {
+  const { runEdits } = await import("./edits.ts");
+  const report = await runEdits({ count, seed: Number(values.seed), edits: 8, signal: ending.signal });
+  for (const problem of report.problems) console.log(problem);
+  console.log(`${report.builds} builds, ${report.images} of them made an image; ${report.problems.length} problems`);
+  return report.problems.length === 0 ? 0 : 1;
 }
 
 async function main(): Promise<number> {
