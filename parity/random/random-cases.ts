@@ -11,6 +11,7 @@ import { damagedFiles } from "./damaged.ts";
 import type { Draft } from "./draft.ts";
 import { inherited } from "./inherited.ts";
 import { mixed } from "./mixed.ts";
+import { paths } from "./paths.ts";
 
 export const kinds: { readonly [name: string]: fc.Arbitrary<Draft> } = {
   mixed,
@@ -18,6 +19,7 @@ export const kinds: { readonly [name: string]: fc.Arbitrary<Draft> } = {
   changes,
   damaged: damagedFiles,
   inherited,
+  paths,
 };
 
 export interface RandomSettings {
