@@ -145,10 +145,14 @@ function runOf(ok: boolean, log: string, image: string | undefined): BuildRun {
   return { ok, refused: titles.size === 0, log, printed, hits: texts(true), misses: texts(false), image };
 }
 
-/** What the reference refuses by its age: a named owner where there is no list of users, a wildcard in no folder. */
+/**
+ * What the reference refuses by its age: a named owner where there is no list of users, a wildcard in no folder, and one
+ * in a file.
+ */
 const oldRefusals: readonly RegExp[] = [
   /\/etc\/(passwd|group): no such file or directory$/,
   /lstat \/.*: no such file or directory$/,
+  /error from sender: .*: not a directory$/,
 ];
 
 export function isOldRefusal(log: string): boolean {
