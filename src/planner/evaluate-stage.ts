@@ -237,8 +237,7 @@ class StageEvaluation {
   #workdir(instruction: WorkdirInstruction, place: Place): void {
     const state = this.#state;
     const text = expandWord(instruction.path, state.environment.variables, place.locate);
-    const current = this.#workdirNow();
-    const path = text === "" ? current : text.startsWith("/") ? text : absolutePath(text, current);
+    const path = text.startsWith("/") ? text : absolutePath(text, this.#workdirNow());
     state.config = { ...state.config, WorkingDir: path };
     const history = `WORKDIR ${path}`;
     if (cleanPath(path) === "/") state.history.push({ createdBy: history, step: undefined });

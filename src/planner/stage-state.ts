@@ -78,7 +78,10 @@ export function imageState(
   };
 }
 
-/** A copy of an earlier stage's state, its ARGs included; its ONBUILD lines become triggers. */
+/**
+ * A copy of an earlier stage's state, its ARGs included, of which those that ENV names too have the value of ENV again; its
+ * ONBUILD lines become triggers.
+ */
 export function childState(head: StageHead, parent: StageState): StageState {
   const { OnBuild: triggers = [], ...config } = parent.config;
   return {
@@ -86,7 +89,7 @@ export function childState(head: StageHead, parent: StageState): StageState {
     platform: parent.platform,
     base: parent.tree,
     tree: parent.tree,
-    environment: new StageEnvironment(parent.environment),
+    environment: environmentOf(config.Env ?? [], parent.environment),
     baseHistory: parent.baseHistory,
     target: parent.target,
     inheritedTriggers: triggers,
@@ -113,8 +116,8 @@ export function imageTemplate(state: StageState, labels: ReadonlyMap<string, str
   };
 }
 
-function environmentOf(env: readonly string[]): StageEnvironment {
-  const environment = new StageEnvironment();
+function environmentOf(env: readonly string[], base?: StageEnvironment): StageEnvironment {
+  const environment = new StageEnvironment(base);
   for (const pair of env) {
     const at = pair.indexOf("=");
     environment.set(at < 0 ? pair : pair.slice(0, at), at < 0 ? "" : pair.slice(at + 1));
