@@ -24,6 +24,7 @@ import { stageNames } from "./rules/stage-names.ts";
 import { variables } from "./rules/variables.ts";
 import { rules } from "./rules.ts";
 import { checkSettings, isWanted, settingsAt } from "./settings.ts";
+import { readable, unreadBase } from "./unread-stages.ts";
 import { chainOf, type FindBase, neededBy, stageSources, walkStages, wordValue } from "./walk-stages.ts";
 
 export interface CheckRequest {
@@ -137,7 +138,7 @@ export async function checkedFile({
   allStages,
 }: Omit<CheckRequest, "withOwn">): Promise<CheckedFile> {
   const { dockerfile, diagnostics } = parsed;
-  const { globals, froms } = splitStages(dockerfile.instructions);
+  const { globals, froms } = splitStages(readable(dockerfile).instructions);
   const targetPlatform = options.platforms[0] ?? hostPlatform();
   const stageName = options.target ?? froms.at(-1)?.from.stageName ?? "default";
   const predefined = platformArgs(hostPlatform(), targetPlatform, stageName);
@@ -153,6 +154,8 @@ export async function checkedFile({
   const global = scope(options.buildArgs);
   const stages = withPlatforms(stageSources(froms, global, dockerfile), global, parsed);
   const target = targetIndex(options.target, stages);
+  const findKnown: FindBase = async (name, platform) =>
+    name === unreadBase ? undefined : await findBase(name, platform);
   const wanted = allStages ? new Set(stages.keys()) : neededBy(target, stages);
   return {
     dockerfile,
@@ -162,7 +165,7 @@ export async function checkedFile({
     defaults: options.buildArgs.size === 0 ? global : scope(new Map()),
     targetPlatform,
     stages,
-    walked: await walkStages({ dockerfile, stages, wanted, global, options, targetPlatform, findBase }),
+    walked: await walkStages({ dockerfile, stages, wanted, global, options, targetPlatform, findBase: findKnown }),
     shipped: chainOf(target, stages),
     ignore: ignoreRules(options),
   };

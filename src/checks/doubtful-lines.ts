@@ -4,6 +4,7 @@ import type { Diagnostic, Instruction, Word } from "../parser/ast.ts";
 import { splitStages } from "../planner/bind.ts";
 import type { CheckedFile, WalkedStage } from "./checked-file.ts";
 import { expandedWords, isUnset, mayHaveMore } from "./expanded-words.ts";
+import { readable } from "./unread-stages.ts";
 import { variablesIn } from "./variables-in.ts";
 import { holds } from "./without-mistakes.ts";
 
@@ -22,7 +23,7 @@ export function doubtfulLines(file: CheckedFile, errors: readonly Diagnostic[]):
   const found = new Set<number>();
   const wrong = (range: { readonly start: number; readonly end: number }): boolean =>
     errors.some((error) => holds(range, error.range));
-  const { instructions } = file.dockerfile;
+  const { instructions } = readable(file.dockerfile);
   const first = instructions.findIndex(({ kind }) => kind === "from");
   const globals: Doubts = { names: new Set(), texts: [] };
   for (const line of first < 0 ? instructions : instructions.slice(0, first)) follow(line, globals, globals, wrong);

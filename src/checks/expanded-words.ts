@@ -4,10 +4,13 @@ import { switchArgs } from "../planner/scopes.ts";
 import type { WalkedLine, WalkedStage } from "./checked-file.ts";
 
 /** Somewhere below is an image that nobody could ask. */
-export function mayHaveMore(stage: WalkedStage): boolean {
-  let { base } = stage;
-  while (base.kind === "stage") base = base.stage.base;
-  return base.kind === "unknown";
+export const mayHaveMore = (stage: WalkedStage): boolean => unknownBase(stage) !== undefined;
+
+/** That image, as the lowest FROM names it. */
+export function unknownBase(stage: WalkedStage): string | undefined {
+  let lowest = stage;
+  while (lowest.base.kind === "stage") lowest = lowest.base.stage;
+  return lowest.base.kind === "unknown" ? lowest.source.image : undefined;
 }
 
 /** Nobody has set it, and no ARG of the stage names it. */

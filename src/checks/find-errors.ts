@@ -14,9 +14,10 @@ import type { BuildOptions, ResolveImage } from "../planner/build-options.ts";
 import { findNamedContext } from "../planner/named-contexts.ts";
 import { diagnosticOf } from "../planner/problems.ts";
 import type { GlobalScope } from "../planner/scopes.ts";
-import { mayBeFrom, referenceProblems } from "../planner/stage-references.ts";
+import { referenceProblems } from "../planner/stage-references.ts";
 import { checkedFile, instructionAt } from "./check-dockerfile.ts";
 import { doubtfulLines } from "./doubtful-lines.ts";
+import { readable, unreadBase } from "./unread-stages.ts";
 import { type FindBase, neededBy, stageSources } from "./walk-stages.ts";
 import { literalWord, withoutMistakes } from "./without-mistakes.ts";
 
@@ -47,12 +48,11 @@ export async function findErrors(request: ErrorRequest): Promise<readonly Diagno
   const dockerfile = readable(parsed.dockerfile);
   if (!dockerfile.instructions.some(({ kind }) => kind === "from")) return inOrder([...certain, ...known]);
 
-  const findBase: FindBase = async (name, platform) =>
-    name === unreadBase ? undefined : await request.findBase(name, platform);
+  const { findBase } = request;
   const asked = allStages ? withAllStages(dockerfile, options) : { dockerfile, options };
   const found = [...known];
   found.push(...(await bindingErrors(asked.options, asked.dockerfile, lenientResolver(findBase))));
-  const file = await checkedFile({ parsed: { ...parsed, dockerfile }, options, findBase, allStages });
+  const file = await checkedFile({ parsed, options, findBase, allStages });
   const doubtful = doubtfulLines(file, [...certain, ...found]);
   const kept = [...certain];
   for (const error of found) {
@@ -96,19 +96,6 @@ function originAt(dockerfile: Dockerfile, { range }: Diagnostic): string | undef
 }
 
 // What is bound ----------------------------------------------------------------------------------------------------
-
-/** Nobody has it, and no registry is asked for it: RFC 2606 keeps that name free. */
-const unreadBase = "base.invalid/unread";
-
-/** A FROM line that cannot be read begins a stage all the same, of which nothing is known. */
-function readable(dockerfile: Dockerfile): Dockerfile {
-  const instructions = dockerfile.instructions.map((line): typeof line => {
-    if (!mayBeFrom(line)) return line;
-    const { range, keyword, joined } = line;
-    return { kind: "from", range, keyword, joined, image: literalWord(unreadBase, range) };
-  });
-  return { ...dockerfile, instructions };
-}
 
 /** No Dockerfile can say it. */
 const everything = " everything";
@@ -192,7 +179,8 @@ function diagnosticsOf(error: unknown, dockerfile: Dockerfile): readonly Diagnos
 const lenientResolver =
   (findBase: FindBase): ResolveImage =>
   async (reference, platform) => {
-    const found = await findBase(familiarReference(reference), platform);
+    const name = familiarReference(reference);
+    const found = name.startsWith(`${unreadBase}:`) ? undefined : await findBase(name, platform);
     return standIn(reference, found ?? { ...platform, config: {} });
   };
 

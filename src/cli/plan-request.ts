@@ -71,6 +71,12 @@ async function requestedPlan(command: Command, context: CommandContext): Promise
           platform: options.platforms[0] ?? hostPlatform(),
           onNote: note,
         });
-  const plan = await planBuild(graph, { store, offers, contexts, now: context.now(), signal: context.signal });
+  const { signal } = context;
+  const plan = await planBuild(graph, { store, offers, contexts, now: context.now(), signal }).catch(
+    async (error: unknown) => {
+      const { withAllMissing } = await import("../planner/missing-sources.ts");
+      throw await withAllMissing(error, { dockerfile: parsed.dockerfile, graph, contexts, signal });
+    },
+  );
   return { plan, file: options.dockerfile.file };
 }

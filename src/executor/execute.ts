@@ -18,6 +18,7 @@ import { whereOf } from "../parser/position.ts";
 import { BuildContexts } from "../planner/build-contexts.ts";
 import type { BuildGraph, GraphTarget, ResolvedImage, Step, StepId, TreeRef } from "../planner/build-graph.ts";
 import type { BuildOptions, ResolveImage } from "../planner/build-options.ts";
+import { withAllMissing } from "../planner/missing-sources.ts";
 import { type KnownDefinition, knownDefinition } from "../planner/remembered-definition.ts";
 import { parseRemembered } from "../planner/remembered-parse.ts";
 import { cacheKey, type StepDefinition, siteOf } from "../planner/step-definition.ts";
@@ -129,8 +130,10 @@ export async function build(options: BuildOptions, environment: BuildEnvironment
   };
   const targets = await execution.run().catch(async (error: unknown) => {
     // A variable that nobody has set may be why.
-    if (!environment.signal.aborted) await tellWarnings();
-    throw error;
+    if (environment.signal.aborted) throw error;
+    await tellWarnings();
+    const { signal } = environment;
+    throw await withAllMissing(error, { dockerfile: parsed.dockerfile, graph, contexts, signal });
   });
   const images = await environment.finish(targets, {
     keys: [...execution.keys],

@@ -304,6 +304,13 @@ export const commandInValue = (keyword: string, command: string, range: Range): 
   );
 export const bracesInPath = (path: string, paths: string, range: Range): Diagnostic =>
   takenAsText("braces-in-path", `braces are no wildcard: ${path} is one name`, range, `write ${paths}`);
+export const wildcardDestination = (path: string, range: Range): Diagnostic =>
+  takenAsText(
+    "wildcard-in-destination",
+    `the destination is ${path}, with the *`,
+    range,
+    "only sources have wildcards: name the file, or a folder with a slash behind it",
+  );
 export const commaBehindPath = (path: string, range: Range): Diagnostic =>
   takenAsText("comma-behind-path", `${path} is a name with a comma`, range, "paths stand with blanks between them");
 export const blankBehindBackslash = (keyword: string, path: string, range: Range): Diagnostic =>

@@ -30,7 +30,13 @@ export class Problems {
 
   /** @throws {TsbuildError} the one there is, or a `DockerfileInvalid` with all of them */
   throwAny(dockerfile: Dockerfile): void {
-    throwProblems(dockerfile, [...this.#errors]);
+    const error = this.all(dockerfile);
+    if (error !== undefined) throw error;
+  }
+
+  /** What `throwAny` would throw. */
+  all(dockerfile: Dockerfile): TsbuildError | undefined {
+    return together(dockerfile, [...this.#errors]);
   }
 }
 
@@ -52,17 +58,16 @@ const hasErrors = (diagnostics: readonly Diagnostic[]): boolean =>
 const inOrder = (diagnostics: readonly Diagnostic[]): readonly Diagnostic[] =>
   diagnostics.toSorted((a, b) => a.range.start - b.range.start);
 
-function throwProblems(dockerfile: Dockerfile, errors: readonly TsbuildError[]): void {
+function together(dockerfile: Dockerfile, errors: readonly TsbuildError[]): TsbuildError | undefined {
   const [only] = errors;
-  if (only === undefined) return;
-  if (errors.length === 1) throw only;
+  if (only === undefined || errors.length === 1) return only;
   const isInside = ({ where }: TsbuildError): boolean => where?.kind === "source" && where.file === dockerfile.file;
   const inside = errors.filter(isInside).map((error) => ({ error, diagnostic: diagnosticOf(error, dockerfile) }));
   inside.sort((a, b) => a.diagnostic.range.start - b.diagnostic.range.start);
   const diagnostics = inside.map(({ diagnostic }) => diagnostic);
   const others = errors.filter((error) => !isInside(error));
   const { code, message: what, where, hint, cause } = inside[0]?.error ?? only;
-  throw new DockerfileInvalid({ dockerfile, diagnostics }, { code, what, where, hint, cause }, others);
+  return new DockerfileInvalid({ dockerfile, diagnostics }, { code, what, where, hint, cause }, others);
 }
 
 /** The same as the parser would have said it: `STAGE_NOT_FOUND` is `stage-not-found`. */

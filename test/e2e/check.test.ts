@@ -134,6 +134,41 @@ test("SARIF has what its schema requires, and the places of the text", async () 
   expect(casing.help.markdown).toContain("## Bad");
 });
 
+test("build and plan name the same errors as check, at the same places", async () => {
+  using folder = project(tenMistakes);
+  const placesIn = (text: string): readonly string[] =>
+    [...text.matchAll(/^Dockerfile:(\d+:\d+): error/gm)].map(([, place]) => place ?? "");
+  const places = placesIn((await folder.run("check")).stdout);
+  expect(places).toEqual(["2:1", "4:6", "6:12", "10:13"]);
+  for (const command of ["build", "plan"]) expect(placesIn((await folder.run(command, ".")).stderr)).toEqual(places);
+});
+
+test("what is below a FROM that cannot be read belongs to no stage above it", async () => {
+  using folder = project("FROM scratch AS a\nFROM debian:12 as\nENV A=$B\nEXPOSE $C/tcp\nUSER x\n");
+  const { stdout } = await folder.run("check");
+  expect([...stdout.matchAll(/^Dockerfile:(\d+:\d+)/gm)].map(([, place]) => place)).toEqual(["2:16"]);
+});
+
+needs("root")("every source that is not in the context is named", async () => {
+  using folder = project(
+    "FROM scratch\nCOPY a b /\nCOPY nope* /\nFROM scratch\nCOPY src/mian.c /\nCOPY --from=0 / /\n",
+    {
+      "src/main.c": "",
+      b: "",
+      "unneeded/x": "",
+    },
+  );
+  for (const command of ["build", "plan"]) {
+    const { code, stderr } = await folder.run(command, ".");
+    expect(code).toBe(1);
+    expect(stderr.match(/^Dockerfile:\d+:\d+: error: .*not found/gm)).toEqual([
+      expect.stringMatching(/^Dockerfile:2:1: error: "\/a" not found/),
+      expect.stringMatching(/^Dockerfile:5:1: error: "\/src\/mian.c" not found/),
+    ]);
+    expect(stderr).toContain("src/main.c");
+  }
+});
+
 const doubtful = `# check=skip=JSONArgRecommended,braces-in-path
 FROM scratch
 CMD ["x",]

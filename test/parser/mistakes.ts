@@ -179,6 +179,7 @@ export const mistakes: readonly string[] = [
   "FROM a⏎COPY a, b, /x/",
   "FROM a⏎COPY src/*.{js,ts} /x/",
   "FROM a⏎COPY my\\ file /x/",
+  "FROM a⏎COPY target/*.jar /app/*.jar",
   "FROM a⏎COPY -chown=1 a b",
   "FROM a⏎RUN -mount=type=cache,target=/x y",
   "FROM a⏎RUN --mount=type=cache target=/x y",

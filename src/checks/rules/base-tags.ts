@@ -5,11 +5,17 @@ import type { Range } from "../../parser/ast.ts";
 import { findNamedContext } from "../../planner/named-contexts.ts";
 import type { Check } from "../checked-file.ts";
 import { suggester } from "../suggestions.ts";
+import { unreadBase } from "../unread-stages.ts";
 import { originIndexOf } from "../walk-stages.ts";
 
 export const baseTags: Check = ({ stages, options, targetPlatform }, report) => {
   const look = (name: string, range: Range): void => {
-    if (name === "scratch" || findNamedContext(options.namedContexts, name, targetPlatform) !== undefined) return;
+    if (
+      name === "scratch" ||
+      name === unreadBase ||
+      findNamedContext(options.namedContexts, name, targetPlatform) !== undefined
+    )
+      return;
     try {
       const { tag, digest } = parseReferenceAsWritten(name);
       if (digest !== undefined || (tag !== undefined && tag !== "latest")) return;

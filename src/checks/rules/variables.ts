@@ -1,16 +1,21 @@
 /** UndefinedVar: words that use a name which nobody has set. The text of commands is the shell's business. */
 import type { Word } from "../../parser/ast.ts";
 import type { Check, CheckedFile, Report, WalkedLine } from "../checked-file.ts";
-import { expandedWords, isUnset, mayHaveMore } from "../expanded-words.ts";
+import { expandedWords, isUnset, unknownBase } from "../expanded-words.ts";
 import { suggester } from "../suggestions.ts";
+import { unreadBase } from "../unread-stages.ts";
 import { variablesIn } from "../variables-in.ts";
 
 export const variables: Check = (file, report) => {
   const nearest = suggester();
   for (const stage of file.walked) {
-    const hint = mayHaveMore(stage)
-      ? `the base image ${stage.source.image} may set it, but is not here: check --pull asks its registry`
-      : undefined;
+    const base = unknownBase(stage);
+    // Whatever was meant there may set anything.
+    if (base === unreadBase) continue;
+    const hint =
+      base === undefined
+        ? undefined
+        : `the base image ${base} may set it, but is not here: check --pull asks its registry`;
     for (const line of stage.lines) checkLine(file, line, { hint, nearest }, report);
   }
 };

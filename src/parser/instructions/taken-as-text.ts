@@ -15,6 +15,7 @@ import {
   optionBehindBlank,
   singleDash,
   typographicQuote,
+  wildcardDestination,
 } from "../diagnostics.ts";
 import { instructionRow } from "../instruction-table.ts";
 import { jsonNearMiss } from "../json-near-miss.ts";
@@ -54,7 +55,10 @@ export function warnOfPaths(line: Line, words: readonly Span[]): void {
       const each = names.split(",").map((name) => `${before}${name}${behind}`);
       line.report(bracesInPath(text, each.join(" "), range()));
     }
-    if (index === words.length - 1) continue;
+    if (index === words.length - 1) {
+      if (line.keyword !== "VOLUME" && text.includes("*")) line.report(wildcardDestination(text, range()));
+      continue;
+    }
     if (/[^,],$/.test(text)) line.report(commaBehindPath(text, range()));
     if (/[^\\`][\\`]$/.test(text) && text.endsWith(line.escape))
       line.report(blankBehindBackslash(line.keyword, text, range()));
