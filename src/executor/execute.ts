@@ -54,6 +54,8 @@ export interface BuildEnvironment {
     made: MadeBuild,
   ) => Promise<readonly ImageId[]> | readonly ImageId[];
   readonly onEvent: (event: BuildEvent) => void;
+  /** `finish` looks into the trees of layers: none is left to be made later. */
+  readonly wantsTrees?: boolean;
   /** Steps at once. */
   readonly jobs: number;
   /** Epoch ms. */
@@ -447,6 +449,11 @@ class Execution {
     return nearest.layer;
   }
 
+  /** Nobody is known to want its tree. */
+  #mayFold(step: Step): boolean {
+    return this.#environment.wantsTrees !== true && isTopmost(this.#graph, step);
+  }
+
   #earlierFiles(step: Step): ReusableFiles | undefined {
     const { layers } = this.#store;
     const layer = this.#earlierLayer(step);
@@ -490,7 +497,7 @@ class Execution {
         sharedDir: this.#store.runtimeFolder,
         isAlone: this.#running.size === 1 && this.#queue?.size === 0,
         earlierFiles: () => this.#earlierFiles(step),
-        folding: isTopmost(this.#graph, step) ? { now: started, earlier: () => this.#earlierTar(step) } : undefined,
+        folding: this.#mayFold(step) ? { now: started, earlier: () => this.#earlierTar(step) } : undefined,
         where: whereOf(this.#graph, step.range),
         cacheMountsFolder: this.#store.cacheMountsFolder,
         secrets: this.#options.secrets,

@@ -8,21 +8,32 @@ import type { Growth } from "./growing-file.ts";
 
 const readBytes = 1 << 18;
 
+interface StreamOptions {
+  readonly decompress?: boolean;
+  /** Of a file that is still being written. */
+  readonly growth?: Growth | undefined;
+  /** False: whoever takes a chunk is done with it before asking for the next. */
+  readonly keepChunks?: boolean;
+}
+
 /**
- * Reads `fd` to its end, with `growth` as it is written; `onRaw` sees the bytes as they are in the file. What the bytes are counts, not what a media
- * type says: docker's archives do not say. Decompression runs on a thread of Node's pool beside the caller.
+ * Reads `fd` to its end, with `growth` as it is written; `onRaw` sees the bytes as they are in the file. What the bytes
+ * are counts, not what a media type says: docker's archives do not say. Decompression runs on a thread of Node's pool
+ * beside the caller.
  * @throws {TsbuildError} `ARCHIVE_INVALID` when they cannot be decompressed
  */
 export async function* uncompressed(
   fd: number,
   onRaw: (chunk: Buffer) => void,
-  { decompress = true, growth }: { readonly decompress?: boolean; readonly growth?: Growth | undefined } = {},
+  { decompress = true, growth, keepChunks = true }: StreamOptions = {},
 ): AsyncGenerator<Buffer, void> {
   let position = 0;
+  const compression = decompress ? compressionOfFile(fd) : "none";
+  let buffer: Buffer | undefined;
   const next = (): Buffer | undefined => {
     growth?.waitBeyond(position);
-    // Fresh each time: the decompressor may still hold the one before.
-    const buffer = Buffer.allocUnsafeSlow(readBytes);
+    // The decompressor may still hold the one before; memory that is not new is not cleared again.
+    if (buffer === undefined || keepChunks || compression !== "none") buffer = Buffer.allocUnsafeSlow(readBytes);
     const length = readSync(fd, buffer, 0, readBytes, position);
     if (length === 0) return undefined;
     position += length;
@@ -30,8 +41,7 @@ export async function* uncompressed(
     onRaw(chunk);
     return chunk;
   };
-  const compression = compressionOfFile(fd);
-  if (compression === "none" || !decompress) for (let chunk = next(); chunk !== undefined; chunk = next()) yield chunk;
+  if (compression === "none") for (let chunk = next(); chunk !== undefined; chunk = next()) yield chunk;
   else yield* decompressed(compression, next);
   // Behind the end of a compressed stream something may follow that belongs to the blob.
   while (next() !== undefined);

@@ -97,7 +97,7 @@ async function readTar(
     blobHash?.update(chunk);
     size += chunk.length;
   };
-  for await (const chunk of uncompressed(fd, onRaw, { growth })) {
+  for await (const chunk of uncompressed(fd, onRaw, { growth, keepChunks: false })) {
     if (!isHashed) tarHash.update(chunk);
     sizeBytes += chunk.length;
     take(chunk);

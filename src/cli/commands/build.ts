@@ -84,6 +84,7 @@ export async function run(command: Command, context: CommandContext): Promise<nu
     result = await build(request.options, {
       ...environment,
       externalCaches,
+      wantsTrees: wantsTrees(request.output),
       finish: async (targets, made) => {
         graph = made.graph;
         const { finishBuild } = await import("../outputs/finish-build.ts");
@@ -198,4 +199,9 @@ type BuildChecksEvent = Extract<BuildEvent, { readonly kind: "checks" }>;
 /** As long as BuildKit's. */
 function newInvocationId(): string {
   return randomUUID().replaceAll("-", "").slice(0, 25);
+}
+
+/** Files are written from trees, layers are joined in one, and statements are looked for in them. */
+function wantsTrees({ outputs, squash, attest }: BuildRequest["output"]): boolean {
+  return squash !== undefined || attest !== undefined || outputs.some(({ kind }) => kind === "local" || kind === "tar");
 }
