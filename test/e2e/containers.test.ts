@@ -385,3 +385,11 @@ describe("after kill -9", () => {
     await place.out("rm late");
   });
 });
+
+test("inspect has binds and named volumes as -v wrote them, and anonymous ones among the volumes only", async () => {
+  await place.out(`create --name bound -v ${place.folder}:/host:ro -v kept:/vol -v /anonymous b true`);
+  const format = "{{json .HostConfig.Binds}} {{json .Config.Volumes}} {{.State.Orphaned}}";
+  expect(await place.out(["inspect", "-f", format, "bound"])).toBe(
+    `["${place.folder}:/host:ro","kept:/vol"] {"/anonymous":{}} false`,
+  );
+});

@@ -235,13 +235,18 @@ const mapFields: ReadonlySet<string> = new Set([
   "Volumes",
 ]);
 
-/** Fields that are pointers in Go: absent means nil, so that `{{if .State.Health}}` can be asked. */
-const nilFields: ReadonlySet<string> = new Set([
-  "Health",
-  "Healthcheck",
-  "Descriptor",
-  "HostConfig",
-  "NetworkSettings",
+/** Fields that Go's JSON leaves out when they are empty, and that `{{if .State.Health}}` can still ask for. */
+const emptyFields: ReadonlyMap<string, unknown> = new Map<string, unknown>([
+  ["Descriptor", undefined],
+  ["ExposedPorts", undefined],
+  ["Health", undefined],
+  ["Healthcheck", undefined],
+  ["HostConfig", undefined],
+  ["NetworkSettings", undefined],
+  ["Orphaned", false],
+  ["Shell", undefined],
+  ["StopSignal", ""],
+  ["StopTimeout", undefined],
 ]);
 
 function memberOf(value: unknown, name: string, container: string, source: string): unknown {
@@ -256,7 +261,7 @@ function memberOf(value: unknown, name: string, container: string, source: strin
     );
   }
   if (Object.hasOwn(value, name)) return Reflect.get(value, name);
-  if (nilFields.has(name) || isMap(value, container)) return undefined;
+  if (emptyFields.has(name) || isMap(value, container)) return emptyFields.get(name);
   const near = nearestWord(name, Object.keys(value));
   throw templateFailed(
     source,

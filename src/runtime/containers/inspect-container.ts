@@ -100,7 +100,7 @@ function stateJson(state: ContainerState): ContainerJson {
 
 function hostConfigJson({ host, mounts }: ContainerRecord): ContainerJson {
   const { limits, restart, log } = host;
-  const binds = mounts.flatMap((mount) => (mount.kind === "bind" ? [bindText(mount)] : []));
+  const binds = mounts.flatMap((mount) => bindText(mount) ?? []);
   return {
     Binds: binds.length > 0 ? binds : null,
     ContainerIDFile: host.containerIdFile,
@@ -174,8 +174,11 @@ function pidMode({ namespaces }: ContainerRecord["host"]): string {
   return typeof pid === "object" ? `container:${pid.container}` : pid;
 }
 
-function bindText(mount: Extract<ContainerMount, { kind: "bind" }>): string {
-  return `${mount.source}:${mount.destination}${mount.readonly ? ":ro" : ""}`;
+/** As `-v` has it; undefined for what has no source that could be named. */
+function bindText(mount: ContainerMount): string | undefined {
+  if (mount.kind === "tmpfs" || (mount.kind === "volume" && mount.anonymous)) return undefined;
+  const source = mount.kind === "bind" ? mount.source : mount.name;
+  return `${source}:${mount.destination}${mount.readonly ? ":ro" : ""}`;
 }
 
 function mountJson(store: Store, mount: ContainerMount): readonly ContainerJson[] {

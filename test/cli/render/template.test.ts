@@ -34,6 +34,7 @@ test.for([
   ],
   ['{{join .RepoTags ","}}', "x:1,y:2"],
   ["{{if .State.Running}}up{{else}}down{{end}}", "up"],
+  ["{{.Config.StopSignal}}{{range .Config.ExposedPorts}}x{{end}}{{json .Config.Shell}}", "null"],
   ["{{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}", "none"],
   ["{{len .Mounts}}", "2"],
   ["{{upper .Name}}{{lower `ABC`}}{{title `two words`}}", "/XabcTwo Words"],
