@@ -27,7 +27,7 @@ import type { SelectedEntry, SelectedSource } from "../planner/selection.ts";
 import { changeMode, type ModeChange } from "./change-mode.ts";
 import { cannotCopyToNonDirectory, cannotReplaceDirectory, changedWhileCopied } from "./errors.ts";
 import { linkEarlier, type ReusableFiles } from "./reusable-files.ts";
-import { type FolderMetadata, type ImpliedMetadata, parentOf, UpperTree } from "./upper-tree.ts";
+import { type FolderMetadata, type FoundNode, type ImpliedMetadata, parentOf, UpperTree } from "./upper-tree.ts";
 
 /** Plain data: it crosses to a worker as it is. */
 export interface CopyTask {
@@ -73,8 +73,8 @@ export interface Leaves {
   link(first: BytePath, place: BytePath): void;
   /** Takes away what was written at `place`. */
   clear(place: BytePath): void;
-  /** The next to be written hides a name of the layers below. */
-  hideBelow(place: BytePath): void;
+  /** Need it not be written, because the layers below have just that, which is `below`? */
+  isThere(below: FoundNode, entry: SelectedEntry, attributes: FolderMetadata): boolean;
 }
 
 function leavesOnDisk(tree: UpperTree, { reusable }: Pick<CopyTask, "reusable">): Leaves {
@@ -96,7 +96,8 @@ function leavesOnDisk(tree: UpperTree, { reusable }: Pick<CopyTask, "reusable">)
     },
     link: (first, place) => linkSync(hostPath(first), hostPath(place)),
     clear: (place) => unlinkSync(hostPath(place)),
-    hideBelow: () => undefined,
+    // What is no change is found out when the layer is sealed.
+    isThere: () => false,
   };
 }
 
@@ -200,8 +201,8 @@ class SourceCopy {
     const node = tree.find(place);
     if (node?.type === "dir") throw cannotReplaceDirectory(place);
     if (node?.inUpper === true) leaves.clear(place);
-    else if (node !== undefined) leaves.hideBelow(place);
     tree.touch(parentOf(place));
+    if (node?.inUpper === false && leaves.isThere(node, entry, this.#attributes(entry))) return;
     const first = entry.inode === undefined ? undefined : this.#firstNames.get(entry.inode);
     if (first !== undefined) {
       leaves.link(first, place);

@@ -1,9 +1,11 @@
 /**
  * A COPY whose layer is written as one tar, no file made: see store/folded-layer.ts. The same steps as on the disk, into a
- * record of it. Where the outcome depends on what the layers below hold at a place that is written to, or an entry is of a
- * rare kind, the answer is "not so": the caller then copies as ever.
+ * record of it. What is too rare to be told without making it has the answer "not so": the caller then copies as ever.
  */
+import { lstatSync, readFileSync, readlinkSync } from "node:fs";
 import { type BytePath, bytePathOfLatin1 } from "../kernel/byte-path.ts";
+import { getXattr } from "../kernel/xattr.ts";
+import { sha256 } from "../oci/digest.ts";
 import { whiteoutPrefix } from "../oci/whiteout.ts";
 import type { SelectedEntry } from "../planner/selection.ts";
 import { comparePaths } from "../store/extracted-inodes.ts";
@@ -12,7 +14,14 @@ import type { LayerEntry } from "../store/layer-entry.ts";
 import type { FileContent } from "../store/pack-layer.ts";
 import type { Snapshot } from "../store/store.ts";
 import { type CopyTask, copyInto, type Leaves, readUnchanged } from "./copy-tree.ts";
-import { type FolderMetadata, type NodeType, type Upperdir, UpperTree, upperdirOnDisk } from "./upper-tree.ts";
+import {
+  type FolderMetadata,
+  type FoundNode,
+  type NodeType,
+  type Upperdir,
+  UpperTree,
+  upperdirOnDisk,
+} from "./upper-tree.ts";
 
 type Recorded =
   | (FolderMetadata & { readonly type: "dir"; readonly below: FolderMetadata | undefined; mtimeNs: bigint | undefined })
@@ -114,9 +123,17 @@ class CopyRecord implements Upperdir, Leaves {
     this.#names.delete(place);
   }
 
-  hideBelow(): void {
-    // What equals the file below is no change.
-    throw new NotFoldable();
+  /** The rule by which a layer that is sealed leaves out what is no change. */
+  isThere(below: FoundNode, entry: SelectedEntry, { mode, uid, gid }: FolderMetadata): boolean {
+    const stat = lstatSync(below.hostPath, { bigint: true });
+    if (entry.type !== below.type || stat.mtimeNs !== entry.mtimeNs) return false;
+    if (Number(stat.uid) !== uid || Number(stat.gid) !== gid) return false;
+    if (entry.type === "symlink") return readlinkSync(below.hostPath, "latin1") === entry.target;
+    if (Number(stat.mode & 0o7777n) !== mode || Number(stat.size) !== entry.size) return false;
+    // A further name, or a privilege: seldom enough.
+    if (entry.inode !== undefined || entry.capability !== undefined) throw new NotFoldable();
+    if (getXattr(below.hostPath, "security.capability") !== undefined) return false;
+    return sha256(readFileSync(below.hostPath)) === entry.digest;
   }
 
   // The layer -------------------------------------------------------------------------------------------------------

@@ -1,5 +1,14 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import fc from "fast-check";
 import { expect } from "vitest";
 import { type CopyTask, copyTree } from "../../src/executor/copy-tree.ts";
@@ -130,22 +139,42 @@ async function tarOf({ store, folder }: TemporaryStore, id: LayerId): Promise<Bu
   return readFileSync(`${folder}/tar`);
 }
 
-test.for([
-  {
-    name: "a file below would be hidden",
-    destination: "/d/",
-    make: (upper: string) => writeFileSync(`${upper}/d/one`, "1"),
-  },
-  { name: "a name is a whiteout's", destination: "/d/.wh.one", make: () => undefined },
-])("where $name, a COPY is not folded", async ({ destination, make }) => {
+test("a COPY to the name of a whiteout is not folded", async () => {
+  using temporary = temporaryStore();
+  const sources = [sourceOf(`${fillContext(temporary)}/one`)];
+  expect(await fold(temporary.store, [], { destination: "/d/.wh.one", sources })).toBeUndefined();
+});
+
+test("over files of the layers below, a folded COPY has those that differ", async () => {
   using temporary = temporaryStore();
   const { store } = temporary;
-  const context = fillContext(temporary);
+  const context = `${temporary.folder}/context`;
+  mkdirSync(`${context}/d`, { recursive: true });
   const base = await makeLayer(store, [], (upper) => {
     mkdirSync(`${upper}/d`);
-    make(upper);
+    for (const [name, below, above] of [
+      ["same", "1", "1"],
+      ["content", "1", "2"],
+      ["size", "1", "12"],
+      ["time", "1", "1"],
+      ["mode", "1", "1"],
+    ] as const) {
+      for (const [root, content] of [
+        [upper, below],
+        [context, above],
+      ] as const) {
+        writeFileSync(`${root}/d/${name}`, content);
+        setMtime(`${root}/d/${name}`, 1_000_000_000n);
+      }
+    }
+    setMtime(`${context}/d/time`, 1_000_000_001n);
+    chmodSync(`${context}/d/mode`, 0o600);
   });
-  expect(await fold(store, base, { destination, sources: [sourceOf(`${context}/one`)] })).toBeUndefined();
+  const task = { destination: "/d", sources: [sourceOf(`${context}/d`)] };
+  const folded = await fold(store, base, task);
+  expect(entriesOf(store, folded)).toEqual(entriesOf(store, await copy(store, base, task)));
+  if (folded === undefined) throw new Error("not folded");
+  expect(store.layers.index(folded).map(({ path }) => path)).toEqual(["d", "d/content", "d/mode", "d/size", "d/time"]);
 });
 
 test("a file that changed since it was looked at ends the copy, and nothing of the layer stays", async () => {
@@ -204,12 +233,13 @@ test("any two trees, one copied over the other: folded, the same layer or a refu
       fc.array(pathOf, { maxLength: 4 }),
       fc.array(pathOf, { minLength: 1, maxLength: 6 }),
       fc.constantFrom("/", "/a", "/a/b/"),
-      async (below, above, destination) => {
+      fc.constantFrom("of its own", "of all"),
+      async (below, above, destination, time) => {
         const context = `${folder}/random-${run++}`;
         mkdirSync(context);
-        for (const path of above) makeFile(context, path);
+        for (const path of above) makeFile(context, path, time);
         const base = await makeLayer(store, [], (upper) => {
-          for (const path of below) makeFile(upper, path);
+          for (const path of below) makeFile(upper, path, time);
         });
         const task = { destination, sources: [sourceOf(context)] };
         let made: LayerId | undefined;
@@ -233,10 +263,11 @@ test("any two trees, one copied over the other: folded, the same layer or a refu
 });
 
 /** Nothing where a file is in the way. */
-function makeFile(root: string, path: string): void {
+function makeFile(root: string, path: string, time: "of its own" | "of all"): void {
   try {
     mkdirSync(`${root}/${path}`.replace(/\/[^/]*$/, ""), { recursive: true });
     writeFileSync(`${root}/${path}`, path);
+    if (time === "of all") setMtime(`${root}/${path}`, 1_000_000_000n);
   } catch {
     // a file where a folder should be, or the other way round
   }
