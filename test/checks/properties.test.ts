@@ -1,7 +1,15 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of a Dockerfile
 // Whatever a file holds, checks read it to the end, and a long file takes no longer than its length.
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { boundGraph } from "../../src/checks/bound-graph.ts";
+import { findErrors } from "../../src/checks/find-errors.ts";
+import { TsbuildError } from "../../src/errors.ts";
+import { familiarReference } from "../../src/oci/reference.ts";
+import { DockerfileInvalid } from "../../src/parser/errors.ts";
+import { parse } from "../../src/parser/parse.ts";
 import { dockerfileText } from "../parser/generated-dockerfile.ts";
+import { image, noOptions } from "../planner/support/graph.ts";
 import { checkText } from "./findings.ts";
 
 test("no file makes a check throw, and every finding is in the file", async () => {
@@ -27,6 +35,97 @@ test("no file makes a check throw, and every finding is in the file", async () =
     }),
     { numRuns: 400 },
   );
+});
+
+/** Lines that are right, wrong, or one of it depending on those above. */
+const wrongLine = fc.constantFrom(
+  ...[
+    "FROM scratch AS a",
+    "FROM b",
+    "FROM a AS d",
+    "FROM ${x:?} AS c",
+    "FROM $B:1",
+    "FROM --platform=q/w/e/r b",
+    "FROM a AS",
+  ],
+  ...[
+    "COPY --from=a x /",
+    "COPY --from=cc x /",
+    "COPY --from=9 x /",
+    "COPY --from=d x /",
+    "COPY --chmod=$A ${C:?} b /",
+    "COPY $C /",
+  ],
+  ...[
+    "ENV A=${x:?}",
+    "ENV A=${B:?}${x:?} C=$A",
+    "ENV A=80",
+    "ENV A=x C=http://x",
+    "ENV A",
+    "ENV A=1 B",
+    "ARG B",
+    "ARG B=${A:?} C=$B",
+  ],
+  ...[
+    "EXPOSE $A",
+    "EXPOSE $A/tcp 99999",
+    "EXPOSE $A $C $B",
+    "USER ${C:?}",
+    "VOLUME $A $C",
+    "STOPSIGNAL $A",
+    "WORKDIRR x",
+  ],
+  ...[
+    "RUN --mount=type=$A,target=/x y",
+    "RUN --mount=from=aa,target=/$C y",
+    "RUN --mount=type=cache,target=/$B,mode=$A y",
+    "HEALTHCHECK x",
+  ],
+);
+const wrongText = fc.array(wrongLine, { minLength: 1, maxLength: 10 }).map((lines) => lines.join("\n"));
+
+test("a file is refused exactly when it has an error, with each in the file, in order and once", async () => {
+  let refused = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.oneof(
+        wrongText,
+        wrongText.map((text) => `ARG B=1\nFROM b\n${text}`),
+      ),
+      async (text) => {
+        const parsed = parse(text, { file: "Dockerfile" });
+        const findBase = async (name: string) => image(name, { Env: ["A=80"] }).config;
+        const request = { parsed, options: noOptions, findBase };
+        const found = await findErrors({ ...request, allStages: false });
+        const error: unknown = await boundGraph({
+          ...request,
+          resolveImage: async (reference) => image(familiarReference(reference), { Env: ["A=80"] }),
+        }).then(
+          () => undefined,
+          (failure: unknown) => failure,
+        );
+        const starts = found.map(({ range }) => range.start);
+        expect(starts).toEqual([...new Set(starts)].sort((a, b) => a - b));
+        for (const { range } of found) expect(range.end).toBeLessThanOrEqual(text.length);
+      const all = await findErrors({ ...request, allStages: true });
+      expect(all.map(({ range }) => range.start)).toEqual(expect.arrayContaining(starts));
+        if (error === undefined) {
+          expect(found).toEqual([]);
+          return;
+        }
+        refused++;
+        if (!(error instanceof TsbuildError)) throw error;
+        const told =
+          error instanceof DockerfileInvalid
+            ? error.diagnostics.filter(({ severity }) => severity === "error").map(({ range }) => range.start)
+            : starts;
+        expect(found.length).toBeGreaterThan(0);
+        expect(told).toEqual(starts);
+      },
+    ),
+    { numRuns: 200 },
+  );
+  expect(refused).toBeGreaterThan(50);
 });
 
 const manyLines: readonly { readonly name: string; readonly text: (lines: number) => string }[] = [
