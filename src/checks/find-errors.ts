@@ -21,8 +21,8 @@ import { readable, unreadBase } from "./unread-stages.ts";
 import { type FindBase, neededBy, stageSources } from "./walk-stages.ts";
 import { literalWord, withoutMistakes } from "./without-mistakes.ts";
 
-/** More of them help nobody. */
-const maxErrors = 100;
+/** Of those that only binding finds: more of them help nobody. */
+const maxErrors = 200;
 
 export interface ErrorRequest {
   readonly parsed: ParseResult;
@@ -53,7 +53,7 @@ export async function findErrors(request: ErrorRequest): Promise<readonly Diagno
   const found = [...known];
   found.push(...(await bindingErrors(asked.options, asked.dockerfile, lenientResolver(findBase))));
   const file = await checkedFile({ parsed, options, findBase, allStages });
-  const doubtful = doubtfulLines(file, [...certain, ...found]);
+  const doubtful = doubtfulLines(file, found);
   const kept = [...certain];
   for (const error of found) {
     const line = instructionAt(dockerfile.instructions, error.range)?.range.start ?? -1;
@@ -79,8 +79,9 @@ async function wrongReferences({ parsed, options, findBase, allStages }: ErrorRe
     );
   const certain = problems(false);
   const found = [...certain];
+  const told = new Set(certain.map(({ range }) => range.start));
   for (const problem of problems(true)) {
-    if (certain.some(({ range }) => range.start === problem.range.start)) continue;
+    if (told.has(problem.range.start)) continue;
     const name = originAt(dockerfile, problem);
     if (name !== undefined && findNamedContext(options.namedContexts, name, hostPlatform()) !== undefined) continue;
     if (name === undefined || (await findBase(name, hostPlatform())) === undefined) found.push(problem);
@@ -158,7 +159,7 @@ async function bindingErrors(
       await buildGraph(current, options, resolve);
       return found;
     } catch (error) {
-      const errors = diagnosticsOf(error, dockerfile);
+      const errors = inOrder(diagnosticsOf(error, dockerfile)).slice(0, maxErrors);
       found.push(...errors);
       const next = withoutMistakes(current, errors);
       if (next === undefined) return found;

@@ -95,14 +95,20 @@ export function chainOf(target: number, stages: readonly StageSource[]): Readonl
   return chain;
 }
 
-/** Of each stage the earlier one that it is FROM: the last of that name. */
+const knownBases = new WeakMap<readonly StageSource[], readonly (number | undefined)[]>();
+
+/** Of each stage the earlier one that it is FROM: the last of that name. Made once for each list. */
 function baseIndexes(stages: readonly StageSource[]): readonly (number | undefined)[] {
+  const known = knownBases.get(stages);
+  if (known !== undefined) return known;
   const byName = new Map<string, number>();
-  return stages.map(({ index, image, name }) => {
+  const bases = stages.map(({ index, image, name }) => {
     const base = byName.get(image);
     if (name !== undefined) byName.set(name, index);
     return base;
   });
+  knownBases.set(stages, bases);
+  return bases;
 }
 
 /** The stage that a `--from` names, by name or number. */

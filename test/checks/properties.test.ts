@@ -107,8 +107,8 @@ test("a file is refused exactly when it has an error, with each in the file, in 
         const starts = found.map(({ range }) => range.start);
         expect(starts).toEqual([...new Set(starts)].sort((a, b) => a - b));
         for (const { range } of found) expect(range.end).toBeLessThanOrEqual(text.length);
-      const all = await findErrors({ ...request, allStages: true });
-      expect(all.map(({ range }) => range.start)).toEqual(expect.arrayContaining(starts));
+        const all = await findErrors({ ...request, allStages: true });
+        expect(all.map(({ range }) => range.start)).toEqual(expect.arrayContaining(starts));
         if (error === undefined) {
           expect(found).toEqual([]);
           return;
