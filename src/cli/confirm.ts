@@ -1,26 +1,33 @@
 /** A yes before something is removed. */
-import { createInterface } from "node:readline/promises";
+import { createInterface } from "node:readline";
 import { TsbuildError } from "../errors.ts";
 import type { CommandContext } from "./command.ts";
 
 /**
- * Shows the warning and asks, on stderr. Anything but yes is no.
+ * Shows the warning and asks, on stderr; the answer may come through a pipe. Anything but yes is no, so is Ctrl-C.
  * @throws {TsbuildError} `USAGE` where nobody can answer
  */
 export async function confirm(warning: string, context: CommandContext): Promise<boolean> {
-  if (!context.stdin.isTTY) {
-    throw new TsbuildError({
-      code: "USAGE",
-      what: "nobody to ask: standard input is no terminal",
-      hint: "say yes with -f",
-    });
-  }
-  const terminal = createInterface({ input: context.stdin, output: context.stderr });
+  const { stdin, stderr, signal } = context;
+  const isTerminal = stdin.isTTY === true;
+  const lines = createInterface({ input: stdin, terminal: false });
   try {
-    const question = `${warning}\nAre you sure you want to continue? [y/N] `;
-    const answer = await terminal.question(question, { signal: context.signal });
-    return /^y(?:es)?$/i.test(answer.trim());
+    if (isTerminal) stderr.write(`${warning}\nAre you sure you want to continue? [y/N] `);
+    const answer = await new Promise<string | undefined>((resolve, reject) => {
+      lines.once("line", resolve).once("close", () => resolve(undefined));
+      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    });
+    if (answer === undefined && !isTerminal) throw nobodyToAsk();
+    return /^y(?:es)?$/i.test(answer?.trim() ?? "");
   } finally {
-    terminal.close();
+    lines.close();
   }
+}
+
+function nobodyToAsk(): TsbuildError {
+  return new TsbuildError({
+    code: "USAGE",
+    what: "nobody to ask: standard input is no terminal, and has no answer",
+    hint: "say yes with -f",
+  });
 }

@@ -393,3 +393,24 @@ test("inspect has binds and named volumes as -v wrote them, and anonymous ones a
     `["${place.folder}:/host:ro","kept:/vol"] {"/anonymous":{}} false`,
   );
 });
+
+test("a prune asks: what comes through a pipe is an answer, and no answer is none", async () => {
+  await place.out("create --name old b true");
+  expect(await place.t("container prune")).toEqual({
+    code: 2,
+    stdout: "",
+    stderr: "tsbuild: nobody to ask: standard input is no terminal, and has no answer\n   hint: say yes with -f\n",
+  });
+  expect(await place.t("container prune", "n\n")).toEqual({ code: 0, stdout: "", stderr: "" });
+  expect(place.containers()).toHaveLength(1);
+  using asked = place.terminal(["container", "prune"]);
+  await asked.shows(/\[y\/N\] $/);
+  asked.type("\x03");
+  expect(await asked.exited).toBe(130);
+  expect(place.containers()).toHaveLength(1);
+  expect(await place.t("container prune", "y\n")).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^Deleted Containers:\n/),
+  });
+  expect(place.containers()).toEqual([]);
+});
