@@ -1,11 +1,19 @@
 /** Cache records as the `cache` commands show and choose them. */
 import { TsbuildError } from "../errors.ts";
 import { hexOf } from "../oci/digest.ts";
-import type { CacheRecord, LayerId, Store } from "../store/store.ts";
+import type { CacheRecord, CompressedForm, LayerId, Store } from "../store/store.ts";
 import { type Filters, someFits, switchFilter } from "./filters.ts";
 import { formatSize } from "./render/size.ts";
 import type { Row } from "./render/table.ts";
 import { formatAgo, jsonTimestamp, parseTime } from "./render/time.ts";
+
+/** Of those that no manifest of an image names. */
+export function ownCompressedForms(store: Store): readonly CompressedForm[] {
+  const named = new Set(
+    store.images.list().flatMap(({ manifest }) => manifest?.value.layers.map(({ digest }) => digest) ?? []),
+  );
+  return store.compressedForms().filter(({ digest }) => !named.has(digest));
+}
 
 export const recordFilterKeys: readonly string[] = [
   "id",

@@ -144,7 +144,9 @@ export async function build(options: BuildOptions, environment: BuildEnvironment
     finishStage: (target) => execution.finished(target),
   });
   await tellWarnings();
-  const layers = targets.flatMap(({ chain }) => chain);
+  // What the outputs have made of them: --squash leaves fewer.
+  const stored = images.flatMap((id) => environment.store.images.get(id) ?? []);
+  const layers = (stored.length === targets.length ? stored : targets).flatMap(({ chain }) => chain);
   const summary: BuildSummary = {
     steps: graph.steps.length,
     hits: execution.hits,

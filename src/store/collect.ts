@@ -14,7 +14,7 @@ import { blobPath } from "./blobs.ts";
 import { diskUsage } from "./disk-usage.ts";
 import { blobsOfDocument } from "./indexes.ts";
 import { isAlive } from "./process-presence.ts";
-import type { LayerId } from "./store.ts";
+import type { CompressedForm, LayerId } from "./store.ts";
 import { freshName, removeTree, type StoreContext } from "./store-context.ts";
 
 export interface Collected {
@@ -34,6 +34,7 @@ function removeRows(context: StoreContext): Pick<Collected, "layers" | "blobs"> 
   const { db } = context;
   forgetDead(context);
   const layers = unreachableLayers(context);
+  forgetFormsOfGone(db);
   const blobs = unreachableBlobs(context);
   db.run("DELETE FROM cache_inputs WHERE digest NOT IN (SELECT input_digest FROM cache_records)");
   for (const layer of layers) db.run("INSERT OR IGNORE INTO removals (kind, target) VALUES ('layer', ?)", layer);
@@ -133,7 +134,7 @@ function unreachableBlobs({ db, paths }: StoreContext): readonly Digest[] {
     "SELECT target FROM holds WHERE kind = 'blob' UNION SELECT target FROM pins WHERE kind = 'blob'",
   ))
     live.add(String(row["target"]));
-  for (const digest of keptForms(db, paths.root)) live.add(digest);
+  for (const { digest } of keptForms(db, paths.root)) live.add(digest);
   const victims: Digest[] = [];
   for (const algorithm of readdirSync(`${paths.root}/blobs`))
     for (const hex of readdirSync(`${paths.root}/blobs/${algorithm}`)) {
@@ -149,27 +150,37 @@ export const compressedForms = "compressed ";
 /** So many bytes of them stay although no manifest names them, for the next archive or push. */
 const keptFormBytes = 1 << 30;
 
-/** Those that were used last, of layers that are here. */
-function keptForms(db: StoreContext["db"], root: string): readonly string[] {
-  const kept: string[] = [];
+/** Those that were used last, of layers that are here, as far as they are worth keeping. Newest first. */
+export function keptForms(db: StoreContext["db"], root: string): readonly CompressedForm[] {
+  const kept: CompressedForm[] = [];
   let left = keptFormBytes;
   const rows = db.all(
-    "SELECT name, value FROM memos WHERE substr(name, 1, ?) = ? ORDER BY written_ms DESC, name",
+    `SELECT memos.value, memos.written_ms FROM memos
+     WHERE substr(name, 1, ?) = ? AND substr(name, instr(name, 'sha256:')) IN (SELECT diff_id FROM layers)
+     ORDER BY written_ms DESC, name`,
     compressedForms.length,
     compressedForms,
   );
-  for (const { name, value } of rows) {
-    const diffId = String(name).split(" ").at(-1) ?? "";
-    const [digest = ""] = Buffer.from(value as Uint8Array)
-      .toString()
-      .split(" ");
+  for (const { value, written_ms } of rows) {
+    const text = Buffer.from(value as Uint8Array).toString();
+    const digest = text.slice(0, text.indexOf(" "));
     const stat = isDigest(digest) ? statSync(blobPath(root, digest), { throwIfNoEntry: false }) : undefined;
-    if (stat === undefined || db.get("SELECT 1 FROM layers WHERE diff_id = ?", diffId) === undefined) continue;
+    if (stat === undefined || !isDigest(digest)) continue;
     left -= stat.size;
     if (left < 0) break;
-    kept.push(digest);
+    kept.push({ digest, sizeBytes: stat.size, lastUsed: new Date(Number(written_ms)) });
   }
   return kept;
+}
+
+/** Of layers that are gone nobody needs to know what they were. */
+function forgetFormsOfGone(db: StoreContext["db"]): void {
+  db.run(
+    `DELETE FROM memos WHERE substr(name, 1, ?) = ?
+     AND substr(name, instr(name, 'sha256:')) NOT IN (SELECT diff_id FROM layers)`,
+    compressedForms.length,
+    compressedForms,
+  );
 }
 
 /** Forgets all of them; the next collection takes the blobs. */

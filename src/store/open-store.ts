@@ -10,7 +10,7 @@ import type { ImageId } from "../oci/digest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
 import { blobStore } from "./blobs.ts";
 import { cacheStore } from "./cache-records.ts";
-import { collectGarbage, finishRemovals, forgetForms, hasFreshGarbage } from "./collect.ts";
+import { collectGarbage, finishRemovals, forgetForms, hasFreshGarbage, keptForms } from "./collect.ts";
 import { Database } from "./database.ts";
 import { layerGone, notOurFolder, rootNotAFolder } from "./errors.ts";
 import { explained, explainingRoot } from "./explain-root.ts";
@@ -20,7 +20,7 @@ import { forgetLost, type LostLayers } from "./lost-layers.ts";
 import { ownLayout } from "./overlay-marks.ts";
 import { deadProcesses } from "./process-presence.ts";
 import { keepReserve, releaseReserve } from "./space-reserve.ts";
-import type { Chain, LayerId, Lease, MemoStore, Store, TemporaryFolder } from "./store.ts";
+import type { Chain, CompressedForm, LayerId, Lease, MemoStore, Store, TemporaryFolder } from "./store.ts";
 import { makeFolder, removeTree, StoreContext, type StorePaths, storePaths } from "./store-context.ts";
 
 export interface OpenOptions {
@@ -200,6 +200,10 @@ class OpenStore implements Store {
   collect(): { readonly freedBytes: number; readonly layers: number; readonly blobs: number } {
     const { freedBytes, layers, blobs } = collectGarbage(this.context);
     return { freedBytes, layers: layers.length, blobs: blobs.length };
+  }
+
+  compressedForms(): readonly CompressedForm[] {
+    return keptForms(this.context.db, this.root);
   }
 
   dropCompressedForms(): number {

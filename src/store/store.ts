@@ -39,6 +39,8 @@ export interface Store extends Disposable {
   unpin(owner: string): void;
   /** The owners whose pins name this image, sorted. */
   pinnedBy(image: ImageId): readonly string[];
+  /** Those that are kept, newest first; manifests may name some of them, too. */
+  compressedForms(): readonly CompressedForm[];
   /** Compressed forms of layers that are kept for the next archive or push go. Returns freed bytes. */
   dropCompressedForms(): number;
   /** Removes what no image, cache record, pin or living process reaches. Bytes as du counts. */
@@ -143,6 +145,13 @@ export interface LayerStore {
     signal: AbortSignal,
     options?: { readonly level?: number },
   ): Promise<Descriptor>;
+}
+
+/** A layer as a blob, compressed for an archive or a push, and kept for the next. */
+export interface CompressedForm {
+  readonly digest: Digest;
+  readonly sizeBytes: number;
+  readonly lastUsed: Date;
 }
 
 export interface LayerBlob {

@@ -193,6 +193,7 @@ const buildInto = (config: string, environment: Readonly<Record<string, string>>
 
 async function engine(
   answer: (size: number) => readonly [number, string],
+  tcp = false,
 ): Promise<{ host: string; requests: string[]; server: Server }> {
   const requests: string[] = [];
   const socket = place();
@@ -207,14 +208,19 @@ async function engine(
       response.writeHead(status).end(text);
     });
   });
-  await new Promise<void>((resolve) => server.listen(socket, resolve));
-  return { host: `unix://${socket}`, requests, server };
+  await new Promise<void>((resolve) => {
+    if (tcp) server.listen(0, "127.0.0.1", resolve);
+    else server.listen(socket, resolve);
+  });
+  const address = server.address();
+  const host = typeof address === "object" ? `tcp://127.0.0.1:${address?.port}` : `unix://${socket}`;
+  return { host, requests, server };
 }
 
 test("type=docker,context=NAME streams the archive to that engine, and its refusal is the build's", async () => {
   const good = await engine((size) => [200, size > 5_000 ? '{"stream":"Loaded"}\n' : '{"error":"nothing came"}']);
   const bad = await engine(() => [200, '{"stream":"x"}\r\n{"errorDetail":{"message":"no room"},"error":"no room"}']);
-  const broken = await engine(() => [500, '{"message":"it hurts"}']);
+  const broken = await engine(() => [500, '{"message":"it hurts"}'], true);
   try {
     expect(await buildInto(configuration(good.host))).toMatchObject({ code: 0 });
     expect(good.requests).toEqual(["POST /images/load?quiet=1 application/x-tar"]);

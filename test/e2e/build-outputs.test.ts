@@ -227,6 +227,7 @@ test("an archive that is written again takes the compressed layers of the last t
   expect(await archive("2.tar")).toBe(first);
   expect(blobs()).toEqual(kept);
   expect(lstatSync(`${own.root}/blobs/sha256/${blob}`).ctimeMs).toBe(before);
+  expect((await own.tsbuild(["cache", "du", "-v"])).stdout).toContain("compressed.layer");
   // Another level is another form.
   await archive("3.tar", ",compression-level=1");
   expect(blobs().length).toBeGreaterThan(2);

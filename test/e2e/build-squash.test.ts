@@ -55,6 +55,7 @@ test.for([
   const single = await workshop.build(text, {}, ["-t", "single", "--squash-all"]);
   expect(plain.image.layers.length).toBeGreaterThan(2);
   expect(squashed.image.layers).toHaveLength(3);
+  expect(squashed.stderr).toMatch(/, 3 layers, /);
   expect(squashed.image.config.rootfs.diff_ids.slice(0, 2)).toEqual(plain.image.config.rootfs.diff_ids.slice(0, 2));
   expect(single.image.layers).toHaveLength(1);
   const files = await filesOf("plain");

@@ -1,7 +1,8 @@
 /** `tsbuild cache du`: what the cache weighs, and how much of it could go. */
 import type { Command } from "commander";
+import { hexOf } from "../../../oci/digest.ts";
 import { cacheMounts } from "../../cache-mounts.ts";
-import { layersOfImages, recordFilter, recordFilterKeys, recordRow } from "../../cache-records.ts";
+import { layersOfImages, ownCompressedForms, recordFilter, recordFilterKeys, recordRow } from "../../cache-records.ts";
 import type { CommandContext } from "../../command.ts";
 import { parseFilters } from "../../filters.ts";
 import { gitClones } from "../../git-clones.ts";
@@ -42,6 +43,7 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   const records = store.cache.list().filter(fits);
   const mounts = filters.size === 0 ? cacheMounts(store) : [];
   const clones = filters.size === 0 ? gitClones(store) : [];
+  const forms = filters.size === 0 ? ownCompressedForms(store) : [];
   const format = options.json ? "json" : options.format;
   const machine = format === "json";
   const rows: Row[] = records.map((record) => {
@@ -63,13 +65,22 @@ export async function run(command: Command, context: CommandContext): Promise<nu
   });
   for (const mount of mounts) rows.push(folderRow(mount, "exec.cachemount", "cachemount", "RUN --mount=type=cache"));
   for (const clone of clones) rows.push(folderRow(clone, "source.git.checkout", "gitclone", clone.url));
+  for (const { digest, ...form } of forms) {
+    const row = folderRow(
+      { ...form, name: hexOf(digest) },
+      "compressed.layer",
+      "compressed",
+      "a layer, for archives and pushes",
+    );
+    rows.push({ ...row, Mutable: false });
+  }
   const columns = ["ID", "Reclaimable", "Size", "LastUsedSince", ...(options.verbose ? ["Type", "Instruction"] : [])];
   context.stdout.write(formatRows(rows, { format, headers: { LastUsedSince: "LAST ACCESSED" }, columns }));
   if (format !== undefined && !format.startsWith("table")) return 0;
   // Several records may share a layer: it is counted once.
   const layers = new Map(records.map((record) => [record.layer, record.sizeBytes]));
   let shared = 0;
-  let own = [...mounts, ...clones].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  let own = [...mounts, ...clones, ...forms].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   for (const [layer, sizeBytes] of layers) {
     if (ofImages.has(layer)) shared += sizeBytes;
     else own += sizeBytes;

@@ -10,6 +10,7 @@ import { isUp } from "../../../runtime/containers/stop-container.ts";
 import { listVolumes } from "../../../runtime/volumes.ts";
 import { diskUsage } from "../../../store/disk-usage.ts";
 import type { LayerId, Store, StoredImage } from "../../../store/store.ts";
+import { ownCompressedForms } from "../../cache-records.ts";
 import type { CommandContext } from "../../command.ts";
 import { formatSize } from "../../render/size.ts";
 import { formatRows, type Row } from "../../render/table.ts";
@@ -114,12 +115,13 @@ function usageOf(type: string, things: readonly { readonly isUp: boolean; readon
   };
 }
 
-/** Layers that no image has, and the folders of cache mounts and git clones. */
+/** Layers that no image has, compressed ones, and the folders of cache mounts and git clones. */
 function cacheUsage(store: Store): Usage {
   const records = store.cache.list();
   const inImages = new Set<LayerId>(store.images.list().flatMap((image) => [...image.chain]));
   const own = new Set(records.map((record) => record.layer).filter((layer) => !inImages.has(layer)));
-  const bytes = layerBytes(store, own) + diskUsage(store.cacheMountsFolder) + diskUsage(store.gitFolder);
+  const forms = ownCompressedForms(store).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const bytes = layerBytes(store, own) + forms + diskUsage(store.cacheMountsFolder) + diskUsage(store.gitFolder);
   return {
     type: "Build Cache",
     total: records.length,
