@@ -20,6 +20,8 @@ export interface Bench {
   readonly known: KnownDifferences;
   /** Seconds since 1970. */
   readonly started: number;
+  /** Called for each random case of which both made an image: how many do says what the rest is worth. */
+  readonly onImage?: () => void;
 }
 
 /** Whether the reference has a say in the case. */
@@ -87,6 +89,7 @@ function verdict(
     if (ours.image === undefined) return [`the reference builds it: ${ours.run.log}`];
     if (theirs.image === undefined && isOldRefusal(theirs.run.log)) return [];
     if (theirs.image === undefined) return [`the reference refuses it: ${theirs.run.log.trim().split("\n").at(-1)}`];
+    bench.onImage?.();
     return [...ours.image.problems, ...surprises(bench, name, ours.image, theirs.image)];
   }
   const failures = [ours.failure, theirs?.failure && `reference: ${theirs.failure}`].filter(

@@ -72,10 +72,12 @@ async function main(): Promise<number> {
   const asked = chosen.filter(({ parityCase }) => asksReference(parityCase));
   const queue = [...chosen];
   let passed = 0;
+  let images = 0;
+  const bench = { ...machine.bench, onImage: () => (images += 1) };
   const work = async (): Promise<void> => {
     for (let next = queue.shift(); next !== undefined && !ending.signal.aborted; next = queue.shift()) {
       const { area, parityCase } = next;
-      const problems = await runCase(machine.bench, area, parityCase).catch((error: unknown) => [String(error)]);
+      const problems = await runCase(bench, area, parityCase).catch((error: unknown) => [String(error)]);
       if (values.print === true && (problems.length > 0 || values.only !== undefined)) console.log(printed(parityCase));
       if (problems.length === 0) passed += 1;
       else if (!ending.signal.aborted) console.log(`${area}: ${parityCase.name}\n${problems.map(indented).join("\n")}`);
@@ -86,6 +88,7 @@ async function main(): Promise<number> {
     for (const { area, parityCase } of asked) console.log(`without a reference: ${area}: ${parityCase.name}`);
     console.log(`${asked.length} of ${chosen.length} cases were not compared with a reference`);
   } else console.log(`compared with BuildKit of docker ${machine.version}: ${asked.length} cases`);
+  if (values.random !== undefined) console.log(`${images} made an image, the others were refused`);
   console.log(`${passed} of ${chosen.length}`);
   return passed === chosen.length ? 0 : 1;
 }

@@ -12,6 +12,8 @@ import type { Draft } from "./draft.ts";
 import { inherited } from "./inherited.ts";
 import { mixed } from "./mixed.ts";
 import { paths } from "./paths.ts";
+import { stages } from "./stages.ts";
+import { words } from "./words.ts";
 
 export const kinds: { readonly [name: string]: fc.Arbitrary<Draft> } = {
   mixed,
@@ -20,6 +22,8 @@ export const kinds: { readonly [name: string]: fc.Arbitrary<Draft> } = {
   damaged: damagedFiles,
   inherited,
   paths,
+  stages,
+  words,
 };
 
 export interface RandomSettings {
