@@ -16,8 +16,8 @@ import { findNamedContext } from "./named-contexts.ts";
 import { Problems } from "./problems.ts";
 import { builderArgs, type GlobalScope, globalScope, isProxyArg, platformArgs } from "./scopes.ts";
 import { type ResolveTime, sourceDateEpoch } from "./source-date-epoch.ts";
-import { imageFailed, type StageSource, stageAbove } from "./stage-names.ts";
-import { checkOrigins, stageNeeds } from "./stage-references.ts";
+import { imageFailed, lastStageNamed, type StageSource, stageAbove } from "./stage-names.ts";
+import { checkOrigins, originsIn, stageNeeds } from "./stage-references.ts";
 import { imageTemplate, type StageState } from "./stage-state.ts";
 
 /**
@@ -121,7 +121,7 @@ async function bindPlatform(
     return bound ?? { index, name: stage.from.stageName, image: "", platform: undefined, ...stage };
   });
   checkOrigins(stages, source, (error) => problems.keep(error));
-  for (const stage of stages) problems.attempt(() => checkBaseName(stage, stages, given, platform.platform, source));
+  for (const stage of stages) problems.attempt(() => checkImageNames(stage, stages, given, platform.platform, source));
   const epoch = await sourceDateEpoch({
     options: given,
     global: written,
@@ -204,24 +204,31 @@ function isOnFor(value: string | undefined, stage: string | undefined): boolean 
   return /^(?:1|t|true)$/i.test(value) || value.split(",").some((name) => name === stage);
 }
 
-/** Every base must have the form of a name, also where its stage is not needed. As in BuildKit. */
-function checkBaseName(
-  { index, name, image, platform, from }: StageSource,
+/** Every image must have the form of a name, also where its stage is not needed. As in BuildKit. */
+function checkImageNames(
+  stage: StageSource,
   stages: readonly StageSource[],
   { namedContexts }: BuildOptions,
   target: Platform,
   source: Dockerfile,
 ): void {
-  if (image === "" || image === "scratch" || stageAbove(image, stages, index) !== undefined) return;
-  const isReplaced = [image, name].some(
-    (each) => each !== undefined && findNamedContext(namedContexts, each, platform ?? target) !== undefined,
-  );
-  if (isReplaced) return;
-  try {
-    parseReference(image);
-  } catch (error) {
-    const where = whereOf(source, from.image.range);
-    throw imageFailed(image, error, { where, origin: "base", stages: stages.slice(0, index) });
+  const { index, name, image, platform, from } = stage;
+  const check = (word: string, origin: "base" | "origin", where: Where): void => {
+    if (word === "" || word === "scratch") return;
+    const isReplaced = [word, name].some(
+      (each) => each !== undefined && findNamedContext(namedContexts, each, platform ?? target) !== undefined,
+    );
+    if (isReplaced) return;
+    try {
+      parseReference(word);
+    } catch (error) {
+      throw imageFailed(word, error, { where, origin, stages: origin === "base" ? stages.slice(0, index) : stages });
+    }
+  };
+  if (stageAbove(image, stages, index) === undefined) check(image, "base", whereOf(source, from.image.range));
+  for (const { kind, value, where } of originsIn(stage.body, source)) {
+    const isIndex = kind === "copy" && /^-?[0-9]+$/.test(value);
+    if (!isIndex && lastStageNamed(value, stages) === undefined) check(value, "origin", where);
   }
 }
 

@@ -56,7 +56,7 @@ interface NamedOrigin {
 }
 
 /** The parser has seen to it that they hold no variable. */
-function* originsIn(body: readonly Instruction[], source: Dockerfile): Generator<NamedOrigin> {
+export function* originsIn(body: readonly Instruction[], source: Dockerfile): Generator<NamedOrigin> {
   for (const instruction of body) {
     if (instruction.kind === "copy" && instruction.from !== undefined) {
       const { value, range } = instruction.from;
