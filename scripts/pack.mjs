@@ -4,7 +4,8 @@
 //
 //     ({ "src/errors.ts": function (module, exports, require, __filename, __dirname) { … }, … })
 //
-// `program.cjs` reads it. An import of Node or of koffi stays a `require`, made when the importing module runs.
+// `program.cjs` reads it. An import of Node or of koffi stays a `require`, made when the importing module runs. A module
+// of ours has plain values as exports, set at its end; nothing here changes what it exports later.
 import { relative, resolve } from "node:path";
 
 /** Packages in files of their own (`vendor/<name>.js`): heavy, and needed by few commands. */
@@ -73,7 +74,25 @@ async function ownModules(esbuild, { root, entries, options }) {
     write: false,
     plugins: [namesOfModules(root)],
   });
-  return outputFiles.map(({ path, text }) => [relative(root, path).replace(/\.js$/, ".ts"), text]);
+  return outputFiles.map(({ path, text }) => [relative(root, path).replace(/\.js$/, ".ts"), exportingValues(text)]);
+}
+
+/**
+ * esbuild makes each export a function that is called, and that calls another one, at every use. At the end of the text
+ * it names all exports for Node's sake, in a statement that is never run: that is run instead. It takes for granted that
+ * exports have the names that they have inside.
+ */
+function exportingValues(text) {
+  const code = text
+    .replace(/\b__export\([\w$]+,\{(?:([\w$]+):\(\)=>\1,?)*\}\);/, "")
+    .replace(/\bmodule\.exports=__toCommonJS\([\w$]+\);/, "")
+    .replace(/\b0&&\(module\.exports=(\{[\w$,]*\})\);\s*$/, "Object.assign(exports,$1);");
+  if (/\b(?:__export|__toCommonJS)\(|\b0&&\(module/.test(code)) {
+    throw new Error(
+      `an export with another name inside, or esbuild writes exports in another way: ${text.slice(-500)}`,
+    );
+  }
+  return code;
 }
 
 async function reachedFiles(esbuild, { root, entries, options }) {

@@ -11,7 +11,8 @@ import { findRuntime } from "../../runtime/drivers/create-driver.ts";
 import type { Store } from "../../store/store.ts";
 import type { CommandContext } from "../command.ts";
 import { formatBinarySize } from "../render/size.ts";
-import { compileTemplate, templateJson, unescapeFormat } from "../render/template.ts";
+import { compileTemplate, unescapeFormat } from "../render/template.ts";
+import { templateJson } from "../render/template-functions.ts";
 import { versionInfo } from "../version-info.ts";
 
 export function define(command: Command): void {

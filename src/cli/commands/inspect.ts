@@ -7,7 +7,8 @@ import type { Store, StoredImage, StoredIndex } from "../../store/store.ts";
 import type { CommandContext } from "../command.ts";
 import { imageJson } from "../image-json.ts";
 import { renderError } from "../render/error.ts";
-import { compileTemplate, templateJson, unescapeFormat } from "../render/template.ts";
+import { compileTemplate, unescapeFormat } from "../render/template.ts";
+import { templateJson } from "../render/template-functions.ts";
 import { invalidFlagValue } from "../usage-errors.ts";
 
 interface Options {

@@ -32,7 +32,10 @@ export async function run(command: Command, context: CommandContext): Promise<nu
     ];
     context.stdout.write(`${lines.join("\n")}\n`);
   } else {
-    const { compileTemplate, templateJson, unescapeFormat } = await import("../render/template.ts");
+    const [{ compileTemplate, unescapeFormat }, { templateJson }] = await Promise.all([
+      import("../render/template.ts"),
+      import("../render/template-functions.ts"),
+    ]);
     context.stdout.write(`${format === "json" ? templateJson(data) : compileTemplate(unescapeFormat(format))(data)}\n`);
   }
   return 0;

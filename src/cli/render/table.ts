@@ -4,7 +4,8 @@
  */
 import { displayWidth, padCell } from "./display-width.ts";
 import { printable } from "./printable.ts";
-import { compileTemplate, templateJson, unescapeFormat } from "./template.ts";
+import { compileTemplate, unescapeFormat } from "./template.ts";
+import { templateJson } from "./template-functions.ts";
 
 /** A row's fields by the names that templates use. A function is a method: `.Label "k"`. */
 export type Row = Readonly<Record<string, unknown>>;

@@ -8,8 +8,6 @@ import { templateFailed } from "./template-errors.ts";
 import { isTrue, templateFunctions } from "./template-functions.ts";
 import { type Command, type Node, type Operand, type Pipe, parseTemplate, type Template } from "./template-parser.ts";
 
-export { templateJson } from "./template-functions.ts";
-
 export interface CompiledTemplate {
   /** @throws {TsbuildError} `TEMPLATE_FAILED` */
   (data: unknown): string;
