@@ -183,6 +183,7 @@ export const mistakes: readonly string[] = [
   "FROM a⏎COPY -chown=1 a b",
   "FROM a⏎RUN -mount=type=cache,target=/x y",
   "FROM a⏎RUN --mount=type=cache target=/x y",
+  "FROM a⏎RUN --mount=type=cache,target=/x mode=fast target=all make",
   "FROM a⏎COPY [a, b]",
   'FROM a⏎COPY ["a b", c]',
   'FROM a⏎VOLUME ["/a" "/b"]',

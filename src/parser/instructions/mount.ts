@@ -52,8 +52,6 @@ const options: ReadonlyMap<string, Option> = new Map<string, Option>([
   ["env", { name: "env", types: ["secret"] }],
 ]);
 
-export const mountKeys: ReadonlySet<string> = new Set(options.keys());
-
 type Draft = { -readonly [Key in keyof MountFlag]: MountFlag[Key] };
 
 /** Undefined when something is wrong with it, and then that is reported. */

@@ -20,7 +20,6 @@ import {
 import { instructionRow } from "../instruction-table.ts";
 import { jsonNearMiss } from "../json-near-miss.ts";
 import { type Line, rangeOf, type Span, textOf } from "./line.ts";
-import { mountKeys } from "./mount.ts";
 
 /** Of USER and WORKDIR, which take the rest of their line. */
 export function warnOfText(line: Line, text: Span, word: Word): void {
@@ -115,8 +114,10 @@ export function warnOfDash(line: Line, { start, end }: Span, as: string): void {
 /** `RUN --mount=type=cache target=/x y`: what was to be the mount's is the command's. */
 export function warnOfOption(line: Line, text: Span): void {
   const mount = line.flags.get("--mount")?.at(-1);
-  const [option, key = ""] = /^([a-z]+)=[^\t ]+/.exec(textOf(line, text)) ?? [];
-  if (mount === undefined || option === undefined || !mountKeys.has(key)) return;
+  // A variable for the command may have one of these names, too, but hardly with such a value.
+  const [option] =
+    /^(?:(?:target|dst|destination|source|src)=[./]|(?:type|sharing|from)=)[^\t ]*/.exec(textOf(line, text)) ?? [];
+  if (mount === undefined || option === undefined) return;
   const written = `--mount=${mount.value?.text ?? ""}`;
   line.report(
     optionBehindBlank(written, option, rangeOf(line, { start: text.start, end: text.start + option.length })),
