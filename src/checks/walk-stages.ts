@@ -136,6 +136,7 @@ async function baseOf(
   const wanted = source.platform ?? targetPlatform;
   const named = findNamedContext(options.namedContexts, source.image, wanted)?.context;
   if (named !== undefined && named.kind !== "image") return { kind: "unknown" };
+  if (named?.reference === "scratch") return { kind: "scratch" };
   const image = await findBase(named?.reference ?? source.image, wanted);
   return image === undefined ? { kind: "unknown" } : { kind: "image", image, wanted };
 }

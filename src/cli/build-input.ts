@@ -22,6 +22,7 @@ import { nearestWord } from "../nearest-word.ts";
 import type { BuildContext, BuildOptions, RemoteSource } from "../planner/build-options.ts";
 import { shownUrl } from "../planner/download.ts";
 import { gitContext } from "../planner/git-url.ts";
+import { readIgnoreFile } from "../planner/read-ignore-file.ts";
 import type { TemporaryFolder } from "../store/store.ts";
 import type { CommandContext } from "./command.ts";
 import { readStandardInput, saveStandardInput, unpackContext } from "./context-archive.ts";
@@ -115,7 +116,7 @@ async function inputOfDirectory(
     const source: Source = {
       dockerfile: { text, file: "Dockerfile" },
       context: buildContext,
-      ignore: readIgnoreFile(folder, undefined),
+      ignore: ignoreFileOf(folder, undefined),
     };
     return { source, dispose: nothingToDispose };
   }
@@ -124,7 +125,7 @@ async function inputOfDirectory(
     const source: Source = {
       dockerfile: { text, file: "Dockerfile" },
       context: buildContext,
-      ignore: readIgnoreFile(folder, undefined),
+      ignore: ignoreFileOf(folder, undefined),
     };
     return { source, dispose: nothingToDispose };
   }
@@ -132,7 +133,7 @@ async function inputOfDirectory(
   const source: Source = {
     dockerfile: { text: textOf(await readDockerfile(dockerfile), dockerfile.shown), file: dockerfile.shown },
     context: buildContext,
-    ignore: readIgnoreFile(folder, dockerfile.path),
+    ignore: ignoreFileOf(folder, dockerfile.path),
   };
   return { source, dispose: nothingToDispose };
 }
@@ -228,7 +229,7 @@ function newestIn(tree: Buffer): number | undefined {
   return times.reduce((newest, time) => (newest === undefined || (time ?? 0) > newest ? time : newest), undefined);
 }
 
-/** No link of the tree leads out of it. */
+/** No link of the tree leads out of it, and whoever reads a device or a pipe reads without end. */
 function findDockerfileInside(given: string | undefined, folder: string): FoundDockerfile {
   const inside = given === undefined ? undefined : resolve("/", given).slice(1);
   const found = findDockerfile(inside, folder, folder);
@@ -238,6 +239,7 @@ function findDockerfileInside(given: string | undefined, folder: string): FoundD
       code: "DOCKERFILE_NOT_FOUND",
       what: `${found.shown} is a link that leads out of the context`,
     });
+  if (!statSync(found.path).isFile()) throw notADockerfile(found.shown, "no regular file");
   return found;
 }
 
@@ -358,19 +360,11 @@ export function textOf(bytes: Buffer, shown: string): string {
 }
 
 /** `NAME.dockerignore` beside the Dockerfile hides the context's `.dockerignore` entirely. */
-function readIgnoreFile(folder: string, dockerfile: string | undefined): BuildOptions["ignore"] {
-  const own = dockerfile === undefined ? undefined : `${dockerfile}.dockerignore`;
-  for (const path of own === undefined ? [join(folder, ".dockerignore")] : [own, join(folder, ".dockerignore")]) {
-    try {
-      return { text: readFileSync(path, "utf8"), file: basename(path) };
-    } catch (error) {
-      if (errnoOf(error) === "ENOENT") continue;
-      throw new TsbuildError({
-        code: errnoOf(error) === "EACCES" ? "PERMISSION_DENIED" : "INVALID_ARGUMENT",
-        what: `cannot read ${basename(path)}: ${errnoOf(error) ?? "failed"}`,
-        cause: error,
-      });
-    }
+function ignoreFileOf(folder: string, dockerfile: string | undefined): BuildOptions["ignore"] {
+  const own = dockerfile === undefined ? [] : [`${dockerfile}.dockerignore`];
+  for (const path of [...own, join(folder, ".dockerignore")]) {
+    const text = readIgnoreFile(path, basename(path));
+    if (text !== undefined) return { text, file: basename(path) };
   }
   return undefined;
 }

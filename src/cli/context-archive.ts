@@ -55,17 +55,22 @@ export async function unpackContext(
     hostPath: file,
   } as const;
   const isRoot = process.geteuid?.() === 0;
-  await addTree(
-    {
-      upperdir: folder,
-      lowerdirs: [],
-      destination: "/",
-      sources: [{ basename: bytePath(shown), matched: false, entries: [entry], keptParents: [] }],
-      owner: isRoot ? undefined : { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
-      chmod: undefined,
-      parents: false,
-    },
-    signal,
-  );
+  const task = {
+    upperdir: folder,
+    lowerdirs: [],
+    destination: "/",
+    sources: [{ basename: bytePath(shown), matched: false, entries: [entry], keptParents: [] }],
+    owner: isRoot ? undefined : { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
+    chmod: undefined,
+    parents: false,
+  } as const;
+  try {
+    await addTree(task, signal, "files");
+  } catch (error) {
+    if (!(error instanceof TsbuildError) || error.code !== "COPY_FAILED") throw error;
+    // It tells of a place in an image, and there is none.
+    const what = `cannot unpack ${shown}: ${error.message}`;
+    throw new TsbuildError({ code: "ARCHIVE_INVALID", what, cause: error });
+  }
   return true;
 }

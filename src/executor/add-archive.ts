@@ -37,21 +37,27 @@ import { opaqueMarker, whiteoutPrefix } from "../oci/whiteout.ts";
 import type { SelectedSource } from "../planner/selection.ts";
 import { type TarHandler, type TarHeader, TarReader } from "../store/tar-reader.ts";
 import { type CopyTask, copySource, parentMetadata } from "./copy-tree.ts";
-import { archiveBroken, notAFolder } from "./errors.ts";
+import { archiveBroken, entryInvalid, notAFolder } from "./errors.ts";
 import { parentOf, UpperTree } from "./upper-tree.ts";
 
-/** @throws {TsbuildError} `COPY_FAILED`, `ARCHIVE_INVALID`, `NO_SPACE` */
-export async function addTree(task: CopyTask, signal: AbortSignal): Promise<void> {
+/**
+ * `markers`: what names that begin with `.wh.` do: act on the layers below, or nothing, where the tree becomes no layer.
+ * @throws {TsbuildError} `COPY_FAILED`, `ARCHIVE_INVALID`, `NO_SPACE`
+ */
+export async function addTree(task: CopyTask, signal: AbortSignal, markers: Markers = "act"): Promise<void> {
   const tree = new UpperTree(task.upperdir, task.lowerdirs);
   for (const source of task.sources) {
     const [entry] = source.entries;
     const isPlain = source.verbatim === true || entry.hostPath === "";
     const mayBeArchive = entry.type === "file" && !isPlain && entry.size > 0;
-    if (mayBeArchive && (await holdsTar(entry.hostPath))) await unpack(tree, task, source, signal);
+    if (mayBeArchive && (await holdsTar(entry.hostPath)))
+      await unpack(new Unpacker(tree, task, markers), source, signal);
     else for (const _ of copySource(tree, task, source)) signal.throwIfAborted();
   }
   tree.finish();
 }
+
+type Markers = "act" | "files";
 
 /** Enough to know a compression by. */
 const startBytes = 512;
@@ -111,10 +117,9 @@ function readStart(path: string | Buffer): Buffer {
   }
 }
 
-async function unpack(tree: UpperTree, task: CopyTask, source: SelectedSource, signal: AbortSignal): Promise<void> {
+async function unpack(unpacker: Unpacker, source: SelectedSource, signal: AbortSignal): Promise<void> {
   const [{ hostPath }] = source.entries;
   const name = textOfBytePath(source.basename);
-  const unpacker = new Unpacker(tree, task, name);
   try {
     await readTar(hostPath, new TarReader(unpacker), signal);
     unpacker.finish();
@@ -152,17 +157,17 @@ export async function readTar(path: string | Buffer, reader: TarReader, signal: 
 class Unpacker implements TarHandler {
   readonly #tree: UpperTree;
   readonly #task: CopyTask;
-  readonly #archive: string;
+  readonly #markers: Markers;
   readonly #top: BytePath;
   #open: { readonly fd: number; readonly header: TarHeader; readonly place: BytePath } | undefined;
   #position = 0;
   readonly #removed = new Set<BytePath>();
   readonly #emptied = new Set<BytePath>();
 
-  constructor(tree: UpperTree, task: CopyTask, archive: string) {
+  constructor(tree: UpperTree, task: CopyTask, markers: Markers) {
     this.#tree = tree;
     this.#task = task;
-    this.#archive = archive;
+    this.#markers = markers;
     this.#top = tree.resolve(bytePath(task.destination)).path;
     // The destination is the instruction's, whose owner it gets.
     tree.makeFolders(this.#top, parentMetadata({ owner: task.owner, chmod: undefined }));
@@ -174,8 +179,9 @@ class Unpacker implements TarHandler {
     const parent = this.#parent(parentOf(inside));
     const name = bytePathOfLatin1(inside.slice(inside.lastIndexOf("/") + 1));
     const place = joinBytePath(parent, name);
-    if (name === opaqueMarker) this.#emptied.add(parent);
-    else if (name.startsWith(whiteoutPrefix)) this.#removed.add(joinBytePath(parent, unmarked(name)));
+    const isMarker = this.#markers === "act" && name.startsWith(whiteoutPrefix);
+    if (isMarker && name === opaqueMarker) this.#emptied.add(parent);
+    else if (isMarker) this.#removed.add(joinBytePath(parent, unmarked(name)));
     else if (header.type === "dir") this.#folder(place, header);
     else this.#leaf(place, header);
   }
@@ -226,7 +232,7 @@ class Unpacker implements TarHandler {
   skipped(name: BytePath, typeFlag: string): void {
     if (typeFlag === "V") return;
     const kind = JSON.stringify(typeFlag);
-    throw archiveBroken(this.#archive, `${textOfBytePath(name)} is an entry of the unknown kind ${kind}`);
+    throw entryInvalid(`${textOfBytePath(name)} is an entry of the unknown kind ${kind}`);
   }
 
   /**
@@ -282,7 +288,7 @@ class Unpacker implements TarHandler {
         lchownSync(hostPath, uid, gid);
         break;
       default:
-        makeNode(hostPath, nodeKind(header, this.#archive), 0o600);
+        makeNode(hostPath, nodeKind(header), 0o600);
         lchownSync(hostPath, uid, gid);
         chmodSync(hostPath, header.mode);
     }
@@ -298,8 +304,7 @@ class Unpacker implements TarHandler {
     const node = folder.node?.type === "dir" ? tree.find(place) : undefined;
     // What stood in the entry's own place goes before the link is made.
     if (node === undefined || node.type === "dir" || place === own || own.startsWith(`${place}/`))
-      throw archiveBroken(
-        this.#archive,
+      throw entryInvalid(
         `${textOfBytePath(header.name)} is a hard link to ${textOfBytePath(header.linkName)}, which is not there`,
       );
     if (!node.inUpper) tree.copyUpFile(place, node, impliedFolder);
@@ -325,9 +330,9 @@ function unmarked(name: BytePath): BytePath {
   return bytePathOfLatin1(name.slice(whiteoutPrefix.length));
 }
 
-function nodeKind({ type, name, major, minor }: TarHeader, archive: string): NodeKind {
+function nodeKind({ type, name, major, minor }: TarHeader): NodeKind {
   if (type !== "char" && type !== "block") return { type: "fifo" };
   if (type === "char" && major === 0 && minor === 0)
-    throw archiveBroken(archive, `${textOfBytePath(name)} is a device 0:0, which would hide files`);
+    throw entryInvalid(`${textOfBytePath(name)} is a device 0:0, which would hide files`);
   return { type, device: { major, minor } };
 }

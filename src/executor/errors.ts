@@ -37,6 +37,9 @@ export const invalidMode = (text: string): TsbuildError =>
     hint: "use octal (0644) or symbolic (u+x,go-w)",
   });
 
+/** Of an archive, whose name its reader adds. */
+export const entryInvalid = (why: string): TsbuildError => new TsbuildError({ code: "ARCHIVE_INVALID", what: why });
+
 export const archiveBroken = (name: string, why: string): TsbuildError =>
   new TsbuildError({ code: "ARCHIVE_INVALID", what: `cannot unpack ${name}: ${why}` });
 

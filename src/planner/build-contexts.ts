@@ -2,9 +2,9 @@
  * The contexts of one build, opened when something takes from them, each with its own ignore rules; and what ADD
  * fetches. What comes over the network lies in a folder of this build and goes with it.
  */
-import { linkSync, mkdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { linkSync, mkdirSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { assertNever, errnoOf, TsbuildError, type Where } from "../errors.ts";
+import { assertNever, type Where } from "../errors.ts";
 import type { Store, TemporaryFolder } from "../store/store.ts";
 import type { BuildOptions, NamedContext, SshSource } from "./build-options.ts";
 import { ContextOrigin } from "./context-origin.ts";
@@ -17,6 +17,7 @@ import type { GitRepositories } from "./git-repositories.ts";
 import { type GitSource, gitContext } from "./git-url.ts";
 import { excludeRules, type IgnoreRules, parseIgnoreFile } from "./ignore-rules.ts";
 import type { Origin } from "./origin.ts";
+import { readIgnoreFile } from "./read-ignore-file.ts";
 import type { FileRequest, RemoteFiles } from "./remote-files.ts";
 
 export type ContextOptions = Pick<
@@ -225,15 +226,7 @@ export class BuildContexts implements Disposable {
 }
 
 function ownIgnoreFile(folder: string): IgnoreRules {
-  try {
-    return parseIgnoreFile(readFileSync(join(folder, ".dockerignore"), "utf8"), ".dockerignore");
-  } catch (error) {
-    if (error instanceof TsbuildError) throw error;
-    if (errnoOf(error) === "ENOENT") return excludeRules([]);
-    throw new TsbuildError({
-      code: errnoOf(error) === "EACCES" ? "PERMISSION_DENIED" : "INVALID_ARGUMENT",
-      what: `cannot read ${join(folder, ".dockerignore")}: ${errnoOf(error) ?? "failed"}`,
-      cause: error,
-    });
-  }
+  const path = join(folder, ".dockerignore");
+  const text = readIgnoreFile(path, path);
+  return text === undefined ? excludeRules([]) : parseIgnoreFile(text, ".dockerignore");
 }

@@ -30,6 +30,7 @@ export function missingInContext(
 
 function contextHint(origin: ContextOrigin, path: string): string | undefined {
   const inside = path.replace(/^\/+/, "");
+  if (origin.lookup(bytePath(inside))?.type === "socket") return `${JSON.stringify(inside)} is a socket: leave it out`;
   if (exists(resolve(origin.folder, inside))) {
     const culprit = origin.rules.culprit(inside);
     if (culprit !== undefined)
