@@ -1,6 +1,7 @@
 /** What the executor can say when it fails: one function an error, to be read side by side. */
 import { errnoOf, TsbuildError, type Where } from "../errors.ts";
 import { type BytePath, textOfBytePath } from "../kernel/byte-path.ts";
+import { isFull } from "../store/errors.ts";
 
 const inImage = (path: BytePath): string => `/${textOfBytePath(path)}`;
 
@@ -116,13 +117,10 @@ export const layersNeedRoot = (): TsbuildError =>
 
 /** Of files that are written to where the user wants them. */
 export function exportFailed(folder: string, error: unknown): unknown {
-  if (error instanceof TsbuildError) return error;
-  const code = errnoOf(error);
   const what = (why: string): string => `cannot write the result to ${folder}: ${why}`;
-  switch (code) {
-    case "ENOSPC":
-    case "EDQUOT":
-      return new TsbuildError({ code: "NO_SPACE", what: what("no space left"), cause: error });
+  if (isFull(error)) return new TsbuildError({ code: "NO_SPACE", what: what("no space left"), cause: error });
+  if (error instanceof TsbuildError) return error;
+  switch (errnoOf(error)) {
     case "EROFS":
       return new TsbuildError({ code: "READ_ONLY", what: what("the file system is read-only"), cause: error });
     case "EACCES":

@@ -52,15 +52,13 @@ export const noSpace = (root: string, cause?: unknown): TsbuildError =>
 
 /** `error`, or `noSpace` when it says so. */
 export function spaceExplained(root: string, error: unknown): unknown {
-  // The kernel's own error knows no place.
-  if (error instanceof TsbuildError) {
-    return error.code === "NO_SPACE" && error.where === undefined ? noSpace(root, error) : error;
-  }
   return isFull(error) ? noSpace(root, error) : error;
 }
 
-/** Does it say that a disk, or somebody's share of it, is full? */
+/** Does it say that a disk, or somebody's share of it, is full, and not yet which? */
 export function isFull(error: unknown): boolean {
+  // That of a system call of ours knows no place.
+  if (error instanceof TsbuildError) return error.code === "NO_SPACE" && error.where === undefined;
   const errno = errnoOf(error);
   return errno === "ENOSPC" || errno === "EDQUOT";
 }

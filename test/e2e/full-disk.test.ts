@@ -76,3 +76,20 @@ test("a build whose step fills the disk leaves a store as it was", async () => {
   expect({ code, stderr }).toEqual({ code: 1, stderr: noSpace });
   expect(await place.out("system check")).toContain("0 faults");
 });
+
+test("a result that does not fit where it is wanted is one line", async () => {
+  const context = `${place.folder}/results`;
+  mkdirSync(`${context}/out`, { recursive: true });
+  writeFileSync(`${context}/Dockerfile`, "FROM scratch\nCOPY large /\n");
+  writeFileSync(`${context}/large`, Buffer.alloc(2 << 20, 1));
+  mount(["-t", "tmpfs", "-o", "size=1m", "tmpfs", `${context}/out`]);
+  try {
+    const { code, stderr } = await place.t(["build", "-o", `${context}/out`, context]);
+    expect({ code, last: stderr.trimEnd().split("\n").at(-1) }).toEqual({
+      code: 1,
+      last: `error: cannot write the result to ${context}/out: no space left`,
+    });
+  } finally {
+    spawnSync("umount", [`${context}/out`]);
+  }
+});
