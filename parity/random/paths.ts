@@ -187,7 +187,7 @@ function folder(sources: readonly string[], to: string): string {
 }
 
 const prepared =
-  "RUN mkdir -p /o/d /r/s && echo 1 > /o/d/a && echo 2 > /o/a && ln -s d /o/l && ln -s a /o/lf && ln -s none/x /o/dangling && ln -s loop /o/loop && ln -s ../r /o/up && ln -s /r/s /o/abs && chmod 711 /o/d";
+  "RUN mkdir -p /o/d /r/s && echo 1 > /o/d/a && echo 22 > /o/a && ln -s d /o/l && ln -s a /o/lf && ln -s none/x /o/dangling && ln -s loop /o/loop && ln -s ../r /o/up && ln -s /r/s /o/abs && chmod 711 /o/d";
 
 const ignorePattern = fc.constantFrom(
   "a",

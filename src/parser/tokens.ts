@@ -3,7 +3,7 @@
  * end of the line always leaves it. Read here is the joined text of `logical-lines.ts`: one instruction a line.
  */
 import { createToken, type IToken, Lexer, type TokenType } from "chevrotain";
-import { isBlank, isSpace } from "./blanks.ts";
+import { isBlank, isSpace, trimmedStart } from "./blanks.ts";
 import { flagWordEnd, isFlagsEnd } from "./flag-words.ts";
 import { type Form, instructionKinds, instructionRow, jsonArrayAt } from "./instruction-table.ts";
 
@@ -95,17 +95,22 @@ const endsLine = (token: IToken | undefined): boolean =>
   token?.tokenType === ArgumentsEnd || token?.tokenType === KeywordEnd;
 
 const Blank = createToken({ name: "Blank", pattern: /[\t\v\f\r ]+/, group: Lexer.SKIPPED, line_breaks: false });
+const wideStart = [...codesOf("\u0085\u00a0"), ...anythingBut("").filter((code) => code > 255)];
+const wideRun: Match = (text, offset) => text.slice(offset, trimmedStart(text, offset, lineEndAt(text, offset)));
 /** Every white space that Unicode has: it splits pairs, and may stand in front of a line. */
-const WideBlank = custom(
-  "WideBlank",
-  [...codesOf("\t\v\f\r \u0085\u00a0"), ...anythingBut("").filter((code) => code > 255)],
-  (text, offset) => {
-    let end = offset;
-    while (end < text.length && text[end] !== "\n" && isSpace(text[end] ?? "")) end++;
-    return text.slice(offset, end);
-  },
+const WideBlank = custom("WideBlank", [...codesOf("\t\v\f\r "), ...wideStart], wideRun, { group: Lexer.SKIPPED });
+/** The same in front of the first argument alone. */
+const FirstBlank = custom(
+  "FirstBlank",
+  wideStart,
+  (text, offset, tokens) => (isFirstArgument(tokens) ? wideRun(text, offset, tokens) : undefined),
   { group: Lexer.SKIPPED },
 );
+
+function lineEndAt(text: string, offset: number): number {
+  const feed = text.indexOf("\n", offset);
+  return feed === -1 ? text.length : feed;
+}
 
 // Flags ------------------------------------------------------------------------------------------------------------
 
@@ -156,10 +161,7 @@ export const As: TokenType = custom("As", codesOf("aA"), (text, offset, tokens) 
 });
 
 /** The rest of the line, which was trimmed when it was joined. */
-const restOfLine: Match = (text, offset) => {
-  const feed = text.indexOf("\n", offset);
-  return text.slice(offset, feed === -1 ? text.length : feed);
-};
+const restOfLine: Match = (text, offset) => text.slice(offset, lineEndAt(text, offset));
 export const Text: TokenType = custom("Text", notFeed, restOfLine);
 
 /** CMD or NONE of HEALTHCHECK, or what stands in their place. */
@@ -269,6 +271,7 @@ export const vocabulary: TokenType[] = [
   KeywordEnd,
   Blank,
   WideBlank,
+  FirstBlank,
   Flag,
   FlagsEnd,
   Word,
@@ -305,7 +308,7 @@ export function createLexer(
   const variant = variants.find(([character]) => character === escaper) ?? variants[0];
   if (variant === undefined) throw new Error("no variant of the vocabulary");
   const [, flags, pairs] = variant;
-  const head = [ArgumentsEnd, Blank, ...flags];
+  const head = [ArgumentsEnd, Blank, FirstBlank, ...flags];
   // Arguments are trimmed as a whole, by the wide meaning; where they are split, only by the narrow one.
   const wideHead = [ArgumentsEnd, WideBlank, ...flags];
   return new Lexer(
