@@ -19,9 +19,15 @@ export interface LimitFlags {
   readonly pidsLimit?: string;
 }
 
+/** docker's: with less, not even a program's start fits. Source: moby, daemon/daemon_unix.go, `linuxMinMemory`. */
+const leastMemoryBytes = 6 << 20;
+
 export function limitsOf(typed: LimitFlags): Limits {
   const size = (text: string | undefined): number | undefined => (text === undefined ? undefined : parseSize(text));
   const memory = size(typed.memory);
+  if (memory !== undefined && memory > 0 && memory < leastMemoryBytes) {
+    throw new TsbuildError({ code: "INVALID_ARGUMENT", what: "Minimum memory limit allowed is 6MB" });
+  }
   const swap = typed.memorySwap === "-1" ? -1 : size(typed.memorySwap);
   if (swap !== undefined && swap >= 0 && memory !== undefined && swap < memory) {
     throw new TsbuildError({

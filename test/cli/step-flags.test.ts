@@ -107,6 +107,7 @@ test.for([
   { words: "--ulimit nofile=-1:2", says: "the soft limit is above the hard one" },
   { words: "--shm-size much", says: "invalid size" },
   { words: "-m 2g --memory-swap 1g", says: "Minimum memoryswap limit" },
+  { words: "-m 5m", says: "Minimum memory limit allowed is 6MB" },
   { words: "--resource ram=1g", says: "there are memory" },
   { words: "--resource memory", says: "there are memory" },
   { words: "--cpu-shares x", says: "not a whole number" },

@@ -196,7 +196,9 @@ function startFailure(name: string, bundle: Bundle, spec: RuntimeSpec, said: str
   if (/exec.*permission denied|open executable: permission denied/i.test(message)) {
     return commandNotExecutable(command, message);
   }
-  return runtimeFailed(`${name}: ${message}`);
+  // crun takes one version of control groups or the other; machines with both are not for it.
+  const hint = /hybrid mode not supported/.test(message) ? "use another one: --runtime native, or runc" : undefined;
+  return runtimeFailed(`${name}: ${message}`, hint);
 }
 
 function lastError(log: string): string | undefined {
