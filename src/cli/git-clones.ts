@@ -1,7 +1,7 @@
 /** Clones of git repositories that builds took files from, as things that weigh something and can go. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { tryLockFile } from "../kernel/file-lock.ts";
+import { tryLockFile, tryLockFolder } from "../kernel/file-lock.ts";
 import type { Store } from "../store/store.ts";
 import { removeStoreFolder, type StoreFolder, storeFolders } from "./store-folders.ts";
 
@@ -18,9 +18,11 @@ export function gitClones(store: Store): readonly GitClone[] {
   }));
 }
 
-/** False when a build fetches into it: then it stays. */
+/** False when a build fetches into it or takes from it: then it stays. */
 export function removeGitClone(store: Store, name: string): boolean {
   const path = join(store.gitFolder, name);
   using lock = tryLockFile(`${path}.lock`);
-  return lock !== undefined && removeStoreFolder(store, path);
+  if (lock === undefined || !existsSync(path)) return false;
+  using alone = tryLockFolder(path, "alone");
+  return alone !== undefined && removeStoreFolder(store, path);
 }

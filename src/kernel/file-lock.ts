@@ -4,6 +4,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { errnoOf } from "../errors.ts";
 import { libc } from "./libc.ts";
 
+const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const pollMs = 20;
@@ -23,6 +24,19 @@ export function tryLockFile(file: string): Disposable | undefined {
   const fd = openSync(file, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
   if (libc("flock", fd, LOCK_EX | LOCK_NB) === 0 && isStill(file, fd))
     return { [Symbol.dispose]: () => release(file, fd) };
+  closeSync(fd);
+  return undefined;
+}
+
+/**
+ * Of a folder that several use at once and that goes only when nobody does: undefined when somebody else has it alone,
+ * or for `alone` when somebody has it at all.
+ * @throws the system's error when it is not there
+ */
+export function tryLockFolder(folder: string, how: "shared" | "alone"): Disposable | undefined {
+  const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+  if (libc("flock", fd, (how === "alone" ? LOCK_EX : LOCK_SH) | LOCK_NB) === 0)
+    return { [Symbol.dispose]: () => closeSync(fd) };
   closeSync(fd);
   return undefined;
 }

@@ -60,7 +60,8 @@ export async function checkOut(
 async function write(checkout: Checkout, folder: string, tools: CheckoutTools, request: GitRequest): Promise<boolean> {
   const { remote, commit, keepGitDir, submodules } = checkout;
   const { git, clones, indexFile } = tools;
-  const clone = await clones.holding(remote, [commit.id, ...(keepGitDir ? [commit.tag ?? []].flat() : [])], request);
+  using held = await clones.holding(remote, [commit.id, ...(keepGitDir ? [commit.tag ?? []].flat() : [])], request);
+  const clone = held.path;
   mkdirSync(folder, { recursive: true, mode: 0o755 });
   const links = submodules ? await submoduleLinks(remote, clone, commit.id, tools, request) : [];
   if (links.length === 0 && !keepGitDir) {

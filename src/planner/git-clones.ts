@@ -5,7 +5,7 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Where } from "../errors.ts";
-import { lockFile } from "../kernel/file-lock.ts";
+import { lockFile, tryLockFolder } from "../kernel/file-lock.ts";
 import { hexOf, sha256 } from "../oci/digest.ts";
 import type { Store } from "../store/store.ts";
 import { commitNotFound, gitFailed } from "./git-errors.ts";
@@ -15,6 +15,11 @@ import { shownGitUrl } from "./git-url.ts";
 export interface GitRequest {
   readonly where: Where | undefined;
   readonly signal: AbortSignal;
+}
+
+export interface HeldClone extends Disposable {
+  /** Of the bare repository. */
+  readonly path: string;
 }
 
 export class GitClones {
@@ -27,10 +32,10 @@ export class GitClones {
   }
 
   /**
-   * The clone of `remote`, with these commits and tag objects in it, each under its `cloneRef`.
+   * The clone of `remote`, with these commits and tag objects in it, each under its `cloneRef`. It stays until disposed.
    * @throws {TsbuildError} `SOURCE_NOT_FOUND`
    */
-  async holding(remote: GitRemote, ids: readonly [string, ...string[]], request: GitRequest): Promise<string> {
+  async holding(remote: GitRemote, ids: readonly [string, ...string[]], request: GitRequest): Promise<HeldClone> {
     const { gitFolder } = this.#store;
     mkdirSync(gitFolder, { recursive: true, mode: 0o700 });
     const clone = join(gitFolder, cloneName(remote.url, ids[0]));
@@ -44,7 +49,9 @@ export class GitClones {
       removeStaleLocks(clone);
       await this.#fetch(remote, missing, clone, request);
     }
-    return clone;
+    // Whoever removes it needs the lock that we hold, so nobody has it alone.
+    const use = tryLockFolder(clone, "shared");
+    return { path: clone, [Symbol.dispose]: () => use?.[Symbol.dispose]() };
   }
 
   /** `object`: a name, a commit, `commit:path`. */

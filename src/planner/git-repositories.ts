@@ -95,8 +95,8 @@ export class GitRepositories {
 
   /** Epoch seconds of a commit. */
   async timeOf(source: GitSource, { id: commit }: GitCommit, request: GitRequest): Promise<number> {
-    const clone = await this.#clones.holding(await this.#git.open(source.remote), [commit], request);
-    const args = [`--git-dir=${clone}`, "log", "-1", "--format=%ct", commit, "--"];
+    using clone = await this.#clones.holding(await this.#git.open(source.remote), [commit], request);
+    const args = [`--git-dir=${clone.path}`, "log", "-1", "--format=%ct", commit, "--"];
     return Number((await this.#git.must(source.remote, args, { ...request, protocols: "none" })).trim());
   }
 

@@ -3,6 +3,8 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSyn
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect } from "vitest";
+import { gitClones, removeGitClone } from "../../src/cli/git-clones.ts";
+import { tryLockFolder } from "../../src/kernel/file-lock.ts";
 import { GitRepositories } from "../../src/planner/git-repositories.ts";
 import { parseGitUrl } from "../../src/planner/git-url.ts";
 import { type GitServer, gitServer } from "../support/git-server.ts";
@@ -120,6 +122,20 @@ describe.skipIf(lacks("git"))("git", () => {
     const asked = repositories().resolve(parseGitUrl(`git://127.0.0.1:${port}/x`, undefined), request(abort.signal));
     await expect(asked).rejects.toBe("stopped");
     await new Promise((resolve) => silent.close(resolve));
+  });
+
+  it("a clone that something is taken from stays, and goes afterwards", async () => {
+    server.commit("held.git", { f: "1" });
+    const git = repositories();
+    const source = parseGitUrl(`${server.url}/held.git`, undefined);
+    await git.checkOut(source, await git.resolve(source, request()), join(folder(), "out"), request());
+    const name = gitClones(own.store).find(({ url }) => url === source.remote)?.name ?? "none";
+    {
+      using _ = tryLockFolder(join(own.store.gitFolder, name), "shared");
+      expect(removeGitClone(own.store, name)).toBe(false);
+    }
+    expect(removeGitClone(own.store, name)).toBe(true);
+    expect(removeGitClone(own.store, name)).toBe(false);
   });
 
   it("a fetch that was killed leaves nothing that stops the next one", async () => {
