@@ -173,8 +173,11 @@ function unusedSecrets(graph: BuildGraph, { secrets }: BuildOptions): readonly s
   const used = new Set<string>();
   for (const { input } of graph.steps)
     if (input.kind === "run") for (const mount of input.mounts) if (mount.type === "secret") used.add(mount.id);
-  return [...secrets.keys()].filter((id) => !used.has(id));
+  return [...secrets.keys()].filter((id) => !used.has(id) && !fetchSecret.test(id));
 }
+
+/** Those that git repositories and URLs are asked with, if any are. */
+const fetchSecret = /^(?:GIT_AUTH_(?:TOKEN|HEADER)(?:\..+)?|HTTP_AUTH_(?:TOKEN|HEADER)_.+)$/;
 
 /** A tree that steps can stand on. */
 interface Tree {
