@@ -115,6 +115,29 @@ const plainMember: fc.Arbitrary<RawEntry> = fc
   .tuple(fc.constantFrom("f", "g", "d/f", "d/g", "d/e/f", "k"), metadata, fc.constantFrom("", "1", "22"))
   .map(([path, data, content]) => ({ ...data, name: path, type: "0", content }));
 
+/** A hole, four bytes, a hole: PAX formats 1.0 and 0.1 of GNU tar. */
+const sparseMember: fc.Arbitrary<RawEntry> = fc
+  .tuple(fc.constantFrom("f", "d/f", "sparse"), metadata, fc.constantFrom("1.0", "0.1"))
+  .map(([path, data, format]): RawEntry => {
+    const file = { ...data, name: `GNUSparseFile.0/${path}`, type: "0" };
+    if (format === "0.1")
+      return {
+        ...file,
+        content: "data",
+        pax: {
+          "GNU.sparse.size": "4096",
+          "GNU.sparse.numblocks": "1",
+          "GNU.sparse.name": path,
+          "GNU.sparse.map": "1024,4",
+        },
+      };
+    return {
+      ...file,
+      content: `${"1\n1024\n4\n".padEnd(512, "\0")}data`,
+      pax: { "GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": path, "GNU.sparse.realsize": "4096" },
+    };
+  });
+
 const folderMember: fc.Arbitrary<RawEntry> = fc
   .tuple(fc.constantFrom("d/", "d/e/", "./", "new/", "l/"), metadata)
   .map(([path, data]) => ({ ...data, name: path, type: "5" }));
@@ -124,6 +147,7 @@ const members = fc
     fc.oneof(
       { weight: 3, arbitrary: member },
       { weight: 2, arbitrary: plainMember },
+      { weight: 1, arbitrary: sparseMember },
       { weight: 1, arbitrary: folderMember },
     ),
     { minLength: 1, maxLength: 7 },
