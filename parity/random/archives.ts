@@ -156,7 +156,8 @@ const members = fc
 
 /** The reference sets the times of folders at the end, by name, whatever stands there by then: it fails, or it is odd. */
 function withoutReplacedFolders(all: readonly RawEntry[]): readonly RawEntry[] {
-  const placeOf = (entry: RawEntry): string => posix.resolve("/", entry.pax?.["path"] || entry.name);
+  const placeOf = (entry: RawEntry): string =>
+    posix.resolve("/", entry.pax?.["GNU.sparse.name"] || entry.pax?.["path"] || entry.name);
   return all.filter(
     (entry, index) =>
       entry.type === "5" ||
