@@ -6,19 +6,10 @@ import type { Where } from "../errors.ts";
 import type { AddInstruction, CopyInstruction } from "../parser/ast.ts";
 import type { CopyInput, CopySource, TreeRef } from "./build-graph.ts";
 import { absolutePath } from "./clean-path.ts";
-import {
-  checksumMisplaced,
-  checksumTwice,
-  chmodInvalid,
-  heredocName,
-  malformedPattern,
-  parentsNeedsName,
-  urlInCopy,
-} from "./errors.ts";
+import { checksumMisplaced, checksumTwice, chmodInvalid, heredocName, parentsNeedsName, urlInCopy } from "./errors.ts";
 import { expandWord, type Locate, type Variables } from "./expand-word.ts";
 import { isGitUrl, parseGitUrl } from "./git-url.ts";
 import { excludeRules } from "./ignore-rules.ts";
-import { compilePattern, hasWildcard } from "./match-path.ts";
 import { heredocBody } from "./run-input.ts";
 
 export interface CopyContext {
@@ -103,10 +94,8 @@ function copySource(instruction: "copy" | "add", text: string, parents: boolean,
     if (instruction === "copy") throw urlInCopy(text, where);
     return { kind: "url", url: text };
   }
-  const path = parents ? pivotedPath(text, where) : absolutePath(text);
-  const isMalformed = path.split("/").some((name) => hasWildcard(name) && compilePattern(name) === undefined);
-  if (isMalformed) throw malformedPattern(text, where);
-  return { kind: "path", path };
+  if (!parents) return { kind: "path", path: absolutePath(text) };
+  return { kind: "path", path: pivotedPath(text, where) };
 }
 
 interface GitFlags {

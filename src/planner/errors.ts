@@ -25,9 +25,6 @@ export const invalidPattern = (pattern: string, sequence: string, where: Where):
     hint: "in a pattern a backslash may stand before * ? \\ } and /",
   });
 
-export const malformedPattern = (path: string, where: Where): TsbuildError =>
-  rejected(`malformed pattern in ${JSON.stringify(path)}`, where, "for a [ in a name write [[]");
-
 // Stages ---------------------------------------------------------------------------------------------------------
 
 export function targetNotFound(target: string, stages: readonly string[]): TsbuildError {
