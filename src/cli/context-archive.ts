@@ -15,10 +15,24 @@ function refuseTerminal(context: CommandContext): void {
   });
 }
 
+/** More is no Dockerfile, and memory has an end that an endless input has not. */
+const longestDockerfileBytes = 32 << 20;
+
 export async function readStandardInput(context: CommandContext): Promise<Buffer> {
   refuseTerminal(context);
   const chunks: Buffer[] = [];
-  for await (const chunk of context.stdin) chunks.push(Buffer.from(chunk));
+  let length = 0;
+  for await (const chunk of context.stdin) {
+    context.signal.throwIfAborted();
+    length += chunk.length;
+    if (length > longestDockerfileBytes) {
+      throw new TsbuildError({
+        code: "DOCKERFILE_INVALID",
+        what: "standard input is not a Dockerfile: it has more than 32 MiB",
+      });
+    }
+    chunks.push(Buffer.from(chunk));
+  }
   return Buffer.concat(chunks);
 }
 

@@ -69,6 +69,15 @@ test("--json is the tree and the diagnostics, from a file or from standard input
   expect(await tsbuild(["parse", "-f", "-"], { input: "FROM a\n" })).toMatchObject({ code: 0 });
 });
 
+test("an input without end is no Dockerfile, and is not kept in memory", async () => {
+  const input = Buffer.alloc(33 << 20, "#");
+  expect(await tsbuild(["parse", "-"], { input })).toEqual({
+    code: 1,
+    stdout: "",
+    stderr: "error: standard input is not a Dockerfile: it has more than 32 MiB\n",
+  });
+});
+
 test("a pipe can be the Dockerfile, as a shell's <(…) makes one", () => {
   const script = `printf 'FROM scratch\\n' | { exec 3<&0; exec '${process.execPath}' '${program}' parse -f /dev/fd/3 .; }`;
   const { status, stdout, stderr } = spawnSync("/bin/sh", ["-c", script], { cwd: "/", encoding: "utf8" });
