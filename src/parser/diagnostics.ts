@@ -33,6 +33,9 @@ export const lineTooLong = (bytes: number, range: Range): Diagnostic =>
     "split it with continuations",
   );
 
+export const nothingContinued = (range: Range): Diagnostic =>
+  error("nothing-continued", "the line continues, and nothing follows", range, "remove it");
+
 // directives -----------------------------------------------------------------------------------------------------
 
 export const repeatedDirective = (name: string, range: Range): Diagnostic =>

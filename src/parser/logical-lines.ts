@@ -6,7 +6,14 @@
  */
 import type { Comment, Directive, Range } from "./ast.ts";
 import { trimmedEnd, trimmedStart } from "./blanks.ts";
-import { emptyContinuation, heredocGoesOn, lineTooLong, type Report, unterminatedHeredoc } from "./diagnostics.ts";
+import {
+  emptyContinuation,
+  heredocGoesOn,
+  lineTooLong,
+  nothingContinued,
+  type Report,
+  unterminatedHeredoc,
+} from "./diagnostics.ts";
 import { openDirectives, takeDirective } from "./directives.ts";
 import { type HeredocMarker, heredocMarkers } from "./heredoc-markers.ts";
 import { mayHoldHeredocs } from "./instruction-table.ts";
@@ -137,7 +144,10 @@ function joinLine(
   const from = trimmedStart(joined, 0, joined.length);
   const to = trimmedEnd(joined, from, joined.length);
   dropEnd(pieces, joined.length - to);
-  if (from === to) return undefined;
+  if (from === to) {
+    reader.report(nothingContinued({ start: first.start, end: trimmedEnd(text, first.start, first.end) }));
+    return undefined;
+  }
   addPiece(pieces, "\n", lastEnd);
   const map: MappedText = { text: "", starts: pieces.starts, origins: pieces.origins };
   const heredocs = readHeredocs(reader, joined, escaper, (start, end) =>

@@ -50,11 +50,14 @@ test.for([
   { name: "blank lines inside are dropped", text: "FROM a\nRUN x \\\n\n  \n y\n", joined: ["FROM a", "RUN x  y"] },
   { name: "the end of the file ends a continuation", text: "FROM a\nRUN x \\", joined: ["FROM a", "RUN x"] },
   { name: "a CR before the LF does not hide the escape", text: "FROM scr\\\r\natch\r\n", joined: ["FROM scratch"] },
-  { name: "nothing but an escape is no instruction", text: "FROM a\n\\\n", joined: ["FROM a"] },
   { name: "# later in a line is text", text: "FROM a\nRUN a # b\n", joined: ["FROM a", "RUN a # b"] },
 ])("$name", ({ text, joined }) => {
   expect(problemsOf(text)).toEqual([]);
   expect(joinedOf(text)).toEqual(joined);
+});
+
+test("nothing but an escape is no instruction", () => {
+  expect(problemsOf("FROM a\n\\\n")).toMatchObject([{ code: "nothing-continued" }]);
 });
 
 test("a lone CR is a blank and no line break", () => {
