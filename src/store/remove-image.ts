@@ -33,7 +33,9 @@ export function removeImage(
   const index = image.damage === undefined ? store.images.index(parseReference(text)) : undefined;
   const removed = removeByName(removal, text);
   // The images of other platforms have no other name, mostly: they go with the index.
-  const others = (index?.images ?? []).map(({ id }) => store.images.lookupDamaged(id));
+  const others = (index?.images ?? [])
+    .filter(({ id }) => store.images.identify(id) !== undefined)
+    .map(({ id }) => store.images.lookupDamaged(id));
   const freed = others.map((other) =>
     isNamed(other) || settings.users.some((user) => user.image === other.id) ? 0 : store.images.remove(other.id),
   );
