@@ -6,7 +6,7 @@
  * Users are processes of ours (a locked file each, so that kill -9 frees it) and containers (an address file each, with
  * the identity of the container's pid 1, so that a network outlives a dead monitor).
  */
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import {
   closeSync,
   existsSync,
@@ -24,6 +24,7 @@ import { inNetworkNamespace, openNetlink, type PeerAddress } from "../../kernel/
 import { openNftables } from "../../kernel/nftables.ts";
 import { startTimeOf } from "../../kernel/processes.ts";
 import { randomBytes } from "../../kernel/random.ts";
+import { posixSpawn, reap } from "../../kernel/spawn.ts";
 import type { NetworkMode } from "../driver.ts";
 import { freeSubnet, gatewayOf, hostAddresses, macOf, parseRoutes, type Subnet } from "./address-pool.ts";
 import { bridgeTable, findBlockingChain, iptablesChain, iptablesRules, mayDropByIptables } from "./nat-rules.ts";
@@ -185,15 +186,23 @@ function removeBridge({ bridge, table, stateDir }: BridgePlace, lock: number): v
   const rules = chain === undefined ? [] : iptablesRules(bridge);
   using nftables = openNftables();
   nftables.removeTable(table);
-  const script = [`ip link delete ${bridge}`, ...rules.map((rule) => `iptables -w -D ${chain} ${rule.join(" ")}`)].join(
-    "; ",
-  );
-  const child = spawn("sh", ["-c", script], { detached: true, stdio: ["ignore", "ignore", "ignore", lock] });
-  child.on("error", () => {
+  const script = [
+    "PATH=$0",
+    // A Ctrl-C at the terminal is for whoever waits for something.
+    "trap '' HUP INT TERM",
+    `ip link delete ${bridge}`,
+    ...rules.map((rule) => `iptables -w -D ${chain} ${rule.join(" ")}`),
+  ].join("; ");
+  const argv = ["sh", "-c", script, process.env["PATH"] ?? ""];
+  const nothing = openSync("/dev/null", "r+");
+  try {
+    reap(posixSpawn({ file: "/bin/sh", argv, descriptors: [nothing, nothing, nothing, lock] }));
+  } catch {
     using netlink = openNetlink();
     netlink.removeLink(bridge);
-  });
-  child.unref();
+  } finally {
+    closeSync(nothing);
+  }
 }
 
 function connect(place: BridgePlace, subnet: Subnet, gateway: string): BridgeConnection {
